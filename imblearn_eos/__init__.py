@@ -1,0 +1,19 @@
+"""Expansive over-sampling and three-phase training for imbalanced deep learning."""
+
+from imblearn_eos.embedding import (
+    Embedder,
+    EmbeddingPipeline,
+    LinearHead,
+    make_embedding_pipeline,
+)
+from imblearn_eos.neighbors import TorchNearestNeighbors
+from imblearn_eos.over_sampling import EOS
+
+__all__ = [
+    "EOS",
+    "Embedder",
+    "EmbeddingPipeline",
+    "LinearHead",
+    "TorchNearestNeighbors",
+    "make_embedding_pipeline",
+]
