@@ -1,0 +1,5 @@
+"""Exact nearest neighbours on torch."""
+
+from imblearn_eos.neighbors._nearest_neighbors import TorchNearestNeighbors
+
+__all__ = ["TorchNearestNeighbors"]

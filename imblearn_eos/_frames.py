@@ -1,0 +1,75 @@
+"""From a pandas DataFrame to numbers and back, column by column."""
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from imblearn_eos._interpolation import round_to_integers
+
+
+def frame_to_array(X, *, estimator):
+    """Read the columns of a DataFrame as one float64 array, or CSR matrix if all are sparse.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame of shape (n_samples, n_features)
+        Integer and float columns, nullable or not.
+    estimator : str
+        Named in errors.
+
+    Returns
+    -------
+    ndarray or csr_matrix of shape (n_samples, n_features), dtype=float64
+        Missing values are NaN.
+
+    Raises
+    ------
+    ValueError
+        When a column holds anything that has no value half way between two others.
+    """
+    for position, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
+        if (
+            not types.is_numeric_dtype(dtype)
+            or types.is_bool_dtype(dtype)
+            or types.is_complex_dtype(dtype)
+        ):
+            raise ValueError(
+                f"X has column {name!r} (number {position}) of dtype {dtype}, but {estimator} "
+                "makes rows between others and needs integer or float columns. Encode the column as "
+                "numbers or drop it."
+            )
+    if len(X.columns) and all(isinstance(dtype, pd.SparseDtype) for dtype in X.dtypes):
+        return X.sparse.to_coo().tocsr().astype(np.float64)
+    return X.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def append_rows(X, rows):
+    """Put rows of numbers below a DataFrame, each column in its own dtype, integers rounded.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame of shape (n_samples, n_features)
+        Comes first in the result, its values untouched.
+    rows : ndarray or CSR of shape (n_new, n_features), dtype=float64
+        Finite values.
+
+    Returns
+    -------
+    pandas.DataFrame of shape (n_samples + n_new, n_features)
+        With the index 0, 1, ..., as imbalanced-learn's samplers give.
+    """
+    if isinstance(rows, np.ndarray):
+        new = pd.DataFrame(rows)
+    else:
+        new = pd.DataFrame.sparse.from_spmatrix(rows)
+    columns = [_cast(new.iloc[:, j], dtype) for j, dtype in enumerate(X.dtypes)]
+    new = pd.concat(columns, axis=1)
+    new.columns = X.columns
+    return pd.concat([X, new], ignore_index=True)
+
+
+def _cast(column, dtype):
+    if types.is_integer_dtype(dtype):
+        integer = getattr(dtype, "subtype", getattr(dtype, "numpy_dtype", dtype))
+        column = pd.Series(round_to_integers(column.to_numpy(), integer))
+    return column.astype(dtype)

@@ -1,0 +1,68 @@
+"""Rows on the segments between rows, in the container and dtype of the input."""
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils import gen_batches
+
+# Rows are made in float64 and cast; this many numbers at a time bounds what that takes.
+BATCH_NUMBERS = 2**22
+
+
+def interpolate(X, base, enemy, steps):
+    """Make the rows ``x_b + r * (x_e - x_b)``.
+
+    Computed in float64 and kept between the two ends, so that rounding cannot leave the segment;
+    integers are rounded.
+
+    Parameters
+    ----------
+    X : ndarray, CSR or CSC matrix, or torch.Tensor of shape (n_samples, n_features)
+        Finite numbers.
+    base, enemy : ndarray of shape (n_rows,), dtype=int64
+        Row numbers of the ends.
+    steps : ndarray of shape (n_rows,), dtype=float64
+        r, from 0 (at the base) to 1 (at the enemy).
+
+    Returns
+    -------
+    ndarray, CSR matrix or torch.Tensor of shape (n_rows, n_features)
+        As X: same dtype and device.
+    """
+    if sparse.issparse(X):
+        return _interpolate_sparse(X, base, enemy, steps)
+    if isinstance(X, torch.Tensor):
+        xp, rows = torch, X.new_empty(len(steps), X.shape[1])
+        base, enemy, steps = (torch.from_numpy(part).to(X.device) for part in (base, enemy, steps))
+        is_integer = not X.is_floating_point()
+    else:
+        xp, rows = np, np.empty((len(steps), X.shape[1]), dtype=X.dtype)
+        is_integer = np.issubdtype(X.dtype, np.integer)
+    for batch in gen_batches(len(steps), max(1, BATCH_NUMBERS // X.shape[1])):
+        start = xp.asarray(X[base[batch]], dtype=xp.float64)
+        end = xp.asarray(X[enemy[batch]], dtype=xp.float64)
+        step = steps[batch, None]
+        between = (1 - step) * start + step * end
+        between = xp.clip(between, xp.minimum(start, end), xp.maximum(start, end))
+        rows[batch] = round_to_integers(between, X.dtype, xp) if is_integer else between
+    return rows
+
+
+def round_to_integers(values, dtype, xp=np):
+    """Round float64 values so that casting them to an integer dtype cannot wrap around."""
+    limits = xp.iinfo(dtype)
+    # 2**63 - 1 has no float64 of its own; the next above it would wrap to the smallest integer.
+    largest = float(limits.max)
+    if largest > limits.max:
+        largest = float(np.nextafter(largest, 0))
+    return xp.clip(xp.round(values), limits.min, largest)
+
+
+def _interpolate_sparse(X, base, enemy, steps):
+    X = X.tocsr()
+    start, end = X[base].astype(np.float64), X[enemy].astype(np.float64)
+    between = sparse.diags(1 - steps) @ start + sparse.diags(steps) @ end
+    between = between.maximum(start.minimum(end)).minimum(start.maximum(end)).tocsr()
+    if np.issubdtype(X.dtype, np.integer):
+        between.data = round_to_integers(between.data, X.dtype)
+    return between.astype(X.dtype)

@@ -1,0 +1,251 @@
+"""Expansive over-sampling: minority rows on the segments toward their nearest enemies."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+import torch
+from imblearn.over_sampling.base import BaseOverSampler
+from imblearn.utils import Substitution, check_target_type
+from imblearn.utils._docstring import _random_state_docstring
+from scipy import sparse
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names, check_consistent_length
+
+from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
+from imblearn_eos._enemies import EnemySearch, draw_segments
+from imblearn_eos._interpolation import interpolate
+from imblearn_eos._tensors import check_tensor
+
+
+@Substitution(
+    sampling_strategy=BaseOverSampler._sampling_strategy_docstring,
+    random_state=_random_state_docstring,
+)
+class EOS(BaseOverSampler):
+    """Over-sample toward nearest enemies (Expansive Over-Sampling).
+
+    SMOTE places new rows between rows of one class, so they never leave the range that the class
+    already spans. EOS places them between a row of the class, its *base*, and a row of another
+    class among the base's nearest neighbours, its *enemy*. So the class's range grows where it
+    meets other classes. EOS was made for the embeddings of a deep network [1]_ and takes any
+    numeric features.
+
+    Parameters
+    ----------
+    {sampling_strategy}
+
+    {random_state}
+
+    n_neighbors : int or object, default=10
+        K, the size of the neighbourhood in which enemies are looked for. Larger values give more
+        bases and more distant enemies. An int beyond the rows available is clipped to them.
+
+        An object with ``kneighbors`` and ``kneighbors_graph`` searches instead of
+        :class:`~imblearn_eos.TorchNearestNeighbors`; by imbalanced-learn's convention it is set
+        to K + 1 neighbours, since each row finds itself. Then ``device`` has no effect.
+
+    enemy_search : {{"neighborhood", "nearest"}}, default="neighborhood"
+        Which rows are the enemies of a row of class c:
+
+        - "neighborhood": those of other classes among its K nearest rows. Rows without any are
+          no bases. A class without bases is sampled as with "nearest", with a warning.
+        - "nearest": the K nearest rows of other classes. Every row is a base.
+
+    device : str or torch.device, default="auto"
+        Where distances are computed: "auto" (a tensor's own device, else CUDA if there is one,
+        else CPU), or a cpu or cuda device. The result is the same on each.
+
+    Attributes
+    ----------
+    sampling_strategy_ : dict
+        The number of rows to add to each class.
+
+    n_features_in_ : int
+        Number of features in the input.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if the input has names that are all strings.
+
+    base_indices_ : ndarray of shape (n_synthetic,), dtype=int64
+        The row of the input that each synthetic row starts from.
+
+    enemy_indices_ : ndarray of shape (n_synthetic,), dtype=int64
+        The row of the input that each synthetic row is moved toward.
+
+    steps_ : ndarray of shape (n_synthetic,), dtype=float64
+        How far each was moved: 0 is at the base, 1 would be at the enemy.
+
+    See Also
+    --------
+    imblearn.over_sampling.SMOTE : Interpolates between rows of the same class.
+
+    imblearn.over_sampling.ADASYN : SMOTE with more rows where enemies are near.
+
+    Notes
+    -----
+    The original rows come first and unchanged, the synthetic ones after them, class by class in
+    sorted order. Each synthetic row is ``x_b + r * (x_e - x_b)`` with base b, enemy e of b, and
+    step r drawn uniformly, so it lies on the segment between two rows of the input. Integer
+    features are rounded.
+
+    In a class that is well separated only a few rows may have an enemy among their K nearest
+    neighbours. Then all synthetic rows of the class start from these few, and the new rows say
+    little about the rest of the class: ``np.unique(sampler.base_indices_)`` tells how many there
+    are, and a larger ``n_neighbors`` or ``enemy_search="nearest"`` brings more.
+
+    Enemies are real rows of another class: the nearer a step is to 1, the more a synthetic row
+    resembles rows that carry another label. Probabilities of a classifier trained on over-sampled
+    rows are not calibrated to the original class frequencies.
+
+    To keep groups apart in cross-validation, let each synthetic row inherit the groups of its base
+    and its enemy through ``base_indices_`` and ``enemy_indices_``.
+
+    References
+    ----------
+    .. [1] D. Dablain, C. Bellinger, B. Krawczyk, N. V. Chawla, "Efficient Augmentation for
+       Imbalanced Deep Learning," IEEE 39th International Conference on Data Engineering (ICDE),
+       2023. arXiv:2207.06080.
+
+    Examples
+    --------
+    >>> from collections import Counter
+    >>> from sklearn.datasets import make_classification
+    >>> from imblearn_eos import EOS
+    >>> X, y = make_classification(n_samples=1000, weights=[0.9], class_sep=0.5, random_state=0)
+    >>> Counter(y.tolist())
+    Counter({{0: 897, 1: 103}})
+    >>> X_resampled, y_resampled = EOS(random_state=0).fit_resample(X, y)
+    >>> Counter(y_resampled.tolist())
+    Counter({{0: 897, 1: 897}})
+    """
+
+    _parameter_constraints: dict = {
+        **BaseOverSampler._parameter_constraints,
+        "n_neighbors": [
+            Interval(Integral, 1, None, closed="left"),
+            HasMethods(["kneighbors", "kneighbors_graph"]),
+        ],
+        "enemy_search": [StrOptions({"neighborhood", "nearest"})],
+        "device": DEVICE_CONSTRAINT,
+    }
+
+    def __init__(
+        self,
+        *,
+        sampling_strategy="auto",
+        random_state=None,
+        n_neighbors=10,
+        enemy_search="neighborhood",
+        device="auto",
+    ):
+        super().__init__(sampling_strategy=sampling_strategy)
+        self.random_state = random_state
+        self.n_neighbors = n_neighbors
+        self.enemy_search = enemy_search
+        self.device = device
+
+    def fit_resample(self, X, y):
+        """Add synthetic rows to the classes that ``sampling_strategy`` names.
+
+        Parameters
+        ----------
+        X : {array-like, dataframe, sparse matrix, torch.Tensor} of shape \
+                (n_samples, n_features)
+            Finite numbers. Gradients of a tensor are not tracked.
+
+        y : {array-like, torch.Tensor} of shape (n_samples,) or (n_samples, n_classes)
+            Labels of any kind, or one-hot rows.
+
+        Returns
+        -------
+        X_resampled : {array-like, dataframe, sparse matrix, torch.Tensor} of shape \
+                (n_samples_new, n_features)
+            The rows of X and the synthetic rows below them, in X's container and dtype and on its
+            device.
+
+        y_resampled : {array-like, torch.Tensor} of shape (n_samples_new,) or \
+                (n_samples_new, n_classes)
+            Their labels, in y's container and dtype and on its device.
+        """
+        labels = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
+        if _is_frame(X):
+            from imblearn_eos._frames import append_rows, frame_to_array
+
+            values = frame_to_array(X, estimator=type(self).__name__)
+            resampled, y_resampled = super().fit_resample(values, labels)
+            _check_feature_names(self, X, reset=True)
+            X_resampled = append_rows(X, resampled[len(X) :])
+        else:
+            X_resampled, y_resampled = super().fit_resample(X, labels)
+        if isinstance(y, torch.Tensor):
+            y_resampled = torch.as_tensor(y_resampled).to(dtype=y.dtype, device=y.device)
+        return X_resampled, y_resampled
+
+    def _check_X_y(self, X, y, accept_sparse=None):
+        shape = tuple(getattr(X, "shape", None) or np.shape(X))
+        if len(shape) > 2:
+            raise ValueError(
+                f"EOS expects X of shape (n_samples, n_features), got shape {shape}. There is no "
+                "meaningful straight line between two images: take their embeddings with "
+                "imblearn_eos.Embedder first, or use imblearn_eos.make_embedding_pipeline, which "
+                "does both."
+            )
+        resolve_device(self.device, like=X)
+        if np.ndim(y) == 2:
+            y = np.asarray(y)
+        if isinstance(X, torch.Tensor):
+            y, is_one_hot = check_target_type(y, indicate_one_vs_all=True)
+            X = check_tensor(X, estimator=self)
+            check_consistent_length(X, y)
+            self.n_features_in_ = X.shape[1]
+            # A second fit on rows without names forgets the names of the first.
+            vars(self).pop("feature_names_in_", None)
+            return X, y, is_one_hot
+        X, y, is_one_hot = super()._check_X_y(X, y, accept_sparse=accept_sparse)
+        if X.dtype == bool:
+            raise ValueError(
+                "X has dtype bool, but EOS makes rows between others and needs numbers. Convert "
+                "it, for example with X.astype(float)."
+            )
+        return X, y, is_one_hot
+
+    def _fit_resample(self, X, y):
+        classes, codes = np.unique(y, return_inverse=True)
+        random_state = check_random_state(self.random_state)
+        search = EnemySearch(X, codes, self.n_neighbors, self.device)
+        nothing = np.empty(0, dtype=np.int64)
+        segments, new_codes = [(nothing, nothing, np.empty(0))], [nothing]
+        for label, n_rows in self.sampling_strategy_.items():
+            if n_rows == 0:
+                continue
+            code = np.searchsorted(classes, label)
+            enemies = getattr(search, self.enemy_search)(code)
+            if not len(enemies.bases):
+                warnings.warn(
+                    f"No row of class {label!r} has a row of another class among its "
+                    f"{search.n_neighbors} nearest neighbors, so EOS uses enemy_search='nearest' "
+                    "for this class. Increase n_neighbors to widen the neighborhood, or set "
+                    "enemy_search='nearest' for all classes.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+                enemies = search.nearest(code)
+            segments.append(draw_segments(enemies, n_rows, random_state))
+            new_codes.append(np.full(n_rows, code))
+        base, enemy, steps = map(np.concatenate, zip(*segments, strict=True))
+        self.base_indices_, self.enemy_indices_, self.steps_ = base, enemy, steps
+
+        rows = interpolate(X, base, enemy, steps)
+        if isinstance(X, torch.Tensor):
+            X_resampled = torch.cat([X, rows])
+        elif sparse.issparse(X):
+            X_resampled = sparse.vstack([X, rows], format=X.format)
+        else:
+            X_resampled = np.concatenate([X, rows])
+        return X_resampled, np.concatenate([y, classes[np.concatenate(new_codes)]])
+
+
+def _is_frame(X):
+    return hasattr(X, "iloc") and X.ndim == 2
