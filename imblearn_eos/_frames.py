@@ -35,8 +35,8 @@ def frame_to_array(X, *, estimator):
         ):
             raise ValueError(
                 f"X has column {name!r} (number {position}) of dtype {dtype}, but {estimator} "
-                "makes rows between others and needs integer or float columns. Encode the column as "
-                "numbers or drop it."
+                "makes rows between others and needs integer or float columns. Encode the column "
+                "as numbers or drop it."
             )
     if len(X.columns) and all(isinstance(dtype, pd.SparseDtype) for dtype in X.dtypes):
         return X.sparse.to_coo().tocsr().astype(np.float64)

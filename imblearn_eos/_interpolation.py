@@ -12,8 +12,8 @@ BATCH_NUMBERS = 2**22
 def interpolate(X, base, enemy, steps):
     """Make the rows ``x_b + r * (x_e - x_b)``.
 
-    Computed in float64 and kept between the two ends, so that rounding cannot leave the segment;
-    integers are rounded.
+    Computed in float64, rounded to the dtype of X, and kept between the two ends, so that rounding
+    cannot leave the segment.
 
     Parameters
     ----------
@@ -39,12 +39,11 @@ def interpolate(X, base, enemy, steps):
         xp, rows = np, np.empty((len(steps), X.shape[1]), dtype=X.dtype)
         is_integer = np.issubdtype(X.dtype, np.integer)
     for batch in gen_batches(len(steps), max(1, BATCH_NUMBERS // X.shape[1])):
-        start = xp.asarray(X[base[batch]], dtype=xp.float64)
-        end = xp.asarray(X[enemy[batch]], dtype=xp.float64)
-        step = steps[batch, None]
-        between = (1 - step) * start + step * end
-        between = xp.clip(between, xp.minimum(start, end), xp.maximum(start, end))
+        start, end, step = X[base[batch]], X[enemy[batch]], steps[batch, None]
+        between = (1 - step) * xp.asarray(start, dtype=xp.float64)
+        between += step * xp.asarray(end, dtype=xp.float64)
         rows[batch] = round_to_integers(between, X.dtype, xp) if is_integer else between
+        xp.clip(rows[batch], xp.minimum(start, end), xp.maximum(start, end), out=rows[batch])
     return rows
 
 
@@ -60,9 +59,9 @@ def round_to_integers(values, dtype, xp=np):
 
 def _interpolate_sparse(X, base, enemy, steps):
     X = X.tocsr()
-    start, end = X[base].astype(np.float64), X[enemy].astype(np.float64)
+    start, end = X[base], X[enemy]
     between = sparse.diags(1 - steps) @ start + sparse.diags(steps) @ end
-    between = between.maximum(start.minimum(end)).minimum(start.maximum(end)).tocsr()
     if np.issubdtype(X.dtype, np.integer):
         between.data = round_to_integers(between.data, X.dtype)
-    return between.astype(X.dtype)
+    between = between.astype(X.dtype)
+    return between.maximum(start.minimum(end)).minimum(start.maximum(end)).tocsr()

@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_feature_names, check_consistent_leng
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._enemies import EnemySearch, draw_segments
 from imblearn_eos._interpolation import interpolate
+from imblearn_eos._labels import label_vector, repeat_rows
 from imblearn_eos._tensors import check_tensor
 
 
@@ -169,7 +170,7 @@ class EOS(BaseOverSampler):
                 (n_samples_new, n_classes)
             Their labels, in y's container and dtype and on its device.
         """
-        labels = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
+        labels = label_vector(y)
         if _is_frame(X):
             from imblearn_eos._frames import append_rows, frame_to_array
 
@@ -179,8 +180,9 @@ class EOS(BaseOverSampler):
             X_resampled = append_rows(X, resampled[len(X) :])
         else:
             X_resampled, y_resampled = super().fit_resample(X, labels)
-        if isinstance(y, torch.Tensor):
-            y_resampled = torch.as_tensor(y_resampled).to(dtype=y.dtype, device=y.device)
+        if labels is not y:
+            # A synthetic row has the label of its base.
+            y_resampled = repeat_rows(y, self.base_indices_)
         return X_resampled, y_resampled
 
     def _check_X_y(self, X, y, accept_sparse=None):
@@ -193,16 +195,15 @@ class EOS(BaseOverSampler):
                 "does both."
             )
         resolve_device(self.device, like=X)
-        if np.ndim(y) == 2:
-            y = np.asarray(y)
+        y = label_vector(y)
         if isinstance(X, torch.Tensor):
-            y, is_one_hot = check_target_type(y, indicate_one_vs_all=True)
+            y = check_target_type(y)
             X = check_tensor(X, estimator=self)
             check_consistent_length(X, y)
             self.n_features_in_ = X.shape[1]
             # A second fit on rows without names forgets the names of the first.
             vars(self).pop("feature_names_in_", None)
-            return X, y, is_one_hot
+            return X, y, False
         X, y, is_one_hot = super()._check_X_y(X, y, accept_sparse=accept_sparse)
         if X.dtype == bool:
             raise ValueError(
@@ -224,9 +225,9 @@ class EOS(BaseOverSampler):
             enemies = getattr(search, self.enemy_search)(code)
             if not len(enemies.bases):
                 warnings.warn(
-                    f"No row of class {label!r} has a row of another class among its "
-                    f"{search.n_neighbors} nearest neighbors, so EOS uses enemy_search='nearest' "
-                    "for this class. Increase n_neighbors to widen the neighborhood, or set "
+                    f"No row of class {classes.tolist()[code]!r} has a row of another class among "
+                    f"its {search.n_neighbors} nearest neighbors, so EOS uses "
+                    "enemy_search='nearest' for this class. Increase n_neighbors to widen the neighborhood, or set "
                     "enemy_search='nearest' for all classes.",
                     UserWarning,
                     stacklevel=2,

@@ -1,4 +1,4 @@
-"""EOS and nearest neighbours again, in plain NumPy and the plainest way: what the package is held against."""
+"""EOS and nearest neighbours in plain NumPy, the plainest way: what the package is held against."""
 
 import numpy as np
 

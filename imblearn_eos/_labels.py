@@ -1,0 +1,60 @@
+"""Labels in containers that imbalanced-learn's samplers do not give back as they came."""
+
+import numpy as np
+import torch
+from imblearn.utils import check_target_type
+from scipy import sparse
+
+
+def label_vector(y):
+    """Read a tensor, or one-hot rows in any container, as an array of labels.
+
+    imbalanced-learn turns one-hot rows of two classes into a single column.
+
+    Parameters
+    ----------
+    y : {array-like, dataframe, sparse matrix, torch.Tensor} of shape (n_samples,) or \
+            (n_samples, n_classes)
+        Labels of any kind, or one-hot rows.
+
+    Returns
+    -------
+    array-like of shape (n_samples,)
+        ``y`` itself unless it is a tensor or one-hot; of one-hot rows the column numbers.
+
+    Raises
+    ------
+    ValueError
+        When ``y`` has several columns and is not one-hot.
+    """
+    shape = tuple(getattr(y, "shape", None) or np.shape(y))
+    is_one_hot = len(shape) == 2 and shape[1] > 1
+    if isinstance(y, torch.Tensor):
+        y = y.detach().cpu().numpy()
+    if not is_one_hot:
+        return y
+    y = y.toarray() if sparse.issparse(y) else np.asarray(y)
+    labels, _ = check_target_type(y, indicate_one_vs_all=True)
+    unlabelled = np.flatnonzero(~y.any(axis=1))
+    if len(unlabelled):
+        raise ValueError(
+            f"y of shape {shape} must have exactly one 1 in each row, but {len(unlabelled)} rows "
+            f"have none; the first is row {unlabelled[0]}."
+        )
+    return labels
+
+
+def repeat_rows(y, indices):
+    """Put copies of some rows below all rows, in the same container."""
+    if isinstance(y, torch.Tensor):
+        return torch.cat([y.detach(), y.detach()[torch.from_numpy(indices).to(y.device)]])
+    if isinstance(y, list):
+        return y + [y[i] for i in indices]
+    if sparse.issparse(y):
+        return sparse.vstack([y, y.tocsr()[indices]], format=y.format)
+    if hasattr(y, "iloc"):
+        import pandas as pd
+
+        return pd.concat([y, y.iloc[indices]], ignore_index=True)
+    y = np.asarray(y)
+    return np.concatenate([y, y[indices]])

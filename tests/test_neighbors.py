@@ -1,0 +1,270 @@
+import numpy as np
+import oracle
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from imblearn.over_sampling import ADASYN, SMOTE, SVMSMOTE, BorderlineSMOTE
+from imblearn.under_sampling import EditedNearestNeighbours
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn import config_context
+from sklearn.datasets import make_classification
+from sklearn.neighbors import NearestNeighbors
+
+from imblearn_eos import TorchNearestNeighbors
+from imblearn_eos.neighbors import _search
+
+rng = np.random.RandomState(0)
+
+
+def scattered(n=200, d=5):
+    return np.random.RandomState(1).randn(n, d)
+
+
+def assert_same_neighbors(X, k, **params):
+    distances, indices = TorchNearestNeighbors(k, **params).fit(X).kneighbors()
+    expected_distances, expected = oracle.neighbors(X, X, k, exclude_self=True)
+    assert_array_equal(indices, expected)
+    assert_allclose(distances, expected_distances, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pytest.param(scattered(), id="float64"),
+        pytest.param(scattered().astype("float32"), id="float32"),
+        pytest.param(scattered().astype("float16"), id="float16"),
+        pytest.param((scattered() + 1e4).astype("float32"), id="float32 offset 1e4"),
+        pytest.param((scattered() * 1e7).astype("float32"), id="float32 scale 1e7"),
+        pytest.param(scattered() + 1e9, id="float64 offset 1e9"),
+        pytest.param(scattered() * np.array([1e7, 1, 1, 1, 1e-7]), id="mixed scales"),
+        pytest.param(np.r_[scattered(), [[1e12] * 5]], id="one distant outlier"),
+        pytest.param(rng.randint(0, 3, (200, 3)), id="exact ties on a grid"),
+        pytest.param(rng.randint(0, 3, (200, 3)) / 8 + 1024, id="exact ties on a dyadic grid"),
+        pytest.param(np.zeros((100, 4)), id="all rows equal"),
+        pytest.param(np.repeat(scattered(20), 10, axis=0), id="ten copies of each row"),
+        pytest.param(scattered(30, 1), id="one feature"),
+        pytest.param(scattered(30, 700), id="more features than rows"),
+        pytest.param(scattered() * 1e140, id="squares near overflow"),
+        pytest.param(scattered() * 1e-140, id="squares near underflow"),
+    ],
+)
+@pytest.mark.parametrize("working_memory", [None, 4e-3, 0.05])
+def test_equals_float64_brute_force_with_ties_by_index(X, working_memory):
+    for k in (1, 7):
+        assert_same_neighbors(X, k, working_memory=working_memory)
+
+
+def test_numbers_whose_squares_overflow_or_underflow():
+    X = scattered()
+    expected = TorchNearestNeighbors(4).fit(X).kneighbors()
+    for scale in (2.0**900, 2.0**-900):
+        distances, indices = TorchNearestNeighbors(4).fit(X * scale).kneighbors()
+        assert_array_equal(indices, expected[1])
+        assert_array_equal(distances, expected[0] * scale)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    n_rows=st.integers(2, 40),
+    n_features=st.integers(1, 6),
+    levels=st.integers(1, 5),
+    offset=st.sampled_from([0, 1, 1e4, 1e7]),
+    scale=st.sampled_from([1, 2.0**-20, 2.0**30]),
+    working_memory=st.sampled_from([1e-4, 1e-2, 1]),
+    seed=st.integers(0, 2**31),
+    data=st.data(),
+)
+def test_any_grid_of_ties_equals_the_oracle(
+    n_rows, n_features, levels, offset, scale, working_memory, seed, data
+):
+    random_state = np.random.RandomState(seed)
+    X = (random_state.randint(0, levels, (n_rows, n_features)) + offset) * scale
+    k = data.draw(st.integers(1, n_rows - 1))
+    assert_same_neighbors(X, k, working_memory=working_memory)
+
+
+def test_more_ties_than_spare_candidates_across_tiles(monkeypatch):
+    monkeypatch.setattr(_search, "MAX_TILE_ROWS", 7)
+    X = np.random.RandomState(0).randint(0, 2, (150, 2)).astype(float)
+    assert len(X) / 4 > 5 + _search.SPARE_CANDIDATES
+    assert_same_neighbors(X, 5)
+
+
+def test_queries_other_than_the_fitted_rows_may_equal_them():
+    X, queries = scattered(), scattered(50)
+    distances, indices = TorchNearestNeighbors(3).fit(X).kneighbors(queries)
+    expected_distances, expected = oracle.neighbors(queries, X, 3)
+    assert_array_equal(indices, expected)
+    assert_allclose(distances, expected_distances, atol=1e-300)
+    assert_array_equal(distances[:, 0], 0)
+
+
+def test_without_queries_a_duplicate_is_a_neighbor_and_the_row_itself_is_not():
+    indices = TorchNearestNeighbors(2).fit(np.zeros((3, 2))).kneighbors(return_distance=False)
+    assert_array_equal(indices, [[1, 2], [0, 2], [0, 1]])
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("working_memory", [2e-2, 1e-1, 100])
+def test_bits_do_not_depend_on_threads_or_tiles(n_threads, working_memory):
+    X = np.random.RandomState(3).rand(700, 37).astype("float32")
+    reference = TorchNearestNeighbors(9).fit(X).kneighbors()
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        result = TorchNearestNeighbors(9, working_memory=working_memory).fit(X).kneighbors()
+    finally:
+        torch.set_num_threads(before)
+    assert_array_equal(result[0], reference[0])
+    assert_array_equal(result[1], reference[1])
+
+
+@pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array])
+def test_sparse_input_gives_the_neighbors_of_the_dense(container):
+    X = np.where(np.random.RandomState(0).rand(80, 6) < 0.3, scattered(80, 6), 0)
+    expected = TorchNearestNeighbors(4).fit(X).kneighbors()
+    result = TorchNearestNeighbors(4).fit(container(X)).kneighbors()
+    assert_array_equal(result[1], expected[1])
+    assert_array_equal(result[0], expected[0])
+    assert_array_equal(TorchNearestNeighbors(4).fit(X).kneighbors(container(X))[1][:, 0].size, 80)
+
+
+@pytest.mark.parametrize("order", ["C", "F", "reversed", "big-endian", "read-only"])
+def test_memory_layout_does_not_matter(order):
+    X = scattered()
+    expected = TorchNearestNeighbors(4).fit(X).kneighbors(return_distance=False)
+    if order == "reversed":
+        X = X[::-1].copy()[::-1]
+    elif order == "big-endian":
+        X = X.astype(">f8")
+    else:
+        X = np.array(X, order="F" if order == "F" else "C")
+        X.flags.writeable = order != "read-only"
+    assert_array_equal(TorchNearestNeighbors(4).fit(X).kneighbors(return_distance=False), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int32])
+def test_tensors_give_tensors(dtype):
+    X = torch.from_numpy(scattered() * 8).to(dtype).requires_grad_(dtype.is_floating_point)
+    distances, indices = TorchNearestNeighbors(4).fit(X).kneighbors()
+    assert isinstance(distances, torch.Tensor)
+    assert indices.dtype == torch.int64
+    assert not distances.requires_grad
+    expected = oracle.neighbors(*[X.detach().double().numpy()] * 2, 4, exclude_self=True)
+    assert_array_equal(indices, expected[1])
+
+
+def test_the_queries_decide_between_tensors_and_arrays():
+    X = scattered()
+    fitted = TorchNearestNeighbors(2).fit(X)
+    assert isinstance(fitted.kneighbors(torch.from_numpy(X))[0], torch.Tensor)
+    assert isinstance(fitted.kneighbors(X)[0], np.ndarray)
+    assert isinstance(fitted.fit(torch.from_numpy(X)).kneighbors(X)[0], np.ndarray)
+
+
+@pytest.mark.parametrize("mode", ["connectivity", "distance"])
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_graph_is_that_of_scikit_learn(mode, as_tensor):
+    X = scattered()
+    ours = TorchNearestNeighbors(3).fit(torch.from_numpy(X) if as_tensor else X)
+    theirs = NearestNeighbors(n_neighbors=3).fit(X)
+    for queries in (None, X[:10]):
+        graph = ours.kneighbors_graph(queries, mode=mode)
+        assert sparse.issparse(graph)
+        expected = theirs.kneighbors_graph(queries, mode=mode)
+        assert_allclose(graph.toarray(), expected.toarray(), atol=1e-12)
+
+
+def test_working_memory_defaults_to_scikit_learns(monkeypatch):
+    seen = []
+    original = _search._TiledSearch.__init__
+
+    def spy(self, rows, working_memory):
+        seen.append(working_memory)
+        original(self, rows, working_memory)
+
+    monkeypatch.setattr(_search._TiledSearch, "__init__", spy)
+    with config_context(working_memory=17):
+        TorchNearestNeighbors(2).fit(scattered()).kneighbors()
+    TorchNearestNeighbors(2, working_memory=3).fit(scattered()).kneighbors()
+    assert seen == [17, 3]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "parameter", "extra"),
+    [
+        (SMOTE(random_state=0), "k_neighbors", 1),
+        (ADASYN(random_state=0), "n_neighbors", 1),
+        (BorderlineSMOTE(random_state=0), "k_neighbors", 1),
+        (BorderlineSMOTE(random_state=0), "m_neighbors", 1),
+        (SVMSMOTE(random_state=0), "k_neighbors", 1),
+        (SVMSMOTE(random_state=0), "m_neighbors", 1),
+        (EditedNearestNeighbours(n_jobs=1), "n_neighbors", 1),
+    ],
+    ids=lambda value: str(value),
+)
+def test_samplers_of_imbalanced_learn_give_the_same_rows_with_either_search(
+    sampler, parameter, extra
+):
+    X, y = make_classification(400, weights=[0.85], class_sep=0.6, random_state=0)
+    k = sampler.get_params()[parameter] + extra
+    expected = sampler.set_params(**{parameter: NearestNeighbors(n_neighbors=k)})
+    expected = expected.fit_resample(X, y)
+    result = sampler.set_params(**{parameter: TorchNearestNeighbors(k)}).fit_resample(X, y)
+    assert len(result[0]) != len(X)
+    assert_allclose(result[0], expected[0])
+    assert_array_equal(result[1], expected[1])
+
+
+@pytest.mark.parametrize(("queries", "available"), [(None, 4), (scattered(9), 5)])
+def test_more_neighbors_than_rows_is_refused(queries, available):
+    fitted = TorchNearestNeighbors(available).fit(scattered(5))
+    fitted.kneighbors(queries)
+    with pytest.raises(ValueError, match=f"n_neighbors <= {available}, got n_neighbors = 6"):
+        fitted.kneighbors(queries, n_neighbors=6)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (torch.zeros(3), "shape"),
+        (torch.zeros(3, 2, 2), "shape"),
+        (torch.zeros(0, 2), "at least one row"),
+        (torch.tensor([[1.0], [float("nan")]]), "NaN"),
+        (torch.tensor([[1.0], [float("inf")]]), "infinity"),
+        (torch.zeros(3, 2, dtype=torch.bool), "torch.bool"),
+        (torch.zeros(3, 2, dtype=torch.complex64), "complex64"),
+        (torch.zeros(3, 2).to_sparse(), "to_dense"),
+    ],
+)
+def test_unusable_tensors_are_refused(X, message):
+    with pytest.raises(ValueError, match=message):
+        TorchNearestNeighbors().fit(X)
+
+
+def test_queries_of_another_width_are_refused():
+    fitted = TorchNearestNeighbors(1).fit(scattered(5, 3))
+    for queries in (scattered(2, 4), torch.zeros(2, 4)):
+        with pytest.raises(
+            ValueError, match="4 features, but TorchNearestNeighbors is expecting 3"
+        ):
+            fitted.kneighbors(queries)
+
+
+@pytest.mark.parametrize("device", ["tpu", "mps", "meta", "cuda:99"])
+def test_unknown_device_names_the_parameter(device):
+    with pytest.raises(ValueError, match=f"'device' parameter .*{device}"):
+        TorchNearestNeighbors(device=device).fit(scattered(5))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_cuda_gives_the_bits_of_the_cpu(dtype):
+    X = torch.from_numpy(scattered(500, 33)).to(dtype)
+    expected = TorchNearestNeighbors(5).fit(X).kneighbors()
+    result = TorchNearestNeighbors(5).fit(X.cuda()).kneighbors()
+    assert result[0].is_cuda
+    assert torch.equal(result[0].cpu(), expected[0])
+    assert torch.equal(result[1].cpu(), expected[1])

@@ -1,0 +1,558 @@
+"""EOS against the method as specified, and against what a user of imbalanced-learn expects."""
+
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import oracle
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from imblearn.over_sampling import ADASYN, SMOTE
+from imblearn.pipeline import make_pipeline
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold, cross_val_score
+from sklearn.neighbors import NearestNeighbors
+
+from imblearn_eos import EOS, TorchNearestNeighbors
+
+MODES = ["neighborhood", "nearest"]
+
+
+def three_classes(seed=0, sizes=(60, 25, 12), d=4, spread=1.0):
+    random_state = np.random.RandomState(seed)
+    y = random_state.permutation(np.repeat([0, 1, 2], sizes))
+    return random_state.randn(len(y), d) + spread * y[:, None], y
+
+
+def quiet_fit_resample(sampler, X, y):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No row of class")
+        return sampler.fit_resample(X, y)
+
+
+def assert_follows_the_method(X, y, *, k, enemy_search, seed=0, **params):
+    sampler = EOS(n_neighbors=k, enemy_search=enemy_search, random_state=seed, **params)
+    X_resampled, y_resampled = quiet_fit_resample(sampler, X, y)
+    bases, enemies, steps, rows, labels = oracle.eos(
+        X, y, k=k, enemy_search=enemy_search, to_add=sampler.sampling_strategy_, seed=seed
+    )
+    assert_array_equal(sampler.base_indices_, bases)
+    assert_array_equal(sampler.enemy_indices_, enemies)
+    assert_array_equal(sampler.steps_, steps)
+    assert_array_equal(X_resampled[: len(X)], X)
+    assert_allclose(X_resampled[len(X) :], rows, rtol=1e-12, atol=1e-12 * np.abs(X).max())
+    assert_array_equal(y_resampled, np.r_[y, labels])
+
+
+@pytest.mark.parametrize("enemy_search", MODES)
+@pytest.mark.parametrize("k", [1, 3, 10, 96])
+@pytest.mark.parametrize("strategy", ["auto", "all", {0: 70, 1: 25, 2: 40}])
+def test_bases_enemies_steps_and_rows_are_those_of_the_oracle(enemy_search, k, strategy):
+    X, y = three_classes()
+    assert_follows_the_method(X, y, k=k, enemy_search=enemy_search, sampling_strategy=strategy)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 15), min_size=2, max_size=4),
+    n_features=st.integers(1, 5),
+    levels=st.integers(1, 6),
+    scale=st.sampled_from([2.0**-10, 1, 2.0**20]),
+    offset=st.sampled_from([0, 1e4]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    k=st.integers(1, 60),
+    enemy_search=st.sampled_from(MODES),
+    seed=st.integers(0, 2**31),
+)
+def test_the_oracle_agrees_for_any_shape_dtype_tie_and_scale(
+    sizes, n_features, levels, scale, offset, dtype, k, enemy_search, seed
+):
+    random_state = np.random.RandomState(seed)
+    y = random_state.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    X = random_state.randint(0, levels, (len(y), n_features)) * scale + offset
+    X = X.astype(dtype)
+    sampler = EOS(n_neighbors=k, enemy_search=enemy_search, random_state=seed % 1000)
+    X_resampled, _ = quiet_fit_resample(sampler, X, y)
+    bases, enemies, steps, rows, _ = oracle.eos(
+        X,
+        y,
+        k=k,
+        enemy_search=enemy_search,
+        to_add=sampler.sampling_strategy_,
+        seed=seed % 1000,
+    )
+    assert X_resampled.dtype == dtype
+    assert_array_equal(sampler.base_indices_, bases)
+    assert_array_equal(sampler.enemy_indices_, enemies)
+    assert_array_equal(sampler.steps_, steps)
+    assert_allclose(X_resampled[len(X) :], rows, rtol=8 * np.finfo(dtype).eps)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    scale=st.sampled_from([1e-30, 1.0, 1e7, 1e30]),
+    dtype=st.sampled_from([np.float16, np.float32, np.float64]),
+)
+def test_synthetic_rows_never_leave_the_segment_not_even_by_rounding(seed, scale, dtype):
+    random_state = np.random.RandomState(seed)
+    largest = float(np.finfo(dtype).max) / 8
+    X = (random_state.randn(30, 3) * min(scale, largest)).astype(dtype)
+    y = np.repeat([0, 1], [22, 8])
+    sampler = EOS(random_state=0, enemy_search="nearest")
+    made = sampler.fit_resample(X, y)[0][30:]
+    base, enemy = X[sampler.base_indices_], X[sampler.enemy_indices_]
+    assert np.isfinite(made).all()
+    assert (made >= np.minimum(base, enemy)).all()
+    assert (made <= np.maximum(base, enemy)).all()
+
+
+def test_segments_between_opposite_huge_rows_do_not_overflow():
+    X = np.array([[1.7e308], [1.6e308], [-1.7e308]])
+    made = EOS(random_state=0).fit_resample(X, [0, 0, 1])[0]
+    assert np.isfinite(made).all()
+
+
+@pytest.mark.parametrize("enemy_search", MODES)
+def test_bases_enemies_and_steps_are_drawn_uniformly(enemy_search):
+    X, y = three_classes(sizes=(40, 40, 6), spread=0.3)
+    n_rows = 60_000
+    sampler = EOS(
+        sampling_strategy={2: 6 + n_rows}, n_neighbors=8, enemy_search=enemy_search, random_state=1
+    )
+    sampler.fit_resample(X, y)
+    found = oracle.enemies(X, y, 2, 8, enemy_search)
+    assert set(sampler.base_indices_) == set(found)
+    for base, enemies in found.items():
+        mine = sampler.base_indices_ == base
+        share = 1 / len(found)
+        # Five standard deviations of a binomial count.
+        assert abs(mine.mean() - share) < 5 * np.sqrt(share / n_rows)
+        assert set(sampler.enemy_indices_[mine]) == set(enemies)
+        for enemy in enemies:
+            drawn = (sampler.enemy_indices_[mine] == enemy).mean()
+            assert abs(drawn - 1 / len(enemies)) < 5 * np.sqrt(1 / len(enemies) / mine.sum())
+    deciles = np.histogram(sampler.steps_, bins=10, range=(0, 1))[0] / n_rows
+    assert_allclose(deciles, 0.1, atol=5 * np.sqrt(0.09 / n_rows))
+    assert sampler.steps_.min() >= 0
+    assert sampler.steps_.max() < 1
+    # Steps know nothing of bases: their correlation vanishes.
+    assert abs(np.corrcoef(sampler.steps_, sampler.base_indices_)[0, 1]) < 5 / np.sqrt(n_rows)
+
+
+def far_apart(label="rare"):
+    """Class "rare" sees only itself within three neighbours; class "near" sees the large class."""
+    random_state = np.random.RandomState(0)
+    X = np.r_[random_state.randn(30, 2), random_state.randn(8, 2) + 100, random_state.randn(9, 2)]
+    return X, np.array(["common"] * 30 + [label] * 8 + ["near"] * 9)
+
+
+def test_class_without_enemies_falls_back_to_nearest_and_says_so():
+    X, y = far_apart()
+    sampler = EOS(n_neighbors=3, random_state=0)
+    with pytest.warns(UserWarning, match=r"class 'rare'.* 3 nearest.*Increase n_neighbors") as seen:
+        sampler.fit_resample(X, y)
+    assert len(seen) == 1
+    assert_follows_the_method(X, y, k=3, enemy_search="neighborhood")
+    rare = y[sampler.base_indices_] == "rare"
+    assert set(sampler.base_indices_[rare]) == set(np.flatnonzero(y == "rare"))
+
+
+def test_one_base_among_many_rows_makes_every_row():
+    random_state = np.random.RandomState(0)
+    minority = np.r_[random_state.randn(499, 2), [[50.0, 50.0]]]
+    X = np.r_[random_state.randn(900, 2) + 60, minority]
+    y = np.repeat([0, 1], [900, 500])
+    sampler = EOS(n_neighbors=1, random_state=0)
+    X_resampled, y_resampled = sampler.fit_resample(X, y)
+    assert set(sampler.base_indices_) == {1399}
+    assert (y_resampled == 1).sum() == 900
+    assert len(np.unique(X_resampled[1400:], axis=0)) == 400
+
+
+@pytest.mark.parametrize(
+    ("strategy", "counts"),
+    [
+        ("auto", [60, 60, 60]),
+        ("minority", [60, 25, 60]),
+        ("not minority", [60, 60, 12]),
+        ("not majority", [60, 60, 60]),
+        ("all", [60, 60, 60]),
+        ({2: 30}, [60, 25, 30]),
+        ({0: 65, 1: 25}, [65, 25, 12]),
+        (lambda y: {1: int((y == 0).sum())}, [60, 60, 12]),
+    ],
+)
+@pytest.mark.parametrize("enemy_search", MODES)
+def test_every_form_of_sampling_strategy(strategy, counts, enemy_search):
+    X, y = three_classes()
+    sampler = EOS(sampling_strategy=strategy, enemy_search=enemy_search, random_state=0)
+    assert_array_equal(np.bincount(sampler.fit_resample(X, y)[1]), counts)
+
+
+def test_sampling_strategy_as_a_ratio_of_two_classes():
+    X, y = three_classes(sizes=(60, 30, 0))
+    assert_array_equal(np.bincount(EOS(sampling_strategy=0.75).fit_resample(X, y)[1]), [60, 45])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ({2: 3}, "over-sampling"),
+        ({9: 30}, "9"),
+        (0.5, "multi-class"),
+        ("some", "sampling_strategy"),
+        ([0], "sampling_strategy"),
+    ],
+)
+def test_unusable_sampling_strategies_are_refused(strategy, message):
+    X, y = three_classes()
+    with pytest.raises(ValueError, match=message):
+        EOS(sampling_strategy=strategy).fit_resample(X, y)
+
+
+@pytest.mark.parametrize("enemy_search", MODES)
+def test_a_class_of_one_row_is_a_base_of_its_own(enemy_search):
+    X, y = three_classes(sizes=(20, 9, 1))
+    assert_follows_the_method(X, y, k=4, enemy_search=enemy_search)
+
+
+@pytest.mark.parametrize("enemy_search", MODES)
+def test_two_rows_of_two_classes(enemy_search):
+    X, y = np.array([[0.0], [1.0]]), np.array([0, 1])
+    X_resampled, y_resampled = EOS(
+        sampling_strategy={0: 4, 1: 3}, enemy_search=enemy_search, random_state=0
+    ).fit_resample(X, y)
+    assert_array_equal(y_resampled, [0, 1, 0, 0, 0, 1, 1])
+    assert ((X_resampled >= 0) & (X_resampled <= 1)).all()
+
+
+@pytest.mark.parametrize("enemy_search", MODES)
+@pytest.mark.parametrize("k", [96, 97, 10_000])
+def test_n_neighbors_beyond_the_rows_is_clipped_to_them(enemy_search, k):
+    X, y = three_classes()
+    expected = EOS(n_neighbors=96, enemy_search=enemy_search, random_state=0).fit_resample(X, y)
+    result = EOS(n_neighbors=k, enemy_search=enemy_search, random_state=0).fit_resample(X, y)
+    assert_array_equal(result[0], expected[0])
+
+
+@pytest.mark.parametrize("enemy_search", MODES)
+def test_duplicates_across_classes_and_constant_features(enemy_search):
+    X, y = three_classes()
+    X[:, 0] = 7.0
+    X = np.round(X)
+    assert_follows_the_method(
+        np.repeat(X, 3, axis=0), np.repeat(y, 3), k=5, enemy_search=enemy_search
+    )
+    constant, _ = quiet_fit_resample(EOS(enemy_search=enemy_search), X, y)
+    assert (constant[:, 0] == 7).all()
+
+
+@pytest.mark.parametrize("enemy_search", MODES)
+def test_columns_of_scale_1e7_in_float32(enemy_search):
+    X, y = three_classes()
+    X = (X * 1e7 + 1e7).astype(np.float32)
+    sampler = EOS(n_neighbors=5, enemy_search=enemy_search, random_state=0).fit(X, y)
+    quiet_fit_resample(sampler, X, y)
+    expected = oracle.eos(
+        X, y, k=5, enemy_search=enemy_search, to_add=sampler.sampling_strategy_, seed=0
+    )
+    assert_array_equal(sampler.base_indices_, expected[0])
+    assert_array_equal(sampler.enemy_indices_, expected[1])
+
+
+def test_input_is_not_modified_and_x_is_not_kept():
+    X, y = three_classes()
+    X_before, y_before = X.copy(), y.copy()
+    sampler = EOS(random_state=0)
+    sampler.fit_resample(X, y)
+    assert_array_equal(X, X_before)
+    assert_array_equal(y, y_before)
+    kept = [value for value in vars(sampler).values() if getattr(value, "ndim", 0) == 2]
+    assert kept == []
+    assert len(pickle.dumps(sampler)) < 5000
+
+
+@pytest.mark.parametrize("working_memory", [0.01, 0.1, 1024])
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("enemy_search", MODES)
+def test_same_seed_gives_the_same_rows_for_every_block_size_and_thread_count(
+    working_memory, n_threads, enemy_search
+):
+    X, y = three_classes(sizes=(150, 60, 30), d=9)
+    X = X.astype(np.float32)
+    expected = EOS(random_state=3, enemy_search=enemy_search).fit_resample(X, y)[0]
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        with config_context(working_memory=working_memory):
+            result = EOS(random_state=3, enemy_search=enemy_search).fit_resample(X, y)[0]
+    finally:
+        torch.set_num_threads(before)
+    assert_array_equal(result, expected)
+
+
+def test_global_random_states_are_untouched_by_a_seeded_sampler():
+    X, y = three_classes()
+    before = np.random.get_state()[1].copy(), torch.random.get_rng_state()
+    EOS(random_state=0).fit_resample(X, y)
+    assert_array_equal(np.random.get_state()[1], before[0])
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+
+
+def test_provenance_rebuilds_every_synthetic_row():
+    X, y = three_classes()
+    sampler = EOS(random_state=0)
+    X_resampled, y_resampled = sampler.fit_resample(X, y)
+    base, enemy, steps = sampler.base_indices_, sampler.enemy_indices_, sampler.steps_
+    assert base.shape == enemy.shape == steps.shape == (len(X_resampled) - len(X),)
+    assert base.dtype == enemy.dtype == np.int64
+    assert steps.dtype == np.float64
+    assert_allclose(X_resampled[len(X) :], X[base] + steps[:, None] * (X[enemy] - X[base]))
+    assert_array_equal(y_resampled[len(X) :], y[base])
+    assert (y[enemy] != y[base]).all()
+
+
+def test_balanced_classes_are_returned_as_they_are():
+    X, y = three_classes(sizes=(20, 20, 20))
+    sampler = EOS()
+    X_resampled, y_resampled = sampler.fit_resample(X, y)
+    assert_array_equal(X_resampled, X)
+    assert_array_equal(y_resampled, y)
+    assert sampler.base_indices_.shape == sampler.steps_.shape == (0,)
+
+
+@pytest.mark.parametrize("enemy_search", MODES)
+@pytest.mark.parametrize("make", [NearestNeighbors, TorchNearestNeighbors])
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_a_neighbors_object_set_to_one_more_gives_the_same_rows(enemy_search, make, as_tensor):
+    X, y = three_classes()
+    expected = EOS(n_neighbors=5, enemy_search=enemy_search, random_state=0).fit_resample(X, y)[0]
+    finder = make(n_neighbors=6)
+    sampler = EOS(n_neighbors=finder, enemy_search=enemy_search, random_state=0)
+    result = sampler.fit_resample(torch.from_numpy(X) if as_tensor else X, y)[0]
+    assert_array_equal(result, expected)
+    assert not hasattr(finder, "n_features_in_"), "the caller's object is cloned"
+
+
+def test_a_neighbors_object_that_does_not_find_the_row_itself_loses_its_last():
+    X, y = np.repeat([[0.0], [1.0]], 6, axis=0), np.array([0] * 4 + [1] * 8)
+
+    class LastFirst(NearestNeighbors):
+        """Among equal rows this search gives the last ones, so a row need not find itself."""
+
+        def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+            squared = oracle.squared_distances(X, self._fit_X)
+            backwards = np.argsort(squared[:, ::-1], axis=1, kind="stable")
+            return squared.shape[1] - 1 - backwards[:, : n_neighbors or self.n_neighbors]
+
+    finder = LastFirst(n_neighbors=3)
+    sampler = EOS(sampling_strategy={0: 60}, n_neighbors=finder, random_state=0)
+    sampler.fit_resample(X, y)
+    # Rows 0 to 3 (class 0) lie on rows 4 and 5 (class 1), which the search lists first.
+    assert set(sampler.enemy_indices_) == {4, 5}
+    assert not set(sampler.enemy_indices_) & set(sampler.base_indices_)
+
+
+def test_labels_of_any_kind():
+    X, y = three_classes()
+    expected = EOS(random_state=0).fit_resample(X, y)
+    for names in (["a", "b", "c"], [10, 20, 30], [-1.0, 0.0, 1.0], [False, True, True]):
+        named = np.array(names)[y]
+        X_resampled, y_resampled = EOS(random_state=0).fit_resample(X, named)
+        assert y_resampled.dtype == named.dtype
+        if len(set(names)) == 3:
+            assert_array_equal(X_resampled, expected[0])
+            assert_array_equal(y_resampled, np.array(names)[expected[1]])
+    as_objects = np.array(["a", "bb", "c"], dtype=object)[y]
+    assert_array_equal(EOS(random_state=0).fit_resample(X, as_objects)[0], expected[0])
+    as_list = EOS(random_state=0).fit_resample(X, y.tolist())[1]
+    assert as_list == expected[1].tolist()
+
+
+@pytest.mark.parametrize(
+    "make", [np.asarray, np.ndarray.tolist, pd.DataFrame, sparse.csr_matrix, torch.from_numpy]
+)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_one_hot_y_comes_back_one_hot(make, n_classes):
+    X, y = three_classes(sizes=(60, 25, 12) if n_classes == 3 else (60, 37, 0))
+    expected_X, expected_y = EOS(random_state=0).fit_resample(X, y)
+    one_hot = make(np.eye(n_classes, dtype=int)[y])
+    X_resampled, y_resampled = EOS(random_state=0).fit_resample(X, one_hot)
+    assert_array_equal(X_resampled, expected_X)
+    assert type(y_resampled) is type(one_hot)
+    dense = y_resampled.toarray() if sparse.issparse(y_resampled) else np.asarray(y_resampled)
+    assert_array_equal(dense, np.eye(n_classes)[expected_y])
+
+
+def test_one_hot_frame_keeps_its_names():
+    X, y = three_classes()
+    one_hot = pd.get_dummies(pd.Series(np.array(["cat", "dog", "fox"])[y]))
+    y_resampled = EOS(random_state=0).fit_resample(X, one_hot)[1]
+    pd.testing.assert_series_equal(y_resampled.dtypes, one_hot.dtypes)
+    assert_array_equal(y_resampled.sum(), [60, 60, 60])
+
+
+def test_multilabel_y_is_refused():
+    X, y = three_classes()
+    multilabel = np.eye(3, dtype=int)[y]
+    multilabel[0] = 1
+    for targets in (
+        multilabel,
+        torch.from_numpy(multilabel),
+        multilabel.tolist(),
+        multilabel + 0.5,
+    ):
+        with pytest.raises(ValueError, match=r"[Mm]ultilabel and multioutput|1d array"):
+            EOS().fit_resample(X, targets)
+
+
+X_SMALL, Y_SMALL = three_classes()
+
+
+def with_entry(value):
+    X = X_SMALL.copy()
+    X[3, 1] = value
+    return X
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        pytest.param(X_SMALL, np.zeros(97), "more than 1 class", id="one class"),
+        pytest.param(with_entry(np.nan), Y_SMALL, "X contains NaN", id="NaN"),
+        pytest.param(with_entry(np.inf), Y_SMALL, "X contains infinity", id="infinity"),
+        pytest.param(
+            torch.from_numpy(with_entry(np.nan)), Y_SMALL, "X contains NaN", id="NaN tensor"
+        ),
+        pytest.param(X_SMALL.reshape(97, 2, 2), Y_SMALL, "Embedder", id="3-d"),
+        pytest.param(X_SMALL.reshape(97, 1, 2, 2), Y_SMALL, "Embedder", id="4-d"),
+        pytest.param(torch.zeros(97, 3, 8, 8), Y_SMALL, "Embedder", id="4-d tensor"),
+        pytest.param(X_SMALL.reshape(97, 2, 2).tolist(), Y_SMALL, "Embedder", id="3-d list"),
+        pytest.param(X_SMALL[:, 0], Y_SMALL, "shape|Reshape", id="1-d"),
+        pytest.param(torch.zeros(97), Y_SMALL, "shape", id="1-d tensor"),
+        pytest.param(X_SMALL[:90], Y_SMALL, "90.*97|97.*90", id="length of y"),
+        pytest.param(
+            torch.from_numpy(X_SMALL[:90]), Y_SMALL, "90.*97|97.*90", id="length of y, tensor"
+        ),
+        pytest.param(X_SMALL[:, :0], Y_SMALL, "0 feature", id="no feature"),
+        pytest.param(X_SMALL > 0, Y_SMALL, "bool", id="bool"),
+        pytest.param(X_SMALL.astype(complex), Y_SMALL, "[Cc]omplex", id="complex"),
+        pytest.param([["a", "b"]] * 97, Y_SMALL, "strings", id="strings"),
+        pytest.param(X_SMALL, np.linspace(0, 1, 97), "Unknown label type", id="continuous y"),
+        pytest.param(X_SMALL, [None, *Y_SMALL[1:]], "None|NaN|label type", id="None in y"),
+        pytest.param(X_SMALL, np.zeros((97, 2), int), "exactly one 1 in each row", id="no label"),
+    ],
+)
+def test_unusable_input_is_refused_by_name(X, y, message):
+    with pytest.raises(ValueError, match=message):
+        EOS().fit_resample(X, y)
+
+
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [
+        ({"n_neighbors": 0}, "n_neighbors"),
+        ({"n_neighbors": 2.5}, "n_neighbors"),
+        ({"n_neighbors": "many"}, "n_neighbors"),
+        ({"enemy_search": "farthest"}, "enemy_search"),
+        ({"device": "tpu"}, "device"),
+        ({"device": "cuda:99"}, "device"),
+        ({"device": 3}, "device"),
+        ({"device": None}, "device"),
+        ({"random_state": "dice"}, "random_state"),
+    ],
+)
+def test_unusable_parameters_are_refused_by_name(params, name):
+    with pytest.raises(ValueError, match=f"'{name}' parameter"):
+        EOS(**params).fit_resample(*three_classes())
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", torch.device("cpu"), "cpu:0"])
+def test_every_spelling_of_the_cpu(device):
+    X, y = three_classes()
+    expected = EOS(random_state=0).fit_resample(X, y)[0]
+    assert_array_equal(EOS(random_state=0, device=device).fit_resample(X, y)[0], expected)
+
+
+def test_works_in_a_pipeline_and_a_grid_search_with_two_jobs():
+    X, y = make_classification(400, weights=[0.9], class_sep=0.5, random_state=0)
+    pipeline = make_pipeline(EOS(random_state=0), LogisticRegression())
+    grid = {"eos__n_neighbors": [3, 30], "eos__enemy_search": MODES}
+    searches = [
+        GridSearchCV(pipeline, grid, scoring="balanced_accuracy", cv=3, n_jobs=n_jobs).fit(X, y)
+        for n_jobs in (1, 2)
+    ]
+    scores = [search.cv_results_["mean_test_score"] for search in searches]
+    assert_array_equal(*scores)
+    assert np.isfinite(scores[0]).all()
+    assert len(set(scores[0])) > 1
+
+
+def test_in_a_pipeline_only_training_rows_are_resampled():
+    X, y = make_classification(300, weights=[0.9], class_sep=0.5, random_state=0)
+    pipeline = make_pipeline(EOS(random_state=0), LogisticRegression()).fit(X, y)
+    by_hand = LogisticRegression().fit(*EOS(random_state=0).fit_resample(X, y))
+    assert_array_equal(pipeline.predict_proba(X), by_hand.predict_proba(X))
+
+
+def test_metadata_routing_passes_through_a_pipeline():
+    X, y = make_classification(300, weights=[0.9], class_sep=0.5, random_state=0)
+    groups = np.arange(300) // 3
+    with config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(EOS(random_state=0), LogisticRegression())
+        scores = cross_val_score(pipeline, X, y, cv=GroupKFold(3), params={"groups": groups})
+    assert np.isfinite(scores).all()
+
+
+def test_clone_and_pickle_give_the_same_rows():
+    X, y = three_classes()
+    sampler = EOS(random_state=0, n_neighbors=4, enemy_search="nearest", device="cpu")
+    expected = sampler.fit_resample(X, y)[0]
+    assert_array_equal(clone(sampler).fit_resample(X, y)[0], expected)
+    restored = pickle.loads(pickle.dumps(sampler))
+    assert_array_equal(restored.base_indices_, sampler.base_indices_)
+    assert_array_equal(restored.fit_resample(X, y)[0], expected)
+
+
+def test_array_api_dispatch_gives_the_same_rows():
+    code = """
+import numpy as np, torch
+from sklearn import config_context
+from imblearn_eos import EOS
+X, y = np.random.RandomState(0).randn(50, 3), np.arange(50) % 5 == 0
+expected = EOS(random_state=0).fit_resample(X, y)[0]
+with config_context(array_api_dispatch=True):
+    assert (EOS(random_state=0).fit_resample(X, y)[0] == expected).all()
+    result = EOS(random_state=0).fit_resample(torch.from_numpy(X), torch.from_numpy(y))
+assert (result[0].numpy() == expected).all() and result[1].dtype == torch.bool
+"""
+    # SciPy decides on import whether it takes part.
+    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+@pytest.mark.filterwarnings("ignore:No row of class")
+def test_real_tabular_data_beside_smote_and_adasyn(real_data):
+    table = np.loadtxt(real_data("mammography.csv"), delimiter=",", dtype=str)
+    X, y = table[:, :-1].astype(float), np.char.strip(table[:, -1], "'").astype(int)
+    scores = {}
+    for sampler in (None, SMOTE(random_state=0), ADASYN(random_state=0), EOS(random_state=0)):
+        pipeline = make_pipeline(sampler or "passthrough", LogisticRegression(max_iter=1000))
+        folds = StratifiedKFold(3, shuffle=True, random_state=0)
+        scores[type(sampler).__name__] = cross_val_score(
+            pipeline, X, y, scoring="balanced_accuracy", cv=folds
+        ).mean()
+    assert scores["EOS"] > scores["NoneType"] + 0.1
+    assert scores["EOS"] > 0.8
