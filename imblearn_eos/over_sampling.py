@@ -227,8 +227,8 @@ class EOS(BaseOverSampler):
                 warnings.warn(
                     f"No row of class {classes.tolist()[code]!r} has a row of another class among "
                     f"its {search.n_neighbors} nearest neighbors, so EOS uses "
-                    "enemy_search='nearest' for this class. Increase n_neighbors to widen the neighborhood, or set "
-                    "enemy_search='nearest' for all classes.",
+                    "enemy_search='nearest' for this class. Increase n_neighbors to widen the "
+                    "neighborhood, or set enemy_search='nearest' for all classes.",
                     UserWarning,
                     stacklevel=2,
                 )
