@@ -1,9 +1,11 @@
-"""Labels in containers that imbalanced-learn's samplers do not give back as they came."""
+"""Labels of any kind and in any container, for samplers, networks and heads."""
 
 import numpy as np
 import torch
 from imblearn.utils import check_target_type
 from scipy import sparse
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 
 
 def label_vector(y):
@@ -58,3 +60,45 @@ def repeat_rows(y, indices):
         return pd.concat([y, y.iloc[indices]], ignore_index=True)
     y = np.asarray(y)
     return np.concatenate([y, y[indices]])
+
+
+def encode_labels(X, y, *, estimator):
+    """Replace labels by the positions of their classes in sorted order.
+
+    Parameters
+    ----------
+    X : array-like or torch.Tensor of shape (n_samples, ...)
+        The samples; ``y`` must have as many rows.
+    y : array-like or torch.Tensor of shape (n_samples,)
+        Labels of any kind that sorts.
+    estimator : estimator object
+        Named in errors.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        The distinct labels in sorted order.
+    codes : ndarray of shape (n_samples,), dtype=int64
+        The position in ``classes`` of each label.
+
+    Raises
+    ------
+    ValueError
+        When ``y`` is missing, not 1-d, of another length than ``X``, continuous, or of one class.
+    """
+    name = type(estimator).__name__
+    if y is None:
+        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+    if isinstance(y, torch.Tensor):
+        y = y.detach().cpu().numpy()
+    y = column_or_1d(y, warn=True)
+    if len(X) != len(y):
+        # scikit-learn's message has both lengths; its types of X include all of ours.
+        check_consistent_length(X, y)
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{name} needs rows of at least 2 classes, but y has only one class: {classes[0]!r}."
+        )
+    return classes, codes.astype(np.int64, copy=False)

@@ -1,0 +1,284 @@
+"""A skorch net as a transformer: train, then turn samples into embeddings."""
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+    clone,
+)
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet, NeuralNetBinaryClassifier
+
+from imblearn_eos._labels import encode_labels
+from imblearn_eos.embedding._modules import find_head, head_inputs
+from imblearn_eos.embedding._training import seeded, train
+
+
+class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Train a network and turn samples into its embeddings.
+
+    The embedding of a sample is the input of the network's head, its last linear layer, in
+    evaluation mode. So images become rows of numbers, on which samplers and classifiers of
+    imbalanced-learn and scikit-learn work.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNetClassifier
+        The network and how to train it; any other :class:`skorch.NeuralNet` whose module returns
+        one score per class will do too. It is cloned and trained from scratch in :meth:`fit`; the
+        given object is not changed.
+
+    layer : str, default=None
+        Dotted name of the head in the module, for example "fc" or "classifier.2". None means the
+        last linear layer that runs, which must have one output per class.
+
+    memory : str or object with the joblib.Memory interface, default=None
+        Where to keep trained networks, so that none is trained twice with the same parameters of
+        ``net``, the same data and the same seed, for example in a grid search over the steps that
+        follow. By default nothing is kept. It takes an int as ``random_state``: None draws a new
+        seed for each fit. Changes to the source code of the module go unnoticed: clear the
+        folder then. The folder holds pickles, which can run code when they are loaded: it must be
+        writable by its user only.
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds all that is random in training: the initial weights, the order of the samples,
+        dropout. Global random states of torch, NumPy and Python are left as they were, except
+        that None draws the seed from NumPy's.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The trained net. It knows classes as 0, 1, ..., the positions in ``classes_``.
+
+    classes_ : ndarray of shape (n_classes,)
+        The class labels in sorted order.
+
+    layer_ : str
+        Dotted name of the head.
+
+    n_features_out_ : int
+        Length of an embedding.
+
+    See Also
+    --------
+    EmbeddingPipeline : Embedder, sampler and head in one object.
+
+    Notes
+    -----
+    Numbers in X become float32, as they are: scale images first. The same seed gives the same
+    network on the same machine as far as torch is deterministic there; on CUDA see
+    ``torch.use_deterministic_algorithms``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skorch import NeuralNetClassifier
+    >>> from torch.nn import CrossEntropyLoss
+    >>> from imblearn_eos import Embedder
+    >>> from imblearn_eos.models import SmallCNN
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = X.reshape(-1, 1, 8, 8) / 16
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN,
+    ...     module__n_classes=10,
+    ...     criterion=CrossEntropyLoss,
+    ...     max_epochs=1,
+    ...     verbose=0,
+    ... )
+    >>> embedder = Embedder(net, random_state=0).fit(X, y)
+    >>> embedder.layer_
+    'head'
+    >>> embedder.transform(X).shape
+    (1797, 64)
+    """
+
+    _parameter_constraints: dict = {
+        # `_check_net` says how to make one.
+        "net": "no_validation",
+        "layer": [str, None],
+        "memory": [str, HasMethods(["cache"]), None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, net, *, layer=None, memory=None, random_state=None):
+        self.net = net
+        self.layer = layer
+        self.memory = memory
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor} of shape (n_samples, ...)
+            Finite numbers: images of shape (n_samples, channels, height, width), or whatever
+            shape the module takes.
+
+        y : {array-like, torch.Tensor} of shape (n_samples,)
+            Labels of any kind.
+
+        Returns
+        -------
+        self : Embedder
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            When ``net`` shuffles or drops samples in ``iterator_valid``; when the head is not
+            clear, not there or does not match the classes; when X or y are not as above, or y
+            has one class. All this is found before training.
+
+        TypeError
+            When ``net`` is no skorch net, or X is a torch dataset.
+        """
+        net = _check_net(self.net)
+        X = self._check_X(X, min_samples=2)
+        self.classes_, codes = encode_labels(X, y, estimator=self)
+        if isinstance(net, NeuralNetBinaryClassifier):
+            # Its loss compares one logit with a float.
+            codes = codes.astype(np.float32)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        with seeded(seed):
+            # Hooks do not run in a compiled module.
+            untrained = clone(net).set_params(compile=False).initialize()
+            self.layer_ = find_head(untrained, X[:2], len(self.classes_), self.layer)
+            self.n_features_out_ = head_inputs(untrained, self.layer_, X[:2]).shape[1]
+        self.net_ = train(net, X, codes, seed=seed, memory=self.memory)
+        return self
+
+    def transform(self, X):
+        """Give the embeddings of samples.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor} of shape (n_samples, ...)
+            Samples as in :meth:`fit`.
+
+        Returns
+        -------
+        Z : {ndarray, torch.Tensor} of shape (n_samples, n_features_out_), dtype=float32
+            The input of the head, in the order of X. A tensor on X's device if X is a tensor.
+
+        Raises
+        ------
+        ValueError
+            When embeddings contain NaN or infinity, as they do after training diverged.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X)
+        is_tensor = isinstance(X, torch.Tensor)
+        with seeded(0):
+            embeddings = head_inputs(self.net_, self.layer_, X, X.device if is_tensor else "cpu")
+        if not embeddings.isfinite().all():
+            raise ValueError(
+                "The embeddings contain NaN or infinity although X does not: training diverged. "
+                "Lower the learning rate of the net (its lr parameter), or clip its gradients."
+            )
+        return embeddings if is_tensor else embeddings.numpy()
+
+    def predict_proba(self, X):
+        """Give the class probabilities of the trained network itself.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor} of shape (n_samples, ...)
+            Samples as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            What the net's ``predict_proba`` gives: its outputs under its
+            ``predict_nonlinearity``.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X)
+        with seeded(0):
+            return self.net_.predict_proba(X)
+
+    def predict(self, X):
+        """Give the labels that the trained network itself predicts.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor} of shape (n_samples, ...)
+            Samples as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from ``classes_``.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X)
+        with seeded(0):
+            codes = self.net_.predict(X)
+        # A plain NeuralNet predicts scores.
+        codes = codes.argmax(axis=1) if codes.ndim == 2 else codes
+        return self.classes_[codes.astype(np.int64)]
+
+    @property
+    def _n_features_out(self):
+        return self.n_features_out_
+
+    def _check_X(self, X, min_samples=1):
+        if isinstance(X, torch.utils.data.Dataset):
+            raise TypeError(
+                f"Embedder takes X as an array or a tensor, got the dataset {type(X).__name__}. "
+                "Collect its samples first, for example with torch.stack."
+            )
+        if not isinstance(X, torch.Tensor):
+            X = check_array(
+                X,
+                dtype=np.float32,
+                ensure_2d=False,
+                allow_nd=True,
+                ensure_min_samples=min_samples,
+                input_name="X",
+                estimator=self,
+            )
+        else:
+            X = X.detach().to(torch.float32)
+            if len(X) < min_samples:
+                raise ValueError(
+                    f"Embedder got X of shape {tuple(X.shape)}; at least {min_samples} samples are "
+                    "required."
+                )
+            if not X.isfinite().all():
+                raise ValueError(
+                    "Input X contains NaN or infinity. Embedder needs finite numbers: impute or "
+                    "drop those samples first."
+                )
+        if X.ndim < 2:
+            raise ValueError(
+                f"Embedder expects X of shape (n_samples, ...), got shape {tuple(X.shape)}. "
+                "Reshape single features with X.reshape(-1, 1)."
+            )
+        return X
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+def _check_net(net):
+    if not isinstance(net, NeuralNet):
+        raise TypeError(
+            f"The 'net' parameter of Embedder must be a skorch net, got {net!r}. Wrap a module: "
+            "skorch.NeuralNetClassifier(ModuleClass, criterion=torch.nn.CrossEntropyLoss)."
+        )
+    for option in ("shuffle", "drop_last"):
+        if net.get_params_for("iterator_valid").get(option):
+            raise ValueError(
+                f"The net has iterator_valid__{option}=True, so its embeddings would not be in "
+                "the order of their labels, one for each. Remove it; iterator_train may have it."
+            )
+    return net

@@ -1,0 +1,282 @@
+"""Softmax regression, the classifier head of a network fitted to convergence."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
+from imblearn_eos._labels import encode_labels
+from imblearn_eos._tensors import check_tensor, tensor_from_array
+
+
+class LinearHead(ClassifierMixin, BaseEstimator):
+    r"""Softmax regression, to be put on a network as its last layer.
+
+    Minimizes the mean cross-entropy with an L2 penalty on the weights, but not on the intercepts:
+
+    .. math::
+        \frac{1}{n} \sum_i -\log \mathrm{softmax}(W z_i + b)_{y_i} + \frac{\alpha}{2} \|W\|^2
+
+    The problem is convex: there is no learning rate and no random state, and every fit to the
+    same data gives the same weights.
+
+    Parameters
+    ----------
+    alpha : float, default=0.01
+        Strength of the penalty, at least 0. Larger values give smaller weights.
+
+    max_iter : int, default=200
+        Iterations of the optimizer, L-BFGS, at most.
+
+    tol : float, default=1e-7
+        The optimizer stops when no entry of the gradient, with features scaled to a variance of
+        about 1, is larger than this.
+
+    device : str or torch.device, default="auto"
+        Where to compute: "auto" (a tensor's own device, else CUDA if there is one, else CPU), or
+        a cpu or cuda device.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_classes, n_features), dtype=float64
+        The weights, one row per class, also for two classes.
+
+    intercept_ : ndarray of shape (n_classes,), dtype=float64
+        The intercepts.
+
+    classes_ : ndarray of shape (n_classes,)
+        The class labels in sorted order.
+
+    n_iter_ : int
+        Iterations taken.
+
+    n_features_in_ : int
+        Number of features seen during :meth:`fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during :meth:`fit`, if they are all strings.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : The same model without torch.
+
+    EmbeddingPipeline.to_module : Puts the fitted head on the network.
+
+    Notes
+    -----
+    For three or more classes the model is ``LogisticRegression(C=1 / (alpha * n_samples))``. For
+    two classes LogisticRegression has a single row w of weights, where here the rows are -w/2 and
+    w/2, whose squares sum to half of that of w: so it is
+    ``LogisticRegression(C=2 / (alpha * n_samples))``.
+
+    Computations are in float64 whatever the dtype of X, of which one centred copy is made, so that
+    features with large offsets or of very different scale do no harm.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from imblearn_eos import LinearHead
+    >>> X, y = load_iris(return_X_y=True)
+    >>> head = LinearHead(alpha=0.001).fit(X, y)
+    >>> head.coef_.shape
+    (3, 4)
+    >>> round(head.score(X, y), 2)
+    0.99
+    """
+
+    _parameter_constraints: dict = {
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "device": DEVICE_CONSTRAINT,
+    }
+
+    def __init__(self, *, alpha=0.01, max_iter=200, tol=1e-7, device="auto"):
+        self.alpha = alpha
+        self.max_iter = max_iter
+        self.tol = tol
+        self.device = device
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Fit the weights.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor} of shape (n_samples, n_features)
+            Finite numbers.
+
+        y : {array-like, torch.Tensor} of shape (n_samples,)
+            Labels of any kind.
+
+        Returns
+        -------
+        self : LinearHead
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            When X or y are not as above, y has one class, or ``device`` is none of the above.
+
+        Warns
+        -----
+        ConvergenceWarning
+            When ``max_iter`` iterations were not enough.
+        """
+        X = self._validate(X, reset=True)
+        self.classes_, codes = encode_labels(X, y, estimator=self)
+        device = resolve_device(self.device, like=X)
+        features = X.to(device, torch.float64, copy=True)
+        mean = features.mean(dim=0)
+        features -= mean
+        scale = _feature_scale(features)
+        features *= scale
+        codes = torch.from_numpy(codes).to(device)
+
+        start = torch.zeros(len(self.classes_), features.shape[1] + 1, dtype=torch.float64)
+        start[:, -1] = torch.bincount(codes).cpu().log()
+        result = minimize(
+            _penalized_loss,
+            start.numpy().ravel(),
+            args=(features, codes, self.alpha * scale.square()),
+            method="L-BFGS-B",
+            jac=True,
+            # The relative change of the loss is no criterion: it is tiny long before the end.
+            options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 0, "maxls": 50},
+        )
+        self.n_iter_ = result.nit
+        self._warn_unless_converged(result)
+        weights = result.x.reshape(len(self.classes_), -1)
+        self.coef_ = weights[:, :-1] * scale.cpu().numpy()
+        self.intercept_ = weights[:, -1] - self.coef_ @ mean.cpu().numpy()
+        return self
+
+    def decision_function(self, X):
+        """Give the scores of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes), dtype=float64
+            Logits; for two classes, the second minus the first, as everywhere in scikit-learn.
+        """
+        logits = self._logits(X).cpu().numpy()
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict(self, X):
+        """Give the most probable labels.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from ``classes_``.
+        """
+        codes = self._logits(X).argmax(dim=1).cpu().numpy()
+        return self.classes_[codes]
+
+    def predict_proba(self, X):
+        """Give the class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), dtype=float64
+        """
+        return self._logits(X).softmax(dim=1).cpu().numpy()
+
+    def predict_log_proba(self, X):
+        """Give the logarithms of the class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), dtype=float64
+        """
+        return self._logits(X).log_softmax(dim=1).cpu().numpy()
+
+    def _logits(self, X):
+        check_is_fitted(self)
+        device = resolve_device(self.device, like=X)
+        X = self._validate(X, reset=False).to(device, torch.float64)
+        coef, intercept = (torch.from_numpy(a).to(device) for a in (self.coef_, self.intercept_))
+        return torch.addmm(intercept, X, coef.T)
+
+    def _validate(self, X, *, reset):
+        if isinstance(X, torch.Tensor):
+            X = check_tensor(X, estimator=self, n_features=None if reset else self.n_features_in_)
+            if reset:
+                self.n_features_in_ = X.shape[1]
+                # A second fit on rows without names forgets the names of the first.
+                vars(self).pop("feature_names_in_", None)
+            return X
+        return tensor_from_array(
+            validate_data(self, X, dtype=(np.float64, np.float32), reset=reset)
+        )
+
+    def _warn_unless_converged(self, result):
+        if result.status == 1:
+            warnings.warn(
+                f"LinearHead stopped after max_iter={self.max_iter} iterations, the gradient being "
+                f"{np.abs(result.jac).max():.1e} and not tol={self.tol:.1e}. Increase max_iter, "
+                "tol or alpha, or scale the features, for example with "
+                "sklearn.preprocessing.StandardScaler.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+
+def _feature_scale(features):
+    """Give the factors that bring centred features to a variance of about 1.
+
+    The optimum does not depend on them, the number of iterations does. Half of the features, those
+    of least variance, keep their proportions: in embeddings, small features are noise, and the
+    optimizer does not have to follow them if they stay small.
+    """
+    variance = features.square().mean(dim=0)
+    variance += variance.median()
+    return torch.where(variance > 0, variance, 1).rsqrt()
+
+
+def _penalized_loss(weights, features, codes, penalty):
+    """Give the loss and its gradient.
+
+    The last column of the weights holds the intercepts; ``penalty`` has one entry per feature.
+    """
+    n_samples, n_features = features.shape
+    weights = torch.from_numpy(weights).to(features.device).reshape(-1, n_features + 1)
+    coef, intercept = weights[:, :-1], weights[:, -1]
+    log_proba = torch.addmm(intercept, features, coef.T).log_softmax(dim=1)
+    chosen = codes[:, None]
+    loss = (penalty * coef.square()).sum() / 2 - log_proba.gather(1, chosen).mean()
+    residuals = log_proba.exp_()
+    residuals.scatter_add_(1, chosen, residuals.new_full(chosen.shape, -1))
+    residuals /= n_samples
+    gradient = torch.empty_like(weights)
+    gradient[:, :-1] = torch.addmm(penalty * coef, residuals.T, features)
+    gradient[:, -1] = residuals.sum(dim=0)
+    return loss.item(), gradient.cpu().numpy().ravel()

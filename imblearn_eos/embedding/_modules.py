@@ -1,0 +1,210 @@
+"""The head of a network: which layer it is, what flows into it, another one in its place."""
+
+import copy
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+def find_head(net, X, n_classes, layer=None):
+    """Find the linear layer whose input is the embedding.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Initialized.
+    X : ndarray or torch.Tensor of shape (n_samples, ...)
+        A few samples, on which the network is run.
+    n_classes : int
+        The number of outputs that the network must have.
+    layer : str, default=None
+        Dotted name of the layer. None means the last linear layer that runs.
+
+    Returns
+    -------
+    str
+        The dotted name of the layer, "" if it is the whole module.
+
+    Raises
+    ------
+    ValueError
+        When the network's outputs do not match the classes, there is no such layer, or ``layer``
+        is None and more than one could be meant.
+    """
+    layers = _linear_layers(net.module_)
+    if layer is not None and layer not in layers:
+        raise ValueError(
+            f"The 'layer' parameter is {layer!r}, which is not a linear layer (torch.nn.Linear) of "
+            f"the network. Its linear layers are: {_describe(layers)}."
+        )
+    ran = []
+    with _watch(layers, lambda name, _: ran.append(name)):
+        # Only the first batch is wanted, and a layer should run once in it.
+        output = next(iter(net.forward_iter(X)))
+    n_outputs = _check_outputs(output, n_classes)
+    if layer is not None:
+        return layer
+    if not ran:
+        raise ValueError(
+            "The network runs no linear layer (torch.nn.Linear), so it has no head whose input "
+            "could be the embedding. Embedder needs a network that ends in one."
+        )
+    candidates = {name: layers[name] for name in ran if layers[name].out_features == n_outputs}
+    if len(candidates) > 1 or ran[-1] not in candidates:
+        problem = (
+            f"{len(candidates)} linear layers with {n_outputs} outputs run in the network"
+            if len(candidates) > 1
+            else f"the last linear layer that runs does not have {n_outputs} outputs"
+        )
+        raise ValueError(
+            f"Which layer is the head is not clear: {problem}. Pass its name as the 'layer' "
+            "parameter. The linear layers that run are, in this order: "
+            f"{_describe({name: layers[name] for name in ran})}."
+        )
+    return ran[-1]
+
+
+def head_inputs(net, layer, X, device="cpu"):
+    """Run a net in evaluation mode and collect what flows into a layer.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Initialized or trained.
+    layer : str
+        Dotted name of a layer.
+    X : ndarray or torch.Tensor of shape (n_samples, ...)
+        The samples.
+    device : str or torch.device, default="cpu"
+        Where to put the result.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_samples, n_features), dtype=float32
+
+    Raises
+    ------
+    ValueError
+        When the layer does not run exactly once in each batch, its input is not 2-d, or the net's
+        ``iterator_valid`` leaves out samples.
+    """
+    captured, batches = [], []
+
+    def capture(_, values):
+        # A copy, because the network may change its tensors in place later on.
+        captured.append(values.detach().to(device, torch.float32, copy=True))
+
+    with _watch({layer: net.module_.get_submodule(layer)}, capture):
+        for _ in net.forward_iter(X):
+            if len(captured) != 1:
+                raise ValueError(
+                    f"The layer {layer!r} ran {len(captured)} times in one batch; the head must "
+                    "run exactly once. Pass the name of another layer as the 'layer' parameter."
+                )
+            batches.append(captured.pop())
+            if batches[-1].ndim != 2:
+                raise ValueError(
+                    f"The input of the layer {layer!r} has shape {tuple(batches[-1].shape)}, but "
+                    "an embedding is one vector per sample: (n_samples, n_features). Pool or "
+                    "flatten before the head, or pass the name of another layer as the 'layer' "
+                    "parameter."
+                )
+    embeddings = torch.cat(batches)
+    if len(embeddings) != len(X):
+        raise ValueError(
+            f"The net gave {len(embeddings)} embeddings for {len(X)} samples. Its iterator_valid "
+            "must return every sample once: leave out iterator_valid__drop_last and the like."
+        )
+    return embeddings
+
+
+def replace_layer(module, layer, replacement):
+    """Copy a module with another layer in place of one.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Left as it is.
+    layer : str
+        Dotted name of the layer, "" for the module itself.
+    replacement : torch.nn.Module
+        What to put there.
+
+    Returns
+    -------
+    torch.nn.Module
+    """
+    module = copy.deepcopy(module)
+    replaced = module.get_submodule(layer)
+    if replaced is module:
+        return replacement
+    # A layer may be held under several names, and any of them may be the one that forward uses.
+    names = [
+        name for name, part in module.named_modules(remove_duplicate=False) if part is replaced
+    ]
+    for name in names:
+        parent, _, child = name.rpartition(".")
+        setattr(module.get_submodule(parent), child, replacement)
+    return module
+
+
+def linear_from_arrays(coef, intercept, like):
+    """Make a linear layer of given weights, with the dtype and device of another layer."""
+    # skip_init, because drawing initial weights would advance the user's random state.
+    linear = nn.utils.skip_init(
+        nn.Linear,
+        coef.shape[1],
+        coef.shape[0],
+        dtype=like.weight.dtype,
+        device=like.weight.device,
+    )
+    with torch.no_grad():
+        linear.weight.copy_(torch.from_numpy(coef))
+        linear.bias.copy_(torch.from_numpy(intercept))
+    return linear
+
+
+@contextmanager
+def _watch(layers, callback):
+    """Within the block, call ``callback(name, input)`` before each run of a layer."""
+    handles = []
+
+    def watch(name, layer):
+        def hook(_, args, kwargs):
+            callback(name, args[0] if args else kwargs["input"])
+
+        handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
+
+    try:
+        for name, layer in layers.items():
+            watch(name, layer)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _check_outputs(output, n_classes):
+    output = output[0] if isinstance(output, tuple) else output
+    n_outputs = 1 if output.ndim == 1 else output.shape[1]
+    if output.ndim > 2 or not (n_outputs == n_classes or (n_outputs == 1 and n_classes == 2)):
+        raise ValueError(
+            f"The network returns {tuple(output.shape[1:])} outputs per sample, but y has "
+            f"{n_classes} classes. Give the module one output per class."
+        )
+    return n_outputs
+
+
+def _linear_layers(module):
+    return {name: part for name, part in module.named_modules() if isinstance(part, nn.Linear)}
+
+
+def _describe(layers):
+    return (
+        ", ".join(
+            f"{name!r} ({layer.in_features} -> {layer.out_features})"
+            for name, layer in layers.items()
+        )
+        or "none"
+    )

@@ -1,0 +1,265 @@
+"""Embedder, sampler and head as one pipeline, and back to one network."""
+
+import warnings
+
+import numpy as np
+from imblearn.pipeline import Pipeline
+from scipy.special import softmax
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from imblearn_eos.embedding._embedder import Embedder
+from imblearn_eos.embedding._head import LinearHead
+from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer
+from imblearn_eos.over_sampling import EOS
+
+
+class EmbeddingPipeline(Pipeline):
+    """Three-phase training: a network, over-sampled embeddings, a refitted head.
+
+    An :class:`imblearn.pipeline.Pipeline` whose first step is an :class:`Embedder`. Fitting
+    trains the network, over-samples the embeddings of the training data, and fits the head to
+    them. :meth:`to_module` then puts the head back on the network.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator) tuples
+        An Embedder, any samplers, and a classifier, in this order.
+
+    transform_input : list of str, default=None
+        As in :class:`imblearn.pipeline.Pipeline`.
+
+    memory : str or object with the joblib.Memory interface, default=None
+        As in :class:`imblearn.pipeline.Pipeline`. To keep trained networks, set the ``memory`` of
+        the Embedder instead: it knows tensors by their content.
+
+    verbose : bool, default=False
+        Print the time that each step takes.
+
+    Attributes
+    ----------
+    named_steps : :class:`~sklearn.utils.Bunch`
+        The steps by name.
+
+    classes_ : ndarray of shape (n_classes,)
+        The class labels.
+
+    See Also
+    --------
+    make_embedding_pipeline : A shorter way to make one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from sklearn.datasets import load_digits
+    >>> from skorch import NeuralNetClassifier
+    >>> from torch.nn import CrossEntropyLoss
+    >>> from imblearn_eos import EOS, Embedder, EmbeddingPipeline, LinearHead
+    >>> from imblearn_eos.models import SmallCNN
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = X.reshape(-1, 1, 8, 8) / 16
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN,
+    ...     module__n_classes=10,
+    ...     criterion=CrossEntropyLoss,
+    ...     max_epochs=1,
+    ...     verbose=0,
+    ... )
+    >>> pipeline = EmbeddingPipeline([
+    ...     ("embedder", Embedder(net, random_state=0)),
+    ...     ("sampler", EOS(random_state=0)),
+    ...     ("head", LinearHead()),
+    ... ])
+    >>> pipeline.fit(X, y).predict(X).shape
+    (1797,)
+    >>> module = pipeline.to_module()
+    >>> type(module).__name__
+    'SmallCNN'
+    >>> proba = module(torch.from_numpy(X).float()).softmax(dim=1)
+    >>> np.allclose(proba.detach(), pipeline.predict_proba(X), atol=1e-5)
+    True
+    """
+
+    def to_module(self):
+        """Put the fitted head on the trained network.
+
+        Returns
+        -------
+        torch.nn.Module
+            A copy of the network, in evaluation mode, whose head has the weights of the last
+            step. Under the net's ``predict_nonlinearity`` its outputs are this pipeline's
+            ``predict_proba``, if the network does no more after its head than that nonlinearity
+            takes for granted: softmax after logits, or nothing after a softmax of its own.
+
+        Raises
+        ------
+        ValueError
+            When a step between network and head transforms embeddings, when the probabilities of
+            the last step are not the softmax of linear scores, when it does not know all classes,
+            or when the network has one output for two classes.
+        """
+        embedder = self._check_first_step()
+        check_is_fitted(self)
+        for _, name, step in self._iter(with_final=False):
+            if step is not embedder:
+                raise ValueError(
+                    f"The step {name!r} ({type(step).__name__}) transforms embeddings, so the head "
+                    "is not linear in the network's own embeddings, and to_module cannot put it "
+                    "there. Remove the step; samplers may stay."
+                )
+        layer = embedder.net_.module_.get_submodule(embedder.layer_)
+        if layer.out_features != len(embedder.classes_):
+            raise ValueError(
+                f"The layer {embedder.layer_!r} has {layer.out_features} output(s) for "
+                f"{len(embedder.classes_)} classes, so the head, with one output per class, does "
+                "not fit in its place. Use a network with one output per class and "
+                "criterion=torch.nn.CrossEntropyLoss."
+            )
+        coef, intercept = _softmax_weights(*self.steps[-1], embedder.classes_)
+        head = linear_from_arrays(coef, intercept, like=layer)
+        return replace_layer(embedder.net_.module_, embedder.layer_, head).eval()
+
+    def __getitem__(self, ind):
+        if isinstance(ind, slice) and ind.indices(len(self.steps))[0] > 0:
+            # Without the Embedder, what is left is an ordinary pipeline on embeddings.
+            return Pipeline(self.steps, memory=self.memory, verbose=self.verbose)[ind]
+        return super().__getitem__(ind)
+
+    def _validate_steps(self):
+        super()._validate_steps()
+        self._check_first_step()
+
+    def _check_first_step(self):
+        name, step = self.steps[0]
+        if not isinstance(step, Embedder):
+            raise TypeError(
+                f"The first step of an EmbeddingPipeline must be an Embedder, but {name!r} is "
+                f"{step!r}. Wrap a skorch net: Embedder(net). For other first steps use "
+                "imblearn.pipeline.Pipeline."
+            )
+        return step
+
+
+def make_embedding_pipeline(
+    net,
+    sampler=None,
+    head=None,
+    *,
+    layer=None,
+    memory=None,
+    random_state=None,
+    verbose=False,
+):
+    """Make an :class:`EmbeddingPipeline` of a network, a sampler and a head.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNetClassifier
+        The network and how to train it, as in :class:`Embedder`.
+
+    sampler : object, default=None
+        A sampler of imbalanced-learn's kind, or "passthrough" for none. None means
+        :class:`~imblearn_eos.EOS`.
+
+    head : object, default=None
+        A classifier of scikit-learn's kind. None means :class:`LinearHead`.
+
+    layer : str, default=None
+        Dotted name of the network's head, as in :class:`Embedder`.
+
+    memory : str or object with the joblib.Memory interface, default=None
+        Where to keep trained networks, as in :class:`Embedder`.
+
+    random_state : int, RandomState instance or None, default=None
+        Gives a seed to every step whose ``random_state`` is None. None leaves them as they are.
+
+    verbose : bool, default=False
+        Print the time that each step takes.
+
+    Returns
+    -------
+    EmbeddingPipeline
+        Unfitted, with steps "embedder", "sampler" and "head". Sampler and head are clones of
+        those given.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetClassifier
+    >>> from imblearn_eos import make_embedding_pipeline
+    >>> from imblearn_eos.models import SmallCNN
+    >>> net = NeuralNetClassifier(SmallCNN, module__n_classes=10)
+    >>> pipeline = make_embedding_pipeline(net, random_state=0)
+    >>> list(pipeline.named_steps)
+    ['embedder', 'sampler', 'head']
+
+    Names to search over are, for example:
+
+    >>> grid = {"sampler__n_neighbors": [5, 10], "head__alpha": [0.01, 0.1]}
+    >>> pipeline = pipeline.set_params(embedder__net__lr=0.1)
+    """
+    embedder = Embedder(net, layer=layer, memory=memory)
+    sampler = EOS() if sampler is None else clone(sampler, safe=False)
+    head = LinearHead() if head is None else clone(head, safe=False)
+    if random_state is not None:
+        random_state = check_random_state(random_state)
+        embedder.random_state = _draw_seed(random_state)
+        for step in (sampler, head):
+            _seed(step, random_state)
+    return EmbeddingPipeline(
+        [("embedder", embedder), ("sampler", sampler), ("head", head)], verbose=verbose
+    )
+
+
+def _seed(step, random_state):
+    """Seed a step, and what it is made of, wherever no seed is set."""
+    if not hasattr(step, "get_params"):
+        return
+    params = step.get_params()
+    names = [name for name in sorted(params) if name.split("__")[-1] == "random_state"]
+    step.set_params(**{n: _draw_seed(random_state) for n in names if params[n] is None})
+
+
+def _draw_seed(random_state):
+    return random_state.randint(np.iinfo(np.int32).max)
+
+
+def _softmax_weights(name, head, classes):
+    """Give the weights and intercepts whose softmax is the head's ``predict_proba``."""
+    needed = ("coef_", "intercept_", "predict_proba")
+    missing = [attribute for attribute in needed if not hasattr(head, attribute)]
+    if missing:
+        raise ValueError(
+            f"The last step {name!r} ({head!r}) has no {' and no '.join(missing)}, so to_module "
+            "cannot turn it into a linear layer. Use a linear classifier with probabilities, such "
+            "as LinearHead or sklearn.linear_model.LogisticRegression."
+        )
+    if not np.array_equal(head.classes_, classes):
+        raise ValueError(
+            f"The last step {name!r} knows the classes {head.classes_.tolist()}, the network "
+            f"{classes.tolist()}. Use a sampler that keeps every class."
+        )
+    coef = np.atleast_2d(head.coef_).astype(np.float64)
+    intercept = np.atleast_1d(head.intercept_).astype(np.float64)
+    if len(coef) == 1 and len(classes) == 2:
+        # One row scores the second class; half for and half against is the same softmax.
+        coef, intercept = np.outer([-0.5, 0.5], coef), intercept * [-0.5, 0.5]
+    if len(coef) != len(classes) or not _is_softmax(head, coef, intercept):
+        raise ValueError(
+            f"The probabilities of the last step {name!r} ({head!r}) are not the softmax of its "
+            "linear scores, so a network with its weights would give others. Use LinearHead or "
+            "sklearn.linear_model.LogisticRegression."
+        )
+    return coef, intercept
+
+
+def _is_softmax(head, coef, intercept):
+    # Rows at which scores are moderate, so that probabilities which differ do so visibly.
+    scores = np.random.RandomState(0).normal(size=(20, len(coef)))
+    rows = (scores - intercept) @ np.linalg.pinv(coef, rcond=1e-6).T
+    expected = softmax(rows @ coef.T + intercept, axis=1)
+    with warnings.catch_warnings():
+        # A head fitted to data frames misses the names of features here.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        return np.allclose(head.predict_proba(rows), expected, atol=1e-4)

@@ -1,0 +1,130 @@
+"""Training a network reproducibly, and at most once for the same data."""
+
+import random
+import signal
+import threading
+import warnings
+from contextlib import contextmanager
+
+import torch
+from joblib.hashing import NumpyHasher
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_memory
+
+
+@contextmanager
+def seeded(seed):
+    """Seed Python, NumPy and torch to run a net, and restore their global states afterwards."""
+    numpy_random = check_random_state(None)
+    python_state, numpy_state = random.getstate(), numpy_random.get_state()
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+        # Data frames and joblib's memory maps are read-only, and batches are copies of them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        random.seed(seed)
+        numpy_random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            numpy_random.set_state(numpy_state)
+
+
+def train(net, X, y, *, seed, memory=None):
+    """Train a clone of a net, or load it if the same net was trained on the same data.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Left as it is.
+    X, y : ndarray or torch.Tensor
+        As the net takes them.
+    seed : int
+        For the initial weights, the order of the batches, and whatever else is random.
+    memory : None, str or joblib.Memory, default=None
+        Where to keep trained nets.
+
+    Returns
+    -------
+    skorch.NeuralNet
+        The trained net. Its module is never a compiled one, since those run no hooks.
+    """
+    net = clone(net)
+    if memory is None:
+        return _train(None, net, X, y, seed)
+    # skorch lists its own bookkeeping among the parameters; it does not matter to training.
+    params = {k: v for k, v in net.get_params(deep=False).items() if not k.startswith("_")}
+    try:
+        key = content_hash([type(net), params, X, y, seed])
+    # What cannot be pickled says so with any type of exception.
+    except Exception as error:
+        warnings.warn(
+            f"The network is trained without the cache of the 'memory' parameter, because the net "
+            f"cannot be hashed ({error}). Replace lambdas and local functions or classes in its "
+            "parameters by ones defined at the top level of a module, and pass a module class with "
+            "module__... parameters rather than an instance.",
+            UserWarning,
+            stacklevel=3,
+        )
+        return _train(None, net, X, y, seed)
+    cached = check_memory(memory).cache(_train, ignore=["net", "X", "y", "seed"])
+    return cached(key, net, X, y, seed)
+
+
+def _train(key, net, X, y, seed):
+    """Train; ``key`` stands for the other arguments in the cache."""
+    with seeded(seed), _interruptible():
+        net.fit(X, y)
+    for name in ("module_", "criterion_"):
+        part = getattr(net, name)
+        setattr(net, name, getattr(part, "_orig_mod", part))
+    return net
+
+
+@contextmanager
+def _interruptible():
+    """Let Ctrl-C end the block, although skorch takes it for "enough epochs".
+
+    Half a training must not go on to the next phase, nor into the cache. A KeyboardInterrupt
+    that is raised by a callback, as early stopping does, is still skorch's.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if is_main else None
+    if not callable(handler):
+        # Ctrl-C is ignored, or does not come here.
+        yield
+        return
+    was_interrupted = False
+
+    def note(*args):
+        nonlocal was_interrupted
+        try:
+            handler(*args)
+        except KeyboardInterrupt:
+            was_interrupted = True
+            raise
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if was_interrupted:
+        raise KeyboardInterrupt
+
+
+def content_hash(obj):
+    """Hash an object so that equal contents give equal hashes, in every process."""
+    return _ContentHasher(hash_name="md5").hash(obj)
+
+
+class _ContentHasher(NumpyHasher):
+    """joblib's hasher, which knows arrays by content, taught the same for tensors."""
+
+    def save(self, obj):
+        if isinstance(obj, torch.Tensor):
+            values = obj.detach().cpu().reshape(-1).view(torch.uint8).numpy()
+            obj = (type(obj), str(obj.dtype), tuple(obj.shape), obj.requires_grad, values)
+        super().save(obj)

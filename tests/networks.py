@@ -1,0 +1,139 @@
+"""Small networks and data for tests, importable so that they pickle."""
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
+from torch import nn
+
+
+class MLP(nn.Module):
+    def __init__(self, n_features=6, width=5, n_classes=3, dropout=0.0):
+        super().__init__()
+        self.hidden = nn.Linear(n_features, width)
+        self.norm = nn.BatchNorm1d(width)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, n_classes)
+
+    def embed(self, X):
+        return self.dropout(torch.relu(self.norm(self.hidden(X))))
+
+    def forward(self, X):
+        return self.head(self.embed(X))
+
+
+class SoftmaxMLP(MLP):
+    def forward(self, X):
+        return super().forward(X).softmax(dim=-1)
+
+
+class OneLogit(MLP):
+    def __init__(self, n_features=6):
+        super().__init__(n_features, n_classes=1)
+
+
+class CNN(nn.Module):
+    def __init__(self, n_classes=3, bias=True):
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten())
+        self.classifier = nn.Sequential(nn.Dropout(0.5), nn.LazyLinear(n_classes, bias=bias))
+
+    def forward(self, X):
+        return self.classifier(self.trunk(X))
+
+
+class NoLinear(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(6, 3))
+
+    def forward(self, X):
+        return X @ self.weight
+
+
+class TwoHeads(MLP):
+    def __init__(self):
+        super().__init__()
+        self.auxiliary = nn.Linear(5, 3)
+
+    def forward(self, X):
+        embeddings = self.embed(X)
+        return self.head(embeddings), self.auxiliary(embeddings)
+
+
+class LateProjection(MLP):
+    """After the classes come out, one more linear layer runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.projection = nn.Linear(5, 4)
+
+    def forward(self, X):
+        embeddings = self.embed(X)
+        return self.head(embeddings), self.projection(embeddings)
+
+
+class HeadTwice(MLP):
+    def forward(self, X):
+        embeddings = self.embed(X)
+        return self.head(embeddings) + self.head(-embeddings)
+
+
+class TokenHead(MLP):
+    """The head sees (n_samples, n_tokens, n_features)."""
+
+    def forward(self, X):
+        return self.head(self.embed(X)[:, None, :]).mean(dim=1)
+
+
+class InPlaceAfterHead(MLP):
+    def forward(self, X):
+        embeddings = self.embed(X)
+        logits = self.head(embeddings)
+        if not self.training:
+            embeddings.fill_(-1)
+        return logits
+
+
+class SharedHead(MLP):
+    """The head has two names, and forward uses the second."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Identity(), self.head)
+
+    def forward(self, X):
+        return self.layers(self.embed(X))
+
+
+class CountFits(Callback):
+    """Append a line to a file whenever a training starts, in whatever process."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        with open(self.path, "a") as file:
+            file.write("fit\n")
+
+
+def make_net(module=MLP, **params):
+    params = {
+        "criterion": nn.CrossEntropyLoss,
+        "max_epochs": 2,
+        "lr": 0.1,
+        "batch_size": 32,
+        "train_split": None,
+        "verbose": 0,
+        **params,
+    }
+    return NeuralNetClassifier(module, **params)
+
+
+def make_data(counts=(50, 30, 12), n_features=6, seed=0):
+    """Make overlapping Gaussian classes 0, 1, ... of given sizes, in mixed order."""
+    random_state = np.random.RandomState(seed)
+    y = random_state.permutation(np.repeat(np.arange(len(counts)), counts))
+    centers = random_state.normal(size=(len(counts), n_features))
+    X = centers[y] + random_state.normal(size=(len(y), n_features))
+    return X.astype(np.float32), y

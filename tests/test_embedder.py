@@ -1,0 +1,460 @@
+import pickle
+import random
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from networks import (
+    CNN,
+    MLP,
+    CountFits,
+    HeadTwice,
+    InPlaceAfterHead,
+    LateProjection,
+    NoLinear,
+    OneLogit,
+    SharedHead,
+    SoftmaxMLP,
+    TokenHead,
+    TwoHeads,
+    make_data,
+    make_net,
+)
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from skorch import NeuralNet, NeuralNetBinaryClassifier
+from skorch.callbacks import Callback, LRScheduler
+from skorch.dataset import ValidSplit
+from torch import nn
+
+from imblearn_eos import Embedder
+from imblearn_eos.embedding._training import content_hash, seeded
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+X, y = make_data()
+IMAGES = np.random.RandomState(0).normal(size=(len(y), 1, 6, 6)).astype(np.float32)
+
+
+def no_hooks(module):
+    return not any(part._forward_pre_hooks for part in module.modules())
+
+
+def n_fits(path):
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@pytest.mark.parametrize("module", [MLP, SoftmaxMLP, InPlaceAfterHead, SharedHead])
+def test_embeddings_are_what_flows_into_the_head_in_evaluation_mode(module):
+    # Batches of 10 do not divide 92 rows.
+    net = make_net(module, batch_size=10)
+    embedder = Embedder(net, random_state=0)
+    Z = embedder.fit_transform(X, y)
+    trained = embedder.net_.module_.eval()
+    with torch.no_grad():
+        expected = trained.embed(torch.from_numpy(X)).numpy()
+    assert_allclose(Z, expected, atol=1e-6)
+    assert Z.dtype == np.float32
+    assert Z.shape == (len(X), embedder.n_features_out_)
+    assert embedder.layer_ == "head"
+    assert no_hooks(trained)
+
+
+def test_images_through_dropout_and_a_lazy_head():
+    embedder = Embedder(make_net(CNN), random_state=0)
+    Z = embedder.fit(IMAGES, y).transform(IMAGES)
+    assert embedder.layer_ == "classifier.1"
+    assert embedder.n_features_out_ == 4 * 4 * 4
+    with torch.no_grad():
+        expected = embedder.net_.module_.trunk(torch.from_numpy(IMAGES)).numpy()
+    assert_allclose(Z, expected, atol=1e-6)
+    assert_array_equal(Z, embedder.transform(IMAGES))
+    assert_array_equal(embedder.get_feature_names_out()[:2], ["embedder0", "embedder1"])
+
+
+def test_a_net_that_is_one_linear_layer():
+    embedder = Embedder(make_net(nn.Linear, module__in_features=6, module__out_features=3))
+    assert_array_equal(embedder.fit_transform(X, y), X)
+    assert embedder.layer_ == ""
+
+
+def test_network_itself_predicts_as_the_net_does():
+    embedder = Embedder(make_net(max_epochs=20), random_state=0).fit(X, y)
+    proba = embedder.predict_proba(X)
+    assert_array_equal(proba, embedder.net_.predict_proba(X))
+    assert_array_equal(embedder.predict(X), proba.argmax(axis=1))
+    assert (embedder.predict(X) == y).mean() > 0.7
+
+
+def test_plain_neural_net_predicts_labels():
+    net = NeuralNet(MLP, criterion=nn.CrossEntropyLoss, train_split=None, verbose=0, max_epochs=2)
+    embedder = Embedder(net, random_state=0).fit(X, y)
+    assert_array_equal(embedder.predict(X), embedder.predict_proba(X).argmax(axis=1))
+
+
+def test_one_logit_net_embeds_two_classes():
+    net = NeuralNetBinaryClassifier(
+        OneLogit, train_split=None, verbose=0, max_epochs=10, lr=0.1, threshold=0.9
+    )
+    labels = np.array(["no", "yes"])[(y > 0).astype(int)]
+    embedder = Embedder(net, random_state=0).fit(X, labels)
+    assert embedder.transform(X).shape == (len(X), 5)
+    proba = embedder.predict_proba(X)
+    assert proba.shape == (len(X), 2)
+    # The net's own threshold is kept.
+    assert_array_equal(embedder.predict(X), np.where(proba[:, 1] > 0.9, "yes", "no"))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["bee", "ant", "cat"]),
+        np.array([5, -2, 70]),
+        np.array([2.0, 1.0, 3.0]),
+    ],
+)
+@pytest.mark.parametrize("container", [np.asarray, list, pd.Series])
+def test_any_labels_in_any_container(labels, container):
+    embedder = Embedder(make_net(max_epochs=1), random_state=0).fit(X, container(labels[y]))
+    assert_array_equal(embedder.classes_, np.sort(labels))
+    codes = np.searchsorted(embedder.classes_, labels)[y]
+    plain = Embedder(make_net(max_epochs=1), random_state=0).fit(X, codes)
+    assert_array_equal(embedder.predict(X), embedder.classes_[plain.predict(X)])
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda A: A.astype(np.float64),
+        lambda A: A.astype(np.uint8),
+        lambda A: A.astype(np.int64),
+        lambda A: A.tolist(),
+        pd.DataFrame,
+        torch.from_numpy,
+        lambda A: torch.from_numpy(A).to(torch.uint8),
+        lambda A: torch.from_numpy(A).to(torch.bfloat16),
+        lambda A: torch.from_numpy(A).double().requires_grad_(),
+    ],
+)
+def test_numbers_of_any_type_become_float32(convert):
+    whole = np.round(np.abs(X) * 4).astype(np.float32)
+    expected = Embedder(make_net(), random_state=0).fit_transform(whole, y)
+    Z = Embedder(make_net(), random_state=0).fit_transform(convert(whole), y)
+    assert isinstance(Z, torch.Tensor) == isinstance(convert(whole), torch.Tensor)
+    assert_array_equal(np.asarray(Z), expected)
+
+
+def test_same_seed_gives_the_same_network_and_another_does_not():
+    net = make_net(module__dropout=0.5, train_split=ValidSplit(0.3, stratified=True))
+    embedder = Embedder(net, random_state=0)
+    first = embedder.fit_transform(X, y)
+    torch.rand(3), np.random.random_sample(3), random.random()
+    assert_array_equal(embedder.fit_transform(X, y), first)
+    assert_array_equal(clone(embedder).fit_transform(X, y), first)
+    assert not np.array_equal(embedder.set_params(random_state=1).fit_transform(X, y), first)
+
+
+def test_without_seed_every_fit_is_another():
+    embedder = Embedder(make_net())
+    assert not np.array_equal(embedder.fit_transform(X, y), embedder.fit_transform(X, y))
+
+
+def global_states():
+    return [torch.random.get_rng_state().tolist(), np.random.get_state()[1:], random.getstate()]
+
+
+def test_global_random_states_are_untouched():
+    before = str(global_states())
+    embedder = Embedder(make_net(train_split=ValidSplit(0.3)), random_state=0).fit(X, y)
+    embedder.transform(X)
+    embedder.predict(X)
+    assert str(global_states()) == before
+
+
+def test_global_random_states_are_restored_after_an_error():
+    before = str(global_states())
+    net = make_net(optimizer__momentum=-1)
+    with pytest.raises(ValueError, match="momentum"):
+        Embedder(net, random_state=0).fit(X, y)
+    assert str(global_states()) == before
+
+
+def test_given_net_and_module_instance_are_not_trained():
+    module = MLP()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    net = make_net(module)
+    embedder = Embedder(net, random_state=0)
+    first = embedder.fit_transform(X, y)
+    assert not net.initialized_
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert not torch.equal(embedder.net_.module_.head.weight, module.head.weight)
+    # Each fit starts at the given weights.
+    assert_array_equal(embedder.fit_transform(X, y), first)
+
+
+def test_a_fitted_net_is_trained_from_scratch():
+    with seeded(0):
+        net = make_net(max_epochs=1).fit(X, y)
+    weights = net.module_.head.weight.detach().clone()
+    Z = Embedder(net, random_state=1).fit_transform(X, y)
+    assert torch.equal(net.module_.head.weight, weights)
+    assert_array_equal(Z, Embedder(make_net(max_epochs=1), random_state=1).fit_transform(X, y))
+
+
+def test_parameters_of_the_net_can_be_set():
+    embedder = Embedder(make_net(), random_state=0)
+    embedder.set_params(net__lr=0.5, net__module__width=7)
+    assert embedder.fit(X, y).net_.lr == 0.5
+    assert embedder.transform(X).shape == (len(X), 7)
+
+
+def test_pickle_of_a_fitted_embedder():
+    embedder = Embedder(make_net(), random_state=0).fit(X, y)
+    again = pickle.loads(pickle.dumps(embedder))
+    assert_array_equal(again.transform(X), embedder.transform(X))
+    assert_array_equal(again.predict(X), embedder.predict(X))
+
+
+def test_hooks_are_removed_after_an_error():
+    embedder = Embedder(make_net(), random_state=0).fit(X, y)
+    with pytest.raises(RuntimeError):
+        embedder.transform(X[:, :4])
+    assert no_hooks(embedder.net_.module_)
+    embedder.transform(X)
+
+
+def test_compiled_net():
+    net = make_net(compile=True, compile__backend="eager")
+    embedder = Embedder(net, random_state=0)
+    Z = embedder.fit_transform(X, y)
+    assert_allclose(Z, Embedder(make_net(), random_state=0).fit_transform(X, y), atol=1e-5)
+    assert embedder.layer_ == "head"
+    pickle.loads(pickle.dumps(embedder)).predict_proba(X)
+
+
+@needs_cuda
+def test_cuda_tensor_in_cuda_embeddings_out():
+    tensor = torch.from_numpy(X).cuda()
+    before = torch.cuda.get_rng_state()
+    embedder = Embedder(make_net(device="cuda"), random_state=0).fit(tensor, y)
+    Z = embedder.transform(tensor)
+    assert Z.device == tensor.device
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    assert_allclose(Z.cpu().numpy(), embedder.transform(X), atol=1e-5)
+
+
+def test_an_explicit_layer_is_used():
+    assert Embedder(make_net(TwoHeads, criterion=FirstOutput), layer="head").fit(X, y).layer_ == (
+        "head"
+    )
+    Z = Embedder(make_net(), layer="hidden").fit_transform(X, y)
+    assert_array_equal(Z, X)
+
+
+class FirstOutput(nn.CrossEntropyLoss):
+    def forward(self, outputs, targets):
+        return super().forward(outputs[0], targets)
+
+
+@pytest.mark.parametrize(
+    ("params", "module", "message"),
+    [
+        ({}, NoLinear, "runs no linear layer"),
+        ({}, TwoHeads, r"2 linear layers with 3 outputs.*'layer'.*'head' \(5 -> 3\), 'auxiliary'"),
+        ({}, LateProjection, r"last linear layer .* 3 outputs.*'projection' \(5 -> 4\)"),
+        ({}, HeadTwice, "'head' ran 2 times"),
+        ({}, TokenHead, r"\(2, 1, 5\)"),
+        ({"layer": "fc"}, MLP, r"'fc', which is not .*'hidden' \(6 -> 5\), 'head' \(5 -> 3\)"),
+        ({"layer": "norm"}, MLP, "'norm', which is not a linear layer"),
+        ({"layer": "head"}, NoLinear, "linear layers are: none"),
+        ({"layer": 3}, MLP, "'layer' parameter"),
+        ({"memory": 3}, MLP, "'memory' parameter"),
+        ({"random_state": "a"}, MLP, "'random_state' parameter"),
+    ],
+)
+def test_unclear_heads_are_found_before_training(params, module, message, tmp_path):
+    net = make_net(module, criterion=FirstOutput, callbacks=[CountFits(tmp_path / "fits")])
+    with pytest.raises(ValueError, match=message):
+        Embedder(net, **params).fit(X, y)
+    assert n_fits(tmp_path / "fits") == 0
+
+
+@pytest.mark.parametrize(
+    ("params", "change", "message"),
+    [
+        ({}, lambda X, y: (X, y[1:]), r"92, 91"),
+        ({}, lambda X, y: (torch.from_numpy(X), y[1:]), r"92, 91"),
+        ({}, lambda X, y: (X, np.zeros(len(X))), "only one class"),
+        ({}, lambda X, y: (X, None), "requires y"),
+        ({}, lambda X, y: (X, X[:, 0]), "continuous"),
+        ({}, lambda X, y: (X, np.c_[y, y]), "1d array"),
+        ({}, lambda X, y: (X, y % 2), r"\(3,\) outputs .* 2 classes"),
+        ({}, lambda X, y: (X, np.arange(len(X)) % 4), r"\(3,\) outputs .* 4 classes"),
+        ({}, lambda X, y: (np.where(X > 2, np.nan, X), y), "NaN"),
+        ({}, lambda X, y: (np.where(X > 2, np.inf, X), y), "infinity"),
+        ({}, lambda X, y: (torch.from_numpy(X).log(), y), "NaN"),
+        ({}, lambda X, y: (X[:1], y[:1]), "minimum of 2"),
+        ({}, lambda X, y: (torch.from_numpy(X[:1]), y[:1]), "at least 2 samples"),
+        ({}, lambda X, y: (X[:, 0], y), r"\(92,\)"),
+        ({}, lambda X, y: (np.full(X.shape, "a"), y), "could not convert"),
+        ({"iterator_valid__shuffle": True}, lambda X, y: (X, y), "iterator_valid__shuffle"),
+        ({"iterator_valid__drop_last": True}, lambda X, y: (X, y), "iterator_valid__drop_last"),
+    ],
+)
+def test_bad_input_is_found_before_training(params, change, message, tmp_path):
+    net = make_net(callbacks=[CountFits(tmp_path / "fits")], **params)
+    with pytest.raises(ValueError, match=message):
+        Embedder(net).fit(*change(X, y))
+    assert n_fits(tmp_path / "fits") == 0
+
+
+@pytest.mark.parametrize("net", [MLP, MLP(), None, "net"])
+def test_what_is_no_skorch_net_is_told_how_to_become_one(net):
+    with pytest.raises(TypeError, match=r"skorch\.NeuralNetClassifier"):
+        Embedder(net).fit(X, y)
+
+
+def test_a_dataset_is_told_what_is_taken():
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(X))
+    with pytest.raises(TypeError, match="array or a tensor, got the dataset TensorDataset"):
+        Embedder(make_net()).fit(dataset, y)
+
+
+def test_an_iterator_that_drops_samples_is_an_error():
+    net = make_net(iterator_valid=FirstBatches)
+    with pytest.raises(ValueError, match="64 embeddings for 92 samples"):
+        Embedder(net).fit_transform(X, y)
+
+
+class FirstBatches(torch.utils.data.DataLoader):
+    def __iter__(self):
+        return islice(super().__iter__(), 2)
+
+
+def test_diverged_training_is_an_error():
+    with pytest.raises(ValueError, match="learning rate"):
+        Embedder(make_net(lr=1e30, max_epochs=3), random_state=0).fit_transform(X * 1e6, y)
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """Give a net that counts its trainings, and the count."""
+    path = tmp_path / "fits"
+    return lambda **params: make_net(callbacks=[CountFits(path)], **params), lambda: n_fits(path)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [np.asarray, torch.from_numpy, lambda A: torch.from_numpy(A).to(torch.bfloat16)],
+    ids=["array", "tensor", "bfloat16"],
+)
+@pytest.mark.parametrize("make_module", [lambda: MLP, lambda: pickle.loads(pickle.dumps(INSTANCE))])
+def test_a_network_is_trained_once_for_the_same_content(convert, make_module, counted, tmp_path):
+    net, count = counted
+    embeddings = [
+        Embedder(
+            net(module=make_module(), criterion__weight=torch.tensor([1.0, 2.0, 3.0])),
+            memory=str(tmp_path / "cache"),
+            random_state=0,
+        ).fit_transform(convert(X.copy()), labels)
+        for labels in (y, y.copy(), np.array(["a", "b", "c"])[y])
+    ]
+    assert count() == 1
+    for Z in embeddings[1:]:
+        assert_array_equal(np.asarray(Z), np.asarray(embeddings[0]))
+
+
+INSTANCE = MLP()
+
+
+def test_anything_that_matters_trains_again(counted, tmp_path):
+    net, count = counted
+    embedder = Embedder(net(module=INSTANCE), memory=str(tmp_path / "cache"), random_state=0)
+    embedder.fit(X, y)
+    other_weights = clone(embedder)
+    with torch.no_grad():
+        other_weights.net.module.head.weight += 1
+    other_weights.fit(X, y)
+    clone(embedder).set_params(random_state=1).fit(X, y)
+    clone(embedder).set_params(net__lr=0.2).fit(X, y)
+    clone(embedder).set_params(net__criterion__weight=torch.ones(3)).fit(X, y)
+    embedder.fit(X + 1, y)
+    embedder.fit(X, y[::-1])
+    assert count() == 7
+    embedder.fit(X, y)
+    # The layer is not a matter of training.
+    clone(embedder).set_params(layer="hidden").fit(X, y)
+    assert count() == 7
+
+
+def test_without_seed_or_memory_nothing_is_kept(counted, tmp_path):
+    net, count = counted
+    for params in ({"memory": str(tmp_path / "cache")}, {"random_state": 0}):
+        embedder = Embedder(net(), **params)
+        embedder.fit(X, y).fit(X, y)
+    assert count() == 4
+
+
+def test_what_cannot_be_hashed_warns_and_trains(counted, tmp_path):
+    net, count = counted
+    unpicklable = net(
+        callbacks__schedule=LRScheduler("LambdaLR", lr_lambda=lambda epoch: 0.9**epoch)
+    )
+    unpicklable.callbacks.append(LRScheduler("LambdaLR", lr_lambda=lambda epoch: 0.9**epoch))
+    unpicklable = clone(unpicklable)
+    embedder = Embedder(unpicklable, memory=str(tmp_path / "cache"), random_state=0)
+    with pytest.warns(UserWarning, match=r"'memory' parameter.*module class"):
+        embedder.fit(X, y)
+    assert count() == 1
+    assert embedder.transform(X).shape == (len(X), 5)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int8, torch.bool]
+)
+def test_tensors_hash_by_content(dtype):
+    values = torch.tensor([[0, 1], [0, 1]], dtype=dtype)
+    assert content_hash(values) == content_hash(values.clone())
+    assert content_hash([values, values]) == content_hash([values, values.clone()])
+    assert content_hash(values.T) == content_hash(values.T.contiguous())
+    different = [values, values.T, values.reshape(-1), values.to(torch.float64), torch.tensor(1)]
+    assert len({content_hash(value) for value in different}) == len(different)
+
+
+class PressCtrlC(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+
+
+class StopEarly(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        # What skorch's own early stopping does.
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_ends_training_and_nothing_of_it_is_kept(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    embedder = Embedder(make_net(callbacks=[PressCtrlC]), random_state=0, memory=str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        embedder.fit(X, y)
+    assert not hasattr(embedder, "net_")
+    assert not list(tmp_path.rglob("*.pkl"))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_callbacks_may_stop_training_early():
+    embedder = Embedder(make_net(callbacks=[StopEarly], max_epochs=9), random_state=0).fit(X, y)
+    assert len(embedder.net_.history) == 1
+
+
+def test_trains_in_a_thread_that_gets_no_signals():
+    with ThreadPoolExecutor(1) as pool:
+        Z = pool.submit(Embedder(make_net(), random_state=0).fit_transform, X, y).result()
+    assert_array_equal(Z, Embedder(make_net(), random_state=0).fit_transform(X, y))

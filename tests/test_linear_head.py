@@ -1,0 +1,223 @@
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from networks import make_data
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import log_softmax, softmax
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from imblearn_eos import LinearHead
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def objective(coef, intercept, X, y, alpha):
+    """Value and gradients of the documented objective, in NumPy float64."""
+    X = np.asarray(X, dtype=np.float64)
+    classes, codes = np.unique(y, return_inverse=True)
+    logits = X @ coef.T + intercept
+    targets = np.eye(len(classes))[codes]
+    value = -(log_softmax(logits, axis=1) * targets).sum() / len(X)
+    residuals = (softmax(logits, axis=1) - targets) / len(X)
+    return (
+        value + alpha / 2 * (coef**2).sum(),
+        residuals.T @ X + alpha * coef,
+        residuals.sum(axis=0),
+    )
+
+
+def real_data():
+    X, y = load_digits(return_X_y=True)
+    return X[:400] / 16, y[:400]
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.01, 0.001])
+def test_equals_logistic_regression_for_many_classes(alpha):
+    X, y = real_data()
+    expected = LogisticRegression(C=1 / (alpha * len(y)), tol=1e-6, max_iter=1000).fit(X, y)
+    head = LinearHead(alpha=alpha).fit(X, y)
+    assert_allclose(head.predict_proba(X), expected.predict_proba(X), atol=1e-4)
+    assert_array_equal(head.predict(X), expected.predict(X))
+    assert_allclose(head.predict_log_proba(X), np.log(head.predict_proba(X)), atol=1e-9)
+
+
+def test_equals_logistic_regression_for_two_classes_at_twice_the_C():
+    X, y = real_data()
+    alpha, y = 0.01, y > 4
+    expected = LogisticRegression(C=2 / (alpha * len(y)), tol=1e-6, max_iter=1000).fit(X, y)
+    head = LinearHead(alpha=alpha).fit(X, y)
+    assert head.coef_.shape == (2, 64)
+    assert head.intercept_.shape == (2,)
+    assert_allclose(head.predict_proba(X), expected.predict_proba(X), atol=1e-4)
+    assert_allclose(head.coef_[1], expected.coef_[0] / 2, atol=1e-3)
+    assert_allclose(head.coef_[0], -head.coef_[1], atol=1e-6)
+    assert_allclose(head.decision_function(X), expected.decision_function(X), atol=1e-2)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.1])
+def test_gradient_vanishes_and_no_other_point_is_lower(alpha):
+    X, y = make_data((60, 50, 40))
+    head = LinearHead(alpha=alpha, tol=1e-8, max_iter=1000).fit(X, y)
+    value, *gradients = objective(head.coef_, head.intercept_, X, y, alpha)
+    for gradient in gradients:
+        assert_allclose(gradient, 0, atol=1e-7)
+    random_state = np.random.RandomState(0)
+    for size in (1e-3, 0.1, 1):
+        coef = head.coef_ + size * random_state.normal(size=head.coef_.shape)
+        intercept = head.intercept_ + size * random_state.normal(size=3)
+        assert objective(coef, intercept, X, y, alpha)[0] > value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda X: X + np.float32(1e4), id="offset 1e4"),
+        pytest.param(lambda X: X * np.float32(1e7), id="scale 1e7"),
+        pytest.param(lambda X: X * np.float32(1e-7), id="scale 1e-7"),
+        pytest.param(lambda X: X * np.logspace(-2, 7, 6, dtype=np.float32), id="mixed scales"),
+        pytest.param(lambda X: np.c_[X, np.zeros(len(X)), X[:, :1]], id="constant, repeated"),
+        pytest.param(lambda X: np.zeros_like(X), id="all constant"),
+    ],
+)
+@pytest.mark.parametrize("alpha", [0, 0.01])
+def test_badly_scaled_features_give_finite_weights(change, alpha):
+    X, y = make_data((60, 50, 40))
+    X = change(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        head = LinearHead(alpha=alpha, max_iter=50).fit(X, y)
+    assert np.isfinite(head.coef_).all()
+    assert np.isfinite(head.predict_proba(X)).all()
+    # Never worse than the best constant guess.
+    prior = np.log(np.bincount(y))
+    start = objective(np.zeros_like(head.coef_), prior, X, y, alpha)[0]
+    assert objective(head.coef_, head.intercept_, X, y, alpha)[0] <= start + 1e-9
+
+
+def test_offset_does_not_change_the_probabilities():
+    X, y = make_data()
+    X = np.round(X * 64) / 64  # so that 1024 can be added in float32 without rounding
+    plain = LinearHead().fit(X, y).predict_proba(X)
+    moved = LinearHead().fit(X + np.float32(1024), y).predict_proba(X + np.float32(1024))
+    assert_allclose(moved, plain, atol=1e-8)
+
+
+def test_too_few_iterations_warn_with_the_remedy():
+    X, y = real_data()
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=3 .*Increase max_iter.*scale"):
+        head = LinearHead(max_iter=3).fit(X, y)
+    assert head.n_iter_ == 3
+
+
+def test_larger_alpha_gives_smaller_weights():
+    X, y = make_data()
+    norms = [np.linalg.norm(LinearHead(alpha=a).fit(X, y).coef_) for a in (0.001, 0.1, 10, 1e6)]
+    assert norms == sorted(norms, reverse=True)
+    assert norms[-1] < 1e-5
+    # The intercept is not penalized: what is left are the class frequencies.
+    proba = LinearHead(alpha=1e6).fit(X, y).predict_proba(X[:1])[0]
+    assert_allclose(proba, np.bincount(y) / len(y), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["ant", "bee", "cat"]),
+        np.array([-3, 10, 700]),
+        np.array(["a", "b", "c"], dtype=object),
+    ],
+)
+def test_any_labels(labels):
+    X, y = make_data()
+    head, plain = LinearHead().fit(X, labels[y]), LinearHead().fit(X, y)
+    assert_array_equal(head.classes_, labels)
+    assert_array_equal(head.predict(X), labels[plain.predict(X)])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_tensors_give_what_arrays_give(dtype):
+    X, y = make_data()
+    tensor = torch.from_numpy(X).to(dtype).requires_grad_()
+    array = tensor.detach().double().numpy()
+    head = LinearHead().fit(tensor, torch.from_numpy(y))
+    expected = LinearHead().fit(array, y)
+    assert_allclose(head.coef_, expected.coef_, atol=1e-12)
+    proba = head.predict_proba(tensor)
+    assert isinstance(proba, np.ndarray)
+    assert_allclose(proba, expected.predict_proba(array), atol=1e-12)
+    assert isinstance(head.predict(tensor), np.ndarray)
+    assert head.n_features_in_ == X.shape[1]
+
+
+@needs_cuda
+def test_cuda_equals_cpu():
+    X, y = make_data()
+    expected = LinearHead(device="cpu").fit(X, y)
+    tensor = torch.from_numpy(X).cuda()
+    for head in (
+        LinearHead(device="cuda").fit(X, y),
+        LinearHead().fit(tensor, torch.from_numpy(y).cuda()),
+    ):
+        assert_allclose(head.coef_, expected.coef_, atol=1e-6)
+        assert_allclose(head.predict_proba(tensor), expected.predict_proba(X), atol=1e-6)
+
+
+def test_input_is_not_changed():
+    X, y = make_data()
+    for array in (X, X.astype(np.float64)):
+        before = array.copy()
+        for container in (array, torch.from_numpy(array)):
+            LinearHead().fit(container, y).predict_proba(container)
+            assert_array_equal(array, before)
+
+
+def test_names_of_a_dataframe_are_kept_and_forgotten():
+    X, y = make_data()
+    head = LinearHead().fit(pd.DataFrame(X, columns=list("abcdef")), pd.Series(y))
+    assert_array_equal(head.feature_names_in_, list("abcdef"))
+    head.fit(torch.from_numpy(X), y)
+    assert not hasattr(head, "feature_names_in_")
+
+
+def test_same_fit_twice_and_after_pickling():
+    X, y = load_iris(return_X_y=True)
+    head = LinearHead().fit(X, y)
+    assert_array_equal(clone(head).fit(X, y).coef_, head.coef_)
+    assert_array_equal(pickle.loads(pickle.dumps(head)).predict_proba(X), head.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("params", "change", "message"),
+    [
+        ({"alpha": -1}, lambda X, y: (X, y), "'alpha' parameter"),
+        ({"max_iter": 0}, lambda X, y: (X, y), "'max_iter' parameter"),
+        ({"tol": 0}, lambda X, y: (X, y), "'tol' parameter"),
+        ({"device": "tpu"}, lambda X, y: (X, y), "'device' parameter"),
+        ({}, lambda X, y: (X, np.zeros(len(X))), "one class"),
+        ({}, lambda X, y: (X, y[1:]), r"92, 91"),
+        ({}, lambda X, y: (X, X[:, 0]), "continuous"),
+        ({}, lambda X, y: (X, None), "requires y"),
+        ({}, lambda X, y: (np.where(X > 2, np.nan, X), y), "NaN"),
+        ({}, lambda X, y: (torch.from_numpy(X).log(), y), "NaN"),
+        ({}, lambda X, y: (X[:, None], y), "dim 3|shape"),
+    ],
+)
+def test_bad_input_is_named(params, change, message):
+    X, y = change(*make_data())
+    with pytest.raises(ValueError, match=message):
+        LinearHead(**params).fit(X, y)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+def test_another_number_of_features_is_an_error(convert):
+    X, y = make_data()
+    head = LinearHead().fit(X, y)
+    with pytest.raises(ValueError, match="5 features"):
+        head.predict(convert(X[:, :5].copy()))
