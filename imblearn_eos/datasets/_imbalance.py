@@ -1,0 +1,204 @@
+"""Long tails and steps, and a split that leaves the test part alone."""
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+from imblearn.under_sampling import RandomUnderSampler
+from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+
+@validate_params(
+    {
+        "n_max": [Interval(Integral, 1, None, closed="left")],
+        "n_classes": [Interval(Integral, 2, None, closed="left")],
+        "ratio": [Interval(Real, 1, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def long_tail_counts(n_max, n_classes, ratio):
+    """Give the class sizes of a long tail: from the first class to the last, an exponential decay.
+
+    Class ``c`` has ``int(n_max * ratio ** (-c / (n_classes - 1)))`` rows, the profile of CIFAR-LT
+    [1]_.
+
+    Parameters
+    ----------
+    n_max : int
+        Rows of the first, largest class.
+    n_classes : int
+        Number of classes, at least 2.
+    ratio : float
+        How many times larger the first class is than the last, at least 1.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), dtype int64
+        Rows per class, in decreasing order.
+
+    References
+    ----------
+    .. [1] Cui, Jia, Lin, Song, Belongie, "Class-Balanced Loss Based on Effective Number of
+       Samples", CVPR 2019.
+
+    Examples
+    --------
+    >>> from imblearn_eos.datasets import long_tail_counts
+    >>> long_tail_counts(5000, 10, ratio=100).tolist()
+    [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+    """
+    return _whole(n_max * _shares("exponential", n_classes, ratio))
+
+
+@validate_params(
+    {
+        "X": "no_validation",
+        "y": ["array-like"],
+        "ratio": [Interval(Real, 1, None, closed="left")],
+        "kind": [StrOptions({"exponential", "step"})],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
+    """Drop rows at random so that the classes become imbalanced.
+
+    Classes count in sorted order, the first being the largest, and the largest set of that profile
+    which the data can supply is kept.
+
+    Parameters
+    ----------
+    X : array-like, dataframe or tensor of shape (n_samples, ...)
+        The data, of any number of dimensions.
+    y : array-like of shape (n_samples,)
+        The labels.
+    ratio : float, default=100
+        How many times larger the largest class shall be than the smallest.
+    kind : {"exponential", "step"}, default="exponential"
+        "exponential" is a long tail (see `long_tail_counts`); with "step", the first half of the
+        classes (rounded up) is ``ratio`` times as large as the others.
+    random_state : int, RandomState instance or None, default=None
+        Chooses the rows.
+
+    Returns
+    -------
+    X_imbalanced, y_imbalanced
+        The rows that are kept, in their original order.
+
+    Raises
+    ------
+    ValueError
+        When the data are too few: a class would be left without a row, or there is one class only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imblearn_eos.datasets import make_imbalanced
+    >>> X, y = np.zeros((300, 1, 8, 8)), np.repeat(["cat", "dog", "fox"], 100)
+    >>> X, y = make_imbalanced(X, y, ratio=25, random_state=0)
+    >>> np.unique(y, return_counts=True)[1].tolist()
+    [100, 20, 4]
+    """
+    check_consistent_length(X, y)
+    y = column_or_1d(y)
+    classes, available = np.unique(y, return_counts=True)
+    if len(classes) < 2:
+        raise ValueError(f"'y' has {len(classes)} class; imbalance needs at least 2.")
+    shares = _shares(kind, len(classes), ratio)
+    counts = _whole(np.min(available / shares) * shares)
+    if counts.min() == 0:
+        raise ValueError(
+            f"The 'ratio' parameter is {ratio}, but the data supply only {counts.max()} rows for "
+            f"the largest class, so the smallest would have none. Use a ratio of at most "
+            f"{counts.max()}, or more data."
+        )
+    sampler = RandomUnderSampler(
+        sampling_strategy=dict(zip(classes, counts, strict=True)), random_state=random_state
+    )
+    sampler.fit_resample(np.arange(len(y)).reshape(-1, 1), y)
+    kept = np.sort(sampler.sample_indices_)
+    return _safe_indexing(X, kept), y[kept]
+
+
+def _shares(kind, n_classes, ratio):
+    position = np.arange(n_classes) / (n_classes - 1)
+    if kind == "step":
+        position = (np.arange(n_classes) >= math.ceil(n_classes / 2)).astype(float)
+    return (1 / ratio) ** position
+
+
+def _whole(sizes):
+    # 5000 * 0.01 may come out as 49.99999: what is whole but for rounding must not lose a row.
+    return np.floor(sizes * (1 + 1e-12)).astype(np.int64)
+
+
+@validate_params(
+    {
+        "X": "no_validation",
+        "y": ["array-like"],
+        "test_size": [Interval(Real, 0, 1, closed="neither")],
+        "imbalance_ratio": [Interval(Real, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def split_imbalanced(X, y, *, test_size=0.3, imbalance_ratio=None, random_state=None):
+    """Split into a training part, made long-tailed if wished, and an untouched test part.
+
+    Unlike a stratified `sklearn.model_selection.train_test_split`, every class, however rare, has
+    a row on both sides.
+
+    Parameters
+    ----------
+    X : array-like, dataframe or tensor of shape (n_samples, ...)
+        The data, of any number of dimensions.
+    y : array-like of shape (n_samples,)
+        The labels.
+    test_size : float, default=0.3
+        Share of each class's rows that goes to the test part, rounded, but never none or all.
+    imbalance_ratio : float or None, default=None
+        Make the training part long-tailed by this ratio (see `make_imbalanced`). None leaves it.
+    random_state : int, RandomState instance or None, default=None
+        Chooses the rows.
+
+    Returns
+    -------
+    X_train, X_test, y_train, y_test
+        As from `sklearn.model_selection.train_test_split`, rows in their original order.
+
+    Raises
+    ------
+    ValueError
+        When a class has fewer than 2 rows, or the training part is too small for the ratio.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imblearn_eos.datasets import split_imbalanced
+    >>> X, y = np.zeros((102, 1, 8, 8)), np.repeat([0, 1], [100, 2])
+    >>> _, _, y_train, y_test = split_imbalanced(X, y, random_state=0)
+    >>> np.bincount(y_train).tolist(), np.bincount(y_test).tolist()
+    ([70, 1], [30, 1])
+    """
+    check_consistent_length(X, y)
+    y = column_or_1d(y)
+    classes, counts = np.unique(y, return_counts=True)
+    if len(counts) == 0:
+        raise ValueError("There are no rows to split.")
+    if counts.min() < 2:
+        raise ValueError(
+            f"Class {classes[counts.argmin()]!s} has 1 row; every class needs at least 2, one to "
+            "train on and one to test on. Add rows, or remove the class."
+        )
+    random_state = check_random_state(random_state)
+    in_test = np.zeros(len(y), dtype=bool)
+    for label, count in zip(classes, counts, strict=True):
+        n_test = np.clip(round(count * test_size), 1, count - 1)
+        in_test[random_state.permutation(np.flatnonzero(y == label))[:n_test]] = True
+    X_train, y_train = _safe_indexing(X, np.flatnonzero(~in_test)), y[~in_test]
+    if imbalance_ratio is not None:
+        X_train, y_train = make_imbalanced(
+            X_train, y_train, ratio=imbalance_ratio, random_state=random_state
+        )
+    return X_train, _safe_indexing(X, np.flatnonzero(in_test)), y_train, y[in_test]
