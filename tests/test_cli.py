@@ -1,0 +1,347 @@
+import csv
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from imblearn_eos import _results, cli
+from imblearn_eos.compare import MethodResult, SeedResult
+from imblearn_eos.datasets import load_digit_images
+
+QUICK = ["--seeds", "1", "--epochs", "1", "--samplers", "none,eos"]
+
+
+@pytest.fixture(autouse=True)
+def _restore_threads():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """Give a file of three digits, 20 images each."""
+    X, y = load_digit_images()
+    rows = np.concatenate([np.flatnonzero(y == label)[:20] for label in range(3)])
+    np.savez(tmp_path / "digits.npz", X=X[rows, 0], y=np.array(["zero", "one", "two"])[y[rows]])
+    return tmp_path / "digits.npz"
+
+
+def run(*arguments):
+    return cli.main(["compare", *QUICK, *map(str, arguments)])
+
+
+def error_of(capsys, *arguments):
+    """Run what must fail; return its one line."""
+    with pytest.raises(SystemExit) as end:
+        run(*arguments)
+    captured = capsys.readouterr()
+    assert end.value.code == 2
+    assert captured.err.startswith("imblearn-eos")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def save_images(folder, counts, size=(8, 8)):
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow")
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            image.new("RGB", size, (number, 0, 0)).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_digits_by_default_with_the_ratio_stated(capsys):
+    assert run() == 0
+    output = capsys.readouterr().out
+    assert "digits of scikit-learn, 1797 images" in output
+    assert "long-tailed, ratio 20" in output
+    assert "125 in the largest class, 6 in the smallest" in output
+    lines = output.splitlines()
+    assert [line.split()[0] for line in lines if line.endswith("1/1")] == ["network", "none", "eos"]
+    assert lines[-1].startswith("EOS in balanced accuracy: ")
+
+
+def test_json_holds_what_repeats_the_run(npz, tmp_path, capsys):
+    path = tmp_path / "results.json"
+    assert run("--data", npz, "--json", path, "--imbalance-ratio", 3, "--seeds", 2) == 0
+    content = json.loads(path.read_text())
+    assert content["complete"]
+    assert f"--data {npz}" in content["command"]
+    assert content["arguments"]["imbalance_ratio"] == 3
+    assert content["arguments"]["lr"] == 0.001
+    assert len(content["data"]["sha256"]) == 64
+    versions = {"python", "numpy", "torch", "scikit-learn", "imbalanced-learn", "skorch"}
+    assert versions | {"imblearn-eos"} == content["versions"].keys()
+    assert [seed["seed"] for seed in content["runs"]] == [0, 1]
+    for seed in content["runs"]:
+        assert seed["train_counts"].keys() == {"zero", "one", "two"}
+        assert seed["methods"]["eos"]["scores"].keys() == content["summary"]["eos"].keys()
+    values = [seed["methods"]["eos"]["scores"]["macro_f1"] for seed in content["runs"]]
+    summary = content["summary"]["eos"]["macro_f1"]
+    assert summary["mean"] == pytest.approx(np.mean(values))
+    assert summary["spread"] == pytest.approx(np.std(values, ddof=1))
+    assert f"{summary['mean']:.4f} ± {summary['spread']:.4f}" in capsys.readouterr().out
+
+
+def test_csv_has_a_line_for_each_seed_and_head(npz, tmp_path):
+    path = tmp_path / "results.csv"
+    assert run("--data", npz, "--csv", path, "--seeds", 2) == 0
+    with open(path, encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    heads = [(line["seed"], line["method"]) for line in lines]
+    assert heads == [(seed, head) for seed in "01" for head in ("network", "none", "eos")]
+    assert all(0 <= float(line["balanced_accuracy"]) <= 1 for line in lines)
+    assert json.loads(lines[0]["versions"]).keys() >= {"python", "torch"}
+    assert json.loads(lines[0]["data"])["sha256"]
+
+
+def test_folder_of_images(tmp_path, capsys):
+    folder = save_images(tmp_path / "images", {"cat": 6, "dog": 4}, size=(20, 20))
+    assert run("--data", folder, "--image-size", 8) == 0
+    assert "10 images of 8 x 8 pixels and 3 channels, 2 classes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "threads"), [([], 1), (["--threads", 2], 2)])
+def test_threads_are_recorded(tmp_path, arguments, threads):
+    path = tmp_path / "results.json"
+    assert run(*arguments, "--json", path) == 0
+    assert json.loads(path.read_text())["threads"] == threads
+
+
+def test_samplers_are_separated_by_commas_or_blanks(npz, capsys):
+    options = cli._build_parser().parse_args(["compare", "--samplers", "none,eos", "smote"])
+    assert options.samplers == [["none", "eos"], ["smote"]]
+    assert run("--data", npz, "--samplers", "random", "none,random") == 0
+    assert "EOS was not among the samplers." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--samplers", "smoke"], ["--samplers", "smoke", "none, random, smote, adasyn, eos"]),
+        (["--samplers", ","], ["--samplers", "none, random, smote, adasyn, eos"]),
+        (["--seeds", "0"], ["--seeds", "Got 0"]),
+        (["--epochs", "many"], ["--epochs", "many"]),
+        (["--lr", "-1"], ["--lr", "Got -1.0"]),
+        (["--lr", "nan"], ["--lr", "nan"]),
+        (["--test-size", "1"], ["--test-size", "Got 1.0"]),
+        (["--enemy-search", "far"], ["--enemy-search", "neighborhood", "far"]),
+        (["--threads", "0"], ["--threads", "Got 0"]),
+        (["--device", "tpu"], ["--device", "tpu"]),
+        (["--device", "cuda:99"], ["--device", "cuda:99"]),
+        (["--data", "nowhere.npz"], ["nowhere.npz", "No such file"]),
+        (["--image-size", "8"], ["--image-size"]),
+        (["--imbalance-ratio", "1000"], ["ratio", "1000"]),
+        (["--lr", "1e30", "--epochs", "3"], ["learning rate"]),
+        (["--json", "nowhere/results.json"], ["nowhere/results.json", "No such file"]),
+        (["--csv", "."], ["is not a file"]),
+    ],
+)
+def test_bad_argument_is_one_line_that_names_it(capsys, arguments, words):
+    if arguments[0] != "--lr" or arguments[1] != "1e30":
+        error = error_of(capsys, *arguments)
+    else:
+        with pytest.raises(SystemExit):
+            run(*arguments)
+        error = capsys.readouterr().err.splitlines()[-1]
+    for word in words:
+        assert word in error
+
+
+def test_unwritable_output_is_found_before_the_work(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "compare", lambda *args, **params: pytest.fail("worked"))
+    assert "cannot be written" in error_of(capsys, "--json", "nowhere/results.json")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"y": np.zeros(4)}, ["y has 1 class"]),
+        ({"y": ["cat", "cat", "cat", "dog"]}, ["Class dog has 1 row"]),
+        ({"y": np.array([0, 0, 1, 1], dtype=object)}, ["bad.npz", "pickle"]),
+        ({"X": np.zeros((4, 4, 4))}, ["8 x 8 pixels", "(4, 1, 4, 4)"]),
+        ({"X": np.full((4, 8, 8), np.inf)}, ["bad.npz", "infinity"]),
+    ],
+)
+def test_unusable_npz_is_named(tmp_path, capsys, arrays, words):
+    path = tmp_path / "bad.npz"
+    np.savez(path, **{"X": np.zeros((4, 8, 8)), "y": [0, 0, 1, 1], **arrays})
+    error = error_of(capsys, "--data", path)
+    for word in words:
+        assert word in error
+
+
+def test_broken_files_are_named(tmp_path, capsys):
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and nothing more")
+    assert "broken.npz cannot be used" in error_of(capsys, "--data", tmp_path / "broken.npz")
+    folder = save_images(tmp_path / "images", {"cat": 2, "dog": 2})
+    (folder / "dog" / "1.png").write_bytes(b"not a picture")
+    assert "1.png cannot be read as an image" in error_of(capsys, "--data", folder)
+
+
+def test_class_of_one_image_is_named(tmp_path, capsys):
+    folder = save_images(tmp_path / "images", {"cat": 3, "dog": 1})
+    assert "Class dog has 1 row" in error_of(capsys, "--data", folder)
+
+
+def test_interrupt_keeps_the_finished_seeds(npz, tmp_path, capsys, monkeypatch):
+    bar = InterruptedBar(after=3)
+    monkeypatch.setattr(cli, "tqdm", lambda **params: bar)
+    path = tmp_path / "results.json"
+    assert run("--data", npz, "--json", path, "--seeds", 3, "--epochs", 2) == 130
+    captured = capsys.readouterr()
+    assert "Interrupted: 1 of 3 seeds finished." in captured.err
+    assert "network" in captured.out
+    content = json.loads(path.read_text())
+    assert not content["complete"]
+    assert [seed["seed"] for seed in content["runs"]] == [0]
+
+
+class InterruptedBar:
+    """A progress bar during whose display the user presses Ctrl-C."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def update(self):
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_interrupt_before_the_first_seed(npz, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "tqdm", lambda **params: InterruptedBar(after=1))
+    assert run("--data", npz, "--json", tmp_path / "results.json") == 130
+    assert "0 of 1 seeds" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.npz"]
+
+
+def test_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "results.json"
+    path.write_text("old")
+
+    def fail(*paths):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_results.os, "replace", fail)
+    with pytest.raises(OSError, match=r"results\.json cannot be written: No space left"):
+        _results.write_json(path, {}, [])
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+
+
+def make_results(**scores):
+    """Make results with the given balanced accuracies per seed; None is a failure."""
+
+    def outcome(value):
+        if value is None:
+            return MethodResult(error="ValueError: too few rows")
+        metrics = ("balanced_accuracy", "geometric_mean", "macro_f1")
+        return MethodResult(scores=dict.fromkeys(metrics, value))
+
+    return [
+        SeedResult(
+            seed=seed,
+            train_counts={"a": 2},
+            test_counts={"a": 1},
+            train_loss=0.0,
+            train_balanced_accuracy=1.0,
+            seconds_train=1.0,
+            seconds_embed=1.0,
+            methods={name: outcome(value) for name, value in zip(scores, values, strict=True)},
+        )
+        for seed, values in enumerate(zip(*scores.values(), strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict"),
+    [
+        (
+            {"none": [0.5, 0.6], "smote": [0.7, 0.7], "eos": [0.8, 0.82]},
+            "EOS in balanced accuracy: better than smote (the best other) by 0.1100 ± 0.0141 "
+            "(paired over 2 seeds), more than the spread; better than no over-sampling by "
+            "0.2600 ± 0.0566 (paired over 2 seeds), more than the spread.",
+        ),
+        (
+            {"none": [0.7, 0.8], "eos": [0.6, 0.85]},
+            "EOS in balanced accuracy: worse than no over-sampling (the best other) by "
+            "0.0250 ± 0.1061 (paired over 2 seeds), which is within noise: not more than the "
+            "spread.",
+        ),
+        (
+            {"none": [0.7], "eos": [0.6]},
+            "EOS in balanced accuracy: worse than no over-sampling (the best other) by 0.1000 on "
+            "one seed, which is no measure of noise.",
+        ),
+        (
+            {"network": [0.9, 0.9, 0.9], "eos": [0.6, 0.6, None]},
+            "EOS in balanced accuracy: worse than the network's own head (the best other) by "
+            "0.3000 ± 0.0000 (paired over 2 seeds), more than the spread.",
+        ),
+        (
+            {"smote": [0.7, 0.8], "eos": [0.7, 0.8]},
+            "EOS in balanced accuracy: no different from smote (the best other).",
+        ),
+        ({"none": [0.7], "eos": [None]}, "EOS failed on every seed."),
+        ({"smote": [None], "eos": [0.5]}, "No other head succeeded on a seed where EOS did."),
+    ],
+)
+def test_verdict_is_plain_about_who_wins_and_by_how_much(scores, verdict):
+    assert _results.format_verdict(make_results(**scores)) == verdict
+
+
+def test_table_tells_failures_and_their_reason():
+    table = _results.format_table(make_results(none=[0.5, 0.6], smote=[None, 0.7]))
+    assert "1/2" in table
+    assert "smote failed on 1 of 2 seeds: ValueError: too few rows" in table
+    table = _results.format_table(make_results(smote=[None, None]))
+    assert "failed" in table.splitlines()[2]
+
+
+def test_hash_depends_on_content_shape_and_labels():
+    X, y = np.zeros((2, 1, 8, 8), dtype=np.float32), np.array(["a", "b"])
+    hashes = {
+        _results.hash_data(X, y),
+        _results.hash_data(X + 1, y),
+        _results.hash_data(X.reshape(2, 1, 4, 16), y),
+        _results.hash_data(X, y[::-1]),
+    }
+    assert len(hashes) == 4
+    assert _results.hash_data(X.copy(), y.copy()) in hashes
+
+
+def test_command_runs_as_a_program(npz, tmp_path):
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from imblearn_eos.cli import main; sys.exit(main())",
+    ]
+    done = subprocess.run(
+        [*command, "compare", *QUICK, "--data", str(npz)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "EOS in balanced accuracy" in done.stdout
+    assert "1/1" in done.stderr, "progress goes to stderr"
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("imblearn-eos 0.")

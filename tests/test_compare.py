@@ -1,0 +1,158 @@
+import signal
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.metrics import balanced_accuracy_score
+
+from imblearn_eos import compare as job
+from imblearn_eos.compare import METRICS, SAMPLERS, compare
+from imblearn_eos.datasets import load_digit_images, split_imbalanced
+
+QUICK = {"seeds": 1, "epochs": 1, "imbalance_ratio": 4}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digit_images()
+    return X[y < 3], y[y < 3]
+
+
+def run(digits, **params):
+    return list(compare(*digits, **{**QUICK, **params}))
+
+
+def test_every_sampler_refits_a_head_on_the_embeddings_of_one_network(digits):
+    (result,) = run(digits, epochs=2, samplers=["none", "random", "smote", "eos"])
+    assert list(result.methods) == ["network", "none", "random", "smote", "eos"]
+    largest = max(result.train_counts.values())
+    missing = sum(largest - count for count in result.train_counts.values())
+    for name, outcome in result.methods.items():
+        assert outcome.error is None
+        assert outcome.scores.keys() == METRICS.keys()
+        assert all(0 <= score <= 1 for score in outcome.scores.values())
+        assert outcome.rows_added == (0 if name in ("network", "none") else missing)
+    assert result.seconds_train > 0
+    assert result.seconds_embed > 0
+    assert result.methods["eos"].seconds_refit > 0
+
+
+def test_counts_are_those_of_the_split(digits):
+    result = run(digits, samplers=["none"])[0]
+    _, _, y_train, y_test = split_imbalanced(*digits, imbalance_ratio=4, random_state=0)
+    assert list(result.train_counts.values()) == np.bincount(y_train).tolist()
+    assert list(result.test_counts.values()) == np.bincount(y_test).tolist()
+
+
+def test_same_seeds_give_the_same_scores_and_others_do_not(digits):
+    first, second = (run(digits, seeds=2, samplers=["eos"]) for _ in range(2))
+    scores = [[r.methods["eos"].scores for r in results] for results in (first, second)]
+    assert scores[0] == scores[1]
+    assert first[0].train_loss != first[1].train_loss
+
+
+def test_test_rows_change_nothing_that_is_trained(digits, monkeypatch):
+    X, y = digits
+    test = split_imbalanced(np.arange(len(y)), y, imbalance_ratio=4, random_state=0)[1]
+    seen = []
+    original = job.LinearHead.fit
+    monkeypatch.setattr(
+        job.LinearHead, "fit", lambda self, Z, y: seen.append(Z) or original(self, Z, y)
+    )
+    losses = []
+    for images in (X, np.where(np.isin(np.arange(len(y)), test)[:, None, None, None], 0.5, X)):
+        losses.append(run((images, y), samplers=["eos"])[0].train_loss)
+    assert losses[0] == losses[1]
+    assert_array_equal(seen[0], seen[1])
+
+
+def test_scores_are_taken_on_test_predictions(digits, monkeypatch):
+    monkeypatch.setattr(job.LinearHead, "predict", lambda self, Z: np.zeros(len(Z), dtype=int))
+    result = run(digits, samplers=["none"])[0]
+    assert result.methods["none"].scores["balanced_accuracy"] == pytest.approx(1 / 3)
+
+
+def test_balanced_accuracy_is_that_of_scikit_learn():
+    assert METRICS["balanced_accuracy"] is balanced_accuracy_score
+
+
+def test_sampler_that_fails_is_reported_with_its_reason_and_the_others_run(digits):
+    # Two rows of class 2: SMOTE cannot find five neighbours.
+    X, y = digits
+    kept = np.r_[np.flatnonzero(y < 2), np.flatnonzero(y == 2)[:4]]
+    (result,) = run((X[kept], y[kept]), imbalance_ratio=None, samplers=["smote", "random"])
+    assert result.methods["smote"].error.startswith("ValueError: Expected n_neighbors")
+    assert result.methods["smote"].scores == {}
+    assert result.methods["random"].error is None
+
+
+def test_warnings_of_a_sampler_are_kept_with_its_result(digits):
+    (result,) = run(digits, epochs=4, n_neighbors=1, samplers=["eos"])
+    assert "enemy_search='nearest'" in result.methods["eos"].warnings[0]
+
+
+def test_options_reach_eos_and_the_callback_counts_epochs(digits, monkeypatch):
+    fitted, epochs = [], []
+    original = SAMPLERS["eos"].__class__.fit_resample
+    monkeypatch.setattr(
+        SAMPLERS["eos"].__class__,
+        "fit_resample",
+        lambda self, Z, y: fitted.append(self.get_params()) or original(self, Z, y),
+    )
+    options = {"n_neighbors": 3, "enemy_search": "nearest", "device": "cpu"}
+    run(digits, seeds=2, samplers=["eos"], on_epoch=lambda: epochs.append(1), **options)
+    assert [{key: params[key] for key in options} for params in fitted] == [options] * 2
+    assert [params["random_state"] for params in fitted] == [0, 1]
+    assert len(epochs) == 2
+
+
+def test_string_labels(digits):
+    X, y = digits
+    (result,) = run((X, np.array(["zero", "one", "two"])[y]), samplers=["eos"])
+    assert set(result.train_counts) == {"zero", "one", "two"}
+
+
+def test_interrupted_training_is_not_taken_for_a_finished_one(digits):
+    def interrupt():
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(digits, epochs=2, samplers=["none"], on_epoch=interrupt)
+
+
+def test_diverged_training_says_what_to_change(digits):
+    with pytest.raises(ValueError, match="learning rate"):
+        run(digits, epochs=3, lr=1e30, samplers=["none"])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"samplers": ["smoke"]}, "'samplers' parameter must name .*adasyn.*Got 'smoke'"),
+        ({"samplers": []}, "'samplers' parameter .*none of them"),
+        ({"seeds": 0}, "'seeds' parameter"),
+        ({"epochs": 0}, "'epochs' parameter"),
+        ({"lr": 0.0}, "'lr' parameter"),
+        ({"device": "tpu"}, "'device' parameter"),
+        ({"imbalance_ratio": 1000}, "'ratio' parameter is 1000"),
+    ],
+)
+def test_bad_parameter_is_named_before_any_training(digits, params, message):
+    with pytest.raises(ValueError, match=message):
+        compare(*digits, **{**QUICK, **params})
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.zeros((4, 64)), [0, 0, 1, 1], r"shape \(n_samples, channels, height, width\)"),
+        (np.zeros((4, 1, 7, 8)), [0, 0, 1, 1], "at least 8 x 8 pixels"),
+        (np.zeros((4, 1, 8, 8)), [0, 0, 0, 0], "y has 1 class"),
+        (np.zeros((4, 1, 8, 8)), [0, 0, 1], "inconsistent numbers of samples"),
+        (np.zeros((4, 1, 8, 8)), [0.1, 0.2, 0.1, 0.2], "continuous"),
+        (np.zeros((3, 1, 8, 8)), ["cat", "cat", "dog"], "Class dog has 1 row"),
+    ],
+)
+def test_bad_data_are_named_before_any_training(X, y, message):
+    with pytest.raises(ValueError, match=message):
+        compare(X, y, epochs=1)
