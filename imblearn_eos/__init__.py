@@ -1,5 +1,7 @@
 """Expansive over-sampling and three-phase training for imbalanced deep learning."""
 
+from importlib.metadata import version
+
 from imblearn_eos.embedding import (
     Embedder,
     EmbeddingPipeline,
@@ -8,6 +10,8 @@ from imblearn_eos.embedding import (
 )
 from imblearn_eos.neighbors import TorchNearestNeighbors
 from imblearn_eos.over_sampling import EOS
+
+__version__ = version("imblearn-eos")
 
 __all__ = [
     "EOS",

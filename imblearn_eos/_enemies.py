@@ -72,6 +72,12 @@ class EnemySearch:
         if isinstance(n_neighbors, Integral):
             self.finder = TorchNearestNeighbors(int(n_neighbors) + 1, device=device)
         else:
+            n_found = getattr(n_neighbors, "n_neighbors", None)
+            if not isinstance(n_found, Integral) or n_found < 2:
+                raise ValueError(
+                    f"The 'n_neighbors' parameter is {n_neighbors!r}. An object must be set to "
+                    "K + 1 neighbors, at least 2, because each row finds itself."
+                )
             self.finder = clone(n_neighbors)
             if isinstance(X, torch.Tensor) and not isinstance(n_neighbors, TorchNearestNeighbors):
                 # Other libraries' objects take arrays; NumPy has no bfloat16.

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from imblearn_eos._interpolation import round_to_integers
+from imblearn_eos._interpolation import interpolate
 
 
 def frame_to_array(X, *, estimator):
@@ -27,6 +27,14 @@ def frame_to_array(X, *, estimator):
     ValueError
         When a column holds anything that has no value half way between two others.
     """
+    check_columns(X, estimator=estimator)
+    if len(X.columns) and all(_is_sparse_around_zero(dtype) for dtype in X.dtypes):
+        return X.sparse.to_coo().tocsr().astype(np.float64)
+    return X.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def check_columns(X, *, estimator):
+    """Raise ValueError unless the columns of a DataFrame hold integers or floats."""
     for position, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
         if (
             not types.is_numeric_dtype(dtype)
@@ -35,23 +43,22 @@ def frame_to_array(X, *, estimator):
         ):
             raise ValueError(
                 f"X has column {name!r} (number {position}) of dtype {dtype}, but {estimator} "
-                "makes rows between others and needs integer or float columns. Encode the column "
-                "as numbers or drop it."
+                "makes rows between others and needs integer or float columns. Convert the column "
+                "to numbers (astype(float), or an encoding) or drop it."
             )
-    if len(X.columns) and all(isinstance(dtype, pd.SparseDtype) for dtype in X.dtypes):
-        return X.sparse.to_coo().tocsr().astype(np.float64)
-    return X.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def append_rows(X, rows):
-    """Put rows of numbers below a DataFrame, each column in its own dtype, integers rounded.
+def append_rows(X, rows, segments):
+    """Put synthetic rows below a DataFrame, each column in its own dtype.
 
     Parameters
     ----------
     X : pandas.DataFrame of shape (n_samples, n_features)
         Comes first in the result, its values untouched.
     rows : ndarray or CSR of shape (n_new, n_features), dtype=float64
-        Finite values.
+        The synthetic rows in float64.
+    segments : tuple of ndarrays
+        Bases, enemies and steps: columns of integers, which float64 may not hold, are made anew.
 
     Returns
     -------
@@ -62,14 +69,18 @@ def append_rows(X, rows):
         new = pd.DataFrame(rows)
     else:
         new = pd.DataFrame.sparse.from_spmatrix(rows)
-    columns = [_cast(new.iloc[:, j], dtype) for j, dtype in enumerate(X.dtypes)]
+    columns = []
+    for j, dtype in enumerate(X.dtypes):
+        column = new.iloc[:, j]
+        if types.is_integer_dtype(dtype):
+            integer = getattr(dtype, "subtype", getattr(dtype, "numpy_dtype", dtype))
+            values = X.iloc[:, j].to_numpy(dtype=integer)[:, None]
+            column = pd.Series(interpolate(values, *segments)[:, 0])
+        columns.append(column.astype(dtype))
     new = pd.concat(columns, axis=1)
     new.columns = X.columns
     return pd.concat([X, new], ignore_index=True)
 
 
-def _cast(column, dtype):
-    if types.is_integer_dtype(dtype):
-        integer = getattr(dtype, "subtype", getattr(dtype, "numpy_dtype", dtype))
-        column = pd.Series(round_to_integers(column.to_numpy(), integer))
-    return column.astype(dtype)
+def _is_sparse_around_zero(dtype):
+    return isinstance(dtype, pd.SparseDtype) and dtype.fill_value == 0

@@ -32,7 +32,9 @@ def label_vector(y):
     shape = tuple(getattr(y, "shape", None) or np.shape(y))
     is_one_hot = len(shape) == 2 and shape[1] > 1
     if isinstance(y, torch.Tensor):
-        y = y.detach().cpu().numpy()
+        y = y.detach().cpu()
+        # NumPy has no bfloat16.
+        y = (y.float() if y.dtype == torch.bfloat16 else y).numpy()
     if not is_one_hot:
         return y
     y = y.toarray() if sparse.issparse(y) else np.asarray(y)
@@ -99,6 +101,7 @@ def encode_labels(X, y, *, estimator):
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"{name} needs rows of at least 2 classes, but y has only one class: {classes[0]!r}."
+            f"{name} needs rows of at least 2 classes, but y has only one class: "
+            f"{classes.tolist()[0]!r}."
         )
     return classes, codes.astype(np.int64, copy=False)

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,16 @@ from tabulate import tabulate
 
 from imblearn_eos.compare import METRICS
 
-PACKAGES = ("imblearn-eos", "numpy", "scikit-learn", "imbalanced-learn", "torch", "skorch")
+PACKAGES = (
+    "imblearn-eos",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "imbalanced-learn",
+    "torch",
+    "skorch",
+    "pillow",
+)
 
 
 def collect(results, method, metric):
@@ -76,8 +85,8 @@ def format_table(results):
             cells.append("-" if mean is None or method == "network" else f"{mean:.3f}")
         cells.append(f"{len(succeeded)}/{len(outcomes)}")
         rows.append([method, *cells])
-    headers = ["head", *(metric.replace("_", " ") for metric in METRICS)]
-    headers += ["resample s", "refit s", "seeds"]
+    headers = ["head", *METRICS, "resample_s", "refit_s", "seeds"]
+    headers = [header.replace("_", " ") for header in headers]
     table = tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=["left"])
     return "\n".join([table, *_format_notes(results)])
 
@@ -166,13 +175,21 @@ def describe_environment(device):
     return {
         "versions": {
             "python": platform.python_version(),
-            **{package: version(package) for package in PACKAGES},
+            **{package: _installed_version(package) for package in PACKAGES},
         },
         "platform": platform.platform(),
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if on_cuda else platform.machine(),
         "threads": torch.get_num_threads(),
     }
+
+
+def _installed_version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        # Pillow is an extra.
+        return None
 
 
 def write_json(path, record, results):

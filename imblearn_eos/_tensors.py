@@ -5,6 +5,18 @@ import warnings
 import numpy as np
 import torch
 
+NUMBERS = (
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.uint8,
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+)
+
 
 def check_tensor(X, *, estimator, n_features=None):
     """Validate a tensor as scikit-learn's ``validate_data`` does an array.
@@ -26,7 +38,8 @@ def check_tensor(X, *, estimator, n_features=None):
     Raises
     ------
     ValueError
-        When ``X`` is not 2-d, is empty, complex, boolean, or contains NaN or infinity.
+        When ``X`` is not 2-d, is empty or sparse, contains NaN or infinity, or is not of one of
+        the dtypes above.
     """
     name = type(estimator).__name__
     if X.ndim != 2:
@@ -38,10 +51,10 @@ def check_tensor(X, *, estimator, n_features=None):
         raise ValueError(
             f"{name} got X of shape {tuple(X.shape)}; at least one row and one column are required."
         )
-    if X.dtype == torch.bool or X.is_complex() or X.is_quantized:
+    if X.dtype not in NUMBERS:
         raise ValueError(
-            f"{name} needs real numbers, but X has dtype {X.dtype}. Convert it, for example with "
-            "X.float()."
+            f"{name} needs numbers that torch can compute with, but X has dtype {X.dtype}. Convert "
+            "it, for example with X.float()."
         )
     if X.layout != torch.strided:
         raise ValueError(

@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from importlib.metadata import version
+from datetime import datetime, timezone
 from inspect import signature
 from itertools import chain
 from numbers import Integral
@@ -14,7 +14,7 @@ import torch
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from tqdm import tqdm
 
-from imblearn_eos import _results
+from imblearn_eos import __version__, _results
 from imblearn_eos._device import resolve_device
 from imblearn_eos.compare import CONSTRAINTS, SAMPLERS, compare
 from imblearn_eos.datasets import load_digit_images, load_image_folder, load_npz
@@ -22,6 +22,8 @@ from imblearn_eos.datasets import load_digit_images, load_image_folder, load_npz
 DIGITS_RATIO = 20
 # After more, the network separates its training digits so well that no class has enemies.
 DIGITS_EPOCHS = 10
+# On fewer numbers than these, threads take longer to wait for each other than to compute.
+MANY_NUMBERS = 10_000_000
 INTERRUPTED = 130
 DEFAULTS = {name: parameter.default for name, parameter in signature(compare).parameters.items()}
 
@@ -64,8 +66,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _build_parser():
     parser = _Parser(prog="imblearn-eos", description="Expansive over-sampling (EOS).")
-    installed = version("imblearn-eos")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {installed}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     job = commands.add_parser(
         "compare",
@@ -85,7 +86,7 @@ def _build_parser():
     )
     data.add_argument(
         "--image-size",
-        type=int,
+        type=_make_parser("image_size", int, [Interval(Integral, 1, None, closed="left")]),
         default=argparse.SUPPRESS,
         metavar="PIXELS",
         help="resize the images of a folder to squares of this side",
@@ -122,8 +123,8 @@ def _build_parser():
         type=_make_parser("threads", int, [Interval(Integral, 1, None, closed="left")]),
         default=argparse.SUPPRESS,
         metavar="THREADS",
-        help="CPU threads of torch (default: 1 for the digits, which are too small to share, "
-        "else torch's own choice)",
+        help="CPU threads of torch (default: 1 for small data, for which more take longer, else "
+        "torch's own choice)",
     )
     output = job.add_argument_group("output")
     for kind in ("json", "csv"):
@@ -189,12 +190,14 @@ def _compare(options, argv, results):
     """Run the comparison and fill ``results`` seed by seed, so that Ctrl-C loses none."""
     parameters = {name: getattr(options, name) for name in DEFAULTS if hasattr(options, name)}
     outputs = _get_outputs(options)
+    if hasattr(options, "json") and len(outputs) < hasattr(options, "csv") + 1:
+        raise ValueError(f"--json and --csv both name {options.json}; each needs a file of its own")
     for path in outputs:
         _results.check_writable(path)
     X, y, source = _load(options, parameters)
-    if hasattr(options, "threads"):
-        torch.set_num_threads(options.threads)
-    record = _make_record(argv, parameters, X, y, source)
+    if hasattr(options, "threads") or X.size < MANY_NUMBERS:
+        torch.set_num_threads(getattr(options, "threads", 1))
+    record = _make_record(argv, parameters, X, y, source, getattr(options, "image_size", None))
     # The bar appears when the input is known to be good, so an error stands on a line of its own.
     runs = compare(X, y, on_epoch=lambda: bar.update(), **parameters)
     print(_describe_data(record), flush=True)
@@ -211,7 +214,9 @@ def _compare(options, argv, results):
 def _get_outputs(options):
     writers = {"json": _results.write_json, "csv": _results.write_csv}
     return {
-        getattr(options, kind): write for kind, write in writers.items() if hasattr(options, kind)
+        getattr(options, kind).resolve(): write
+        for kind, write in writers.items()
+        if hasattr(options, kind)
     }
 
 
@@ -219,27 +224,30 @@ def _load(options, parameters):
     """Return X, y and the name of their source; the digits bring defaults of their own."""
     path = getattr(options, "data", None)
     size = getattr(options, "image_size", None)
-    if path is not None and path.is_dir():
-        return *load_image_folder(path, size=size), str(path)
+    if path is not None:
+        path = path.resolve()
+        if not path.exists():
+            raise ValueError(f"--data names {path}, but there is no such file or folder")
+        if path.is_dir():
+            return *load_image_folder(path, size=size), str(path)
     if size is not None:
         raise ValueError("--image-size resizes the images of a folder; --data names none")
     if path is not None:
         return *load_npz(path), str(path)
     parameters.setdefault("imbalance_ratio", DIGITS_RATIO)
     parameters.setdefault("epochs", DIGITS_EPOCHS)
-    # Beside other work on the machine, threads that wait for each other take several times as long.
-    options.threads = getattr(options, "threads", 1)
     return *load_digit_images(), "the digits of scikit-learn"
 
 
-def _make_record(argv, parameters, X, y, source):
+def _make_record(argv, parameters, X, y, source, image_size):
     """Return what is needed to repeat the run."""
     defaults = {name: value for name, value in DEFAULTS.items() if name not in ("X", "y")}
     defaults.pop("on_epoch")
     return {
         "command": shlex.join(["imblearn-eos", *argv]),
         "complete": False,
-        "arguments": {**defaults, **parameters},
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "arguments": {**defaults, **parameters, "image_size": image_size},
         "data": {
             "source": source,
             "shape": X.shape,

@@ -69,9 +69,11 @@ SAMPLERS = {
     "eos": EOS(),
 }
 
+# The geometric mean is that of sensitivity and specificity of each class against the rest, averaged
+# over classes as the paper does; so it is above 0 even where a class is never predicted.
 METRICS = {
     "balanced_accuracy": balanced_accuracy_score,
-    "geometric_mean": lambda y, y_pred: geometric_mean_score(y, y_pred, average="macro"),
+    "macro_g_mean": lambda y, y_pred: geometric_mean_score(y, y_pred, average="macro"),
     "macro_f1": lambda y, y_pred: f1_score(y, y_pred, average="macro", zero_division=0),
 }
 
@@ -281,13 +283,21 @@ class _AfterEpoch(Callback):
 def _check_images(X, y):
     X, y = np.asarray(X, dtype=np.float32), column_or_1d(y)
     check_consistent_length(X, y)
+    if X.ndim == 4 and X.shape[3] in (1, 3, 4) and min(X.shape[1:3]) >= MIN_PIXELS:
+        raise ValueError(
+            f"X of shape {X.shape} seems to have its channels last, but images must have shape "
+            "(n_samples, channels, height, width). Use X.transpose(0, 3, 1, 2)."
+        )
     if X.ndim != 4 or min(X.shape[2:]) < MIN_PIXELS:
         raise ValueError(
             "X must hold images of shape (n_samples, channels, height, width), of at least "
             f"{MIN_PIXELS} x {MIN_PIXELS} pixels. Got shape {X.shape}. Enlarge smaller images "
             "(--image-size does so for a folder)."
         )
-    check_classification_targets(y)
+    try:
+        check_classification_targets(y)
+    except ValueError as error:
+        raise ValueError(f"y must hold the labels of classes: {error}") from error
     classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(

@@ -45,7 +45,9 @@ class EOS(BaseOverSampler):
 
         An object with ``kneighbors`` and ``kneighbors_graph`` searches instead of
         :class:`~imblearn_eos.TorchNearestNeighbors`; by imbalanced-learn's convention it is set
-        to K + 1 neighbours, since each row finds itself. Then ``device`` has no effect.
+        to K + 1 neighbours, at least 2, since each row finds itself. Then ``device`` has no
+        effect. For large tables of few features, a tree such as that of
+        :class:`sklearn.neighbors.NearestNeighbors` can be faster; the result is the same.
 
     enemy_search : {{"neighborhood", "nearest"}}, default="neighborhood"
         Which rows are the enemies of a row of class c:
@@ -162,7 +164,7 @@ class EOS(BaseOverSampler):
         X_resampled : {array-like, dataframe, sparse matrix, torch.Tensor} of shape \
                 (n_samples_new, n_features)
             The rows of X and the synthetic rows below them, in X's container and dtype and on its
-            device.
+            device; sparse formats other than CSR and CSC become CSR.
 
         y_resampled : {array-like, torch.Tensor} of shape (n_samples_new,) or \
                 (n_samples_new, n_classes)
@@ -175,7 +177,8 @@ class EOS(BaseOverSampler):
             values = frame_to_array(X, estimator=type(self).__name__)
             resampled, y_resampled = super().fit_resample(values, labels)
             _check_feature_names(self, X, reset=True)
-            X_resampled = append_rows(X, resampled[len(X) :])
+            segments = self.base_indices_, self.enemy_indices_, self.steps_
+            X_resampled = append_rows(X, resampled[len(X) :], segments)
         else:
             X_resampled, y_resampled = super().fit_resample(X, labels)
         if labels is not y:
@@ -193,6 +196,10 @@ class EOS(BaseOverSampler):
                 "does both."
             )
         resolve_device(self.device, like=X)
+        if _is_frame(X):
+            from imblearn_eos._frames import check_columns
+
+            check_columns(X, estimator=type(self).__name__)
         y = label_vector(y)
         if isinstance(X, torch.Tensor):
             y = check_target_type(y)

@@ -1,6 +1,16 @@
+import signal
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """Tests press Ctrl-C, also where the test run itself ignores it, as under nohup."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -72,11 +72,14 @@ def test_json_holds_what_repeats_the_run(npz, tmp_path, capsys):
     content = json.loads(path.read_text())
     assert content["complete"]
     assert f"--data {npz}" in content["command"]
+    assert content["data"]["source"] == str(npz)
+    assert content["arguments"]["image_size"] is None
+    assert content["date"] > "2026"
     assert content["arguments"]["imbalance_ratio"] == 3
     assert content["arguments"]["lr"] == 0.001
     assert len(content["data"]["sha256"]) == 64
-    versions = {"python", "numpy", "torch", "scikit-learn", "imbalanced-learn", "skorch"}
-    assert versions | {"imblearn-eos"} == content["versions"].keys()
+    versions = {"python", "numpy", "scipy", "torch", "scikit-learn", "imbalanced-learn", "skorch"}
+    assert versions | {"imblearn-eos", "pillow"} == content["versions"].keys()
     assert [seed["seed"] for seed in content["runs"]] == [0, 1]
     for seed in content["runs"]:
         assert seed["train_counts"].keys() == {"zero", "one", "two"}
@@ -134,9 +137,10 @@ def test_samplers_are_separated_by_commas_or_blanks(npz, capsys):
         (["--threads", "0"], ["--threads", "Got 0"]),
         (["--device", "tpu"], ["--device", "tpu"]),
         (["--device", "cuda:99"], ["--device", "cuda:99"]),
-        (["--data", "nowhere.npz"], ["nowhere.npz", "No such file"]),
+        (["--data", "nowhere.npz"], ["--data", "nowhere.npz", "no such file"]),
         (["--image-size", "8"], ["--image-size"]),
         (["--imbalance-ratio", "1000"], ["ratio", "1000"]),
+        (["--json", "a", "--csv", "./a"], ["--json", "--csv", "file of its own"]),
         (["--lr", "1e30", "--epochs", "3"], ["learning rate"]),
         (["--json", "nowhere/results.json"], ["nowhere/results.json", "No such file"]),
         (["--csv", "."], ["is not a file"]),
@@ -163,9 +167,11 @@ def test_unwritable_output_is_found_before_the_work(capsys, monkeypatch):
     [
         ({"y": np.zeros(4)}, ["y has 1 class"]),
         ({"y": ["cat", "cat", "cat", "dog"]}, ["Class dog has 1 row"]),
-        ({"y": np.array([0, 0, 1, 1], dtype=object)}, ["bad.npz", "pickle"]),
+        ({"y": np.array([0, 0, 1, 1], dtype=object)}, ["bad.npz", "its y cannot", "y.astype(str)"]),
         ({"X": np.zeros((4, 4, 4))}, ["8 x 8 pixels", "(4, 1, 4, 4)"]),
         ({"X": np.full((4, 8, 8), np.inf)}, ["bad.npz", "infinity"]),
+        ({"X": np.zeros((4, 16, 16, 3))}, ["channels last", "transpose(0, 3, 1, 2)"]),
+        ({"y": [0.5, 0.25, 0.1, 0.7]}, ["y must hold the labels", "continuous"]),
     ],
 )
 def test_unusable_npz_is_named(tmp_path, capsys, arrays, words):
@@ -247,7 +253,7 @@ def make_results(**scores):
     def outcome(value):
         if value is None:
             return MethodResult(error="ValueError: too few rows")
-        metrics = ("balanced_accuracy", "geometric_mean", "macro_f1")
+        metrics = ("balanced_accuracy", "macro_g_mean", "macro_f1")
         return MethodResult(scores=dict.fromkeys(metrics, value))
 
     return [

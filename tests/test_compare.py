@@ -2,12 +2,18 @@ import signal
 
 import numpy as np
 import pytest
+import torch
+from imblearn.metrics import geometric_mean_score
+from imblearn.over_sampling import ADASYN, SMOTE
 from numpy.testing import assert_array_equal
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, f1_score
+from skorch import NeuralNetClassifier
 
+from imblearn_eos import EOS, Embedder, LinearHead
 from imblearn_eos import compare as job
-from imblearn_eos.compare import METRICS, SAMPLERS, compare
+from imblearn_eos.compare import METRICS, SAMPLERS, LenientADASYN, compare
 from imblearn_eos.datasets import load_digit_images, split_imbalanced
+from imblearn_eos.models import SmallCNN
 
 QUICK = {"seeds": 1, "epochs": 1, "imbalance_ratio": 4}
 
@@ -134,7 +140,7 @@ def test_diverged_training_says_what_to_change(digits):
         ({"epochs": 0}, "'epochs' parameter"),
         ({"lr": 0.0}, "'lr' parameter"),
         ({"device": "tpu"}, "'device' parameter"),
-        ({"imbalance_ratio": 1000}, "'ratio' parameter is 1000"),
+        ({"imbalance_ratio": 1000}, "imbalance ratio of 1000 is too large"),
     ],
 )
 def test_bad_parameter_is_named_before_any_training(digits, params, message):
@@ -156,3 +162,51 @@ def test_bad_parameter_is_named_before_any_training(digits, params, message):
 def test_bad_data_are_named_before_any_training(X, y, message):
     with pytest.raises(ValueError, match=message):
         compare(X, y, epochs=1)
+
+
+def test_scores_are_those_of_the_same_steps_by_hand(digits):
+    X, y = digits
+    params = {"epochs": 2, "batch_size": 20, "lr": 2e-3, "alpha": 0.1, "n_neighbors": 4}
+    (result,) = run(digits, samplers=["none", "smote", "eos"], **params)
+    X_train, X_test, y_train, y_test = split_imbalanced(X, y, imbalance_ratio=4, random_state=0)
+    net = NeuralNetClassifier(
+        SmallCNN,
+        module__n_classes=3,
+        criterion=torch.nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        lr=2e-3,
+        batch_size=20,
+        max_epochs=2,
+        iterator_train__shuffle=True,
+        train_split=None,
+        verbose=0,
+    )
+    embedder = Embedder(net, random_state=0)
+    Z_train, Z_test = embedder.fit_transform(X_train, y_train), embedder.transform(X_test)
+    predictions = {
+        "network": embedder.predict(X_test),
+        "none": LinearHead(alpha=0.1).fit(Z_train, y_train).predict(Z_test),
+    }
+    for name, sampler in {
+        "smote": SMOTE(random_state=0),
+        "eos": EOS(n_neighbors=4, random_state=0),
+    }.items():
+        head = LinearHead(alpha=0.1).fit(*sampler.fit_resample(Z_train, y_train))
+        predictions[name] = head.predict(Z_test)
+    for name, y_pred in predictions.items():
+        assert result.methods[name].scores == {
+            "balanced_accuracy": balanced_accuracy_score(y_test, y_pred),
+            "macro_g_mean": geometric_mean_score(y_test, y_pred, average="macro"),
+            "macro_f1": f1_score(y_test, y_pred, average="macro", zero_division=0),
+        }
+
+
+def test_adasyn_leaves_the_classes_that_it_refuses_and_says_so():
+    random_state = np.random.RandomState(0)
+    X = np.r_[random_state.randn(60, 2), random_state.randn(20, 2), random_state.randn(9, 2) + 99]
+    y = np.repeat(["common", "near", "far"], [60, 20, 9])
+    with pytest.warns(UserWarning, match=r"ADASYN refuses 1 of 2 classes.*: far\..*neigbours"):
+        X_resampled, y_resampled = LenientADASYN(random_state=0).fit_resample(X, y)
+    expected = ADASYN(random_state=0, sampling_strategy={"near": 60}).fit_resample(X, y)
+    assert_array_equal(X_resampled, expected[0])
+    assert_array_equal(y_resampled, expected[1])

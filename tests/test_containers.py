@@ -86,6 +86,19 @@ def test_tensors_keep_dtype_and_have_no_gradients(dtype):
     )
 
 
+def test_a_tensor_after_a_frame_forgets_its_names():
+    sampler = EOS(random_state=0)
+    sampler.fit_resample(MIXED, Y)
+    sampler.fit_resample(torch.from_numpy(X), Y)
+    assert not hasattr(sampler, "feature_names_in_")
+    assert sampler.n_features_in_ == 3
+
+
+def test_labels_in_bfloat16():
+    y_resampled = resample(X, torch.from_numpy(Y).to(torch.bfloat16))[1]
+    assert y_resampled.dtype == torch.bfloat16
+
+
 def test_a_tensor_and_labels_of_another_kind():
     X_resampled, y_resampled = resample(torch.from_numpy(X), np.array(["a", "b"])[Y])
     assert isinstance(X_resampled, torch.Tensor)
@@ -143,6 +156,14 @@ def test_a_frame_keeps_names_dtypes_and_original_values():
         assert_allclose(made[:, j], exact[:, j], rtol=1e-6, atol=0.5 if name in integers else 1e-6)
 
 
+def test_large_integers_of_a_frame_stay_between_their_ends():
+    frame = pd.DataFrame({"a": np.full(55, 2**60 + 1), "b": X[:, 0]})
+    frame["c"] = pd.array(frame["a"], dtype="Int64")
+    X_resampled, _ = resample(frame)
+    assert (X_resampled["a"] == 2**60 + 1).all()
+    assert (X_resampled["c"] == 2**60 + 1).all()
+
+
 def test_a_categorical_y_keeps_its_categories():
     y = pd.Series(pd.Categorical(np.array(["cat", "dog"])[Y], categories=["dog", "cat"]))
     y_resampled = resample(X, y)[1]
@@ -161,6 +182,10 @@ def test_sparse_frames_stay_sparse():
     frame = pd.DataFrame.sparse.from_spmatrix(sparse.csr_matrix(dense), columns=list("abc"))
     X_resampled = resample(frame)[0]
     assert (X_resampled.dtypes == frame.dtypes).all()
+    assert_array_equal(X_resampled.to_numpy(), resample(dense)[0])
+    around_nan = pd.DataFrame(dense).astype("Sparse[float]")
+    X_resampled = resample(around_nan)[0]
+    assert (X_resampled.dtypes == around_nan.dtypes).all()
     assert_array_equal(X_resampled.to_numpy(), resample(dense)[0])
 
 
@@ -182,8 +207,9 @@ def test_sparse_frames_stay_sparse():
 )
 def test_columns_without_values_in_between_are_named(values):
     frame = pd.DataFrame(X, columns=["a", "b", "c"]).assign(odd=values)
-    with pytest.raises(ValueError, match=r"column 'odd' \(number 3\) of dtype"):
-        resample(frame)
+    for method in (EOS().fit_resample, EOS().fit):
+        with pytest.raises(ValueError, match=r"column 'odd' \(number 3\) of dtype"):
+            method(frame, Y)
 
 
 def test_missing_values_in_a_nullable_column_are_refused():

@@ -2,6 +2,7 @@ import pickle
 import random
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -30,6 +31,7 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.callbacks import Callback, LRScheduler
 from skorch.dataset import ValidSplit
 from torch import nn
+from torch.utils.data import DataLoader, RandomSampler
 
 from imblearn_eos import Embedder
 from imblearn_eos.embedding._training import content_hash, seeded
@@ -197,7 +199,7 @@ def test_given_net_and_module_instance_are_not_trained():
 
 
 def test_a_fitted_net_is_trained_from_scratch():
-    with seeded(0):
+    with seeded(0, "cpu"):
         net = make_net(max_epochs=1).fit(X, y)
     weights = net.module_.head.weight.detach().clone()
     Z = Embedder(net, random_state=1).fit_transform(X, y)
@@ -220,11 +222,12 @@ def test_pickle_of_a_fitted_embedder():
 
 
 def test_hooks_are_removed_after_an_error():
-    embedder = Embedder(make_net(), random_state=0).fit(X, y)
+    images = np.zeros((4, 1, 6, 6), dtype=np.float32)
+    embedder = Embedder(make_net(CNN), random_state=0).fit(IMAGES, y)
     with pytest.raises(RuntimeError):
-        embedder.transform(X[:, :4])
+        embedder.transform(images[..., :5])
     assert no_hooks(embedder.net_.module_)
-    embedder.transform(X)
+    embedder.transform(images)
 
 
 def test_compiled_net():
@@ -303,6 +306,8 @@ def test_unclear_heads_are_found_before_training(params, module, message, tmp_pa
         ({}, lambda X, y: (np.full(X.shape, "a"), y), "could not convert"),
         ({"iterator_valid__shuffle": True}, lambda X, y: (X, y), "iterator_valid__shuffle"),
         ({"iterator_valid__drop_last": True}, lambda X, y: (X, y), "iterator_valid__drop_last"),
+        ({"iterator_valid__sampler": RandomSampler(range(92))}, lambda X, y: (X, y), "__sampler"),
+        ({"iterator_valid": partial(DataLoader, shuffle=True)}, lambda X, y: (X, y), "shuffles"),
     ],
 )
 def test_bad_input_is_found_before_training(params, change, message, tmp_path):
@@ -458,3 +463,38 @@ def test_trains_in_a_thread_that_gets_no_signals():
     with ThreadPoolExecutor(1) as pool:
         Z = pool.submit(Embedder(make_net(), random_state=0).fit_transform, X, y).result()
     assert_array_equal(Z, Embedder(make_net(), random_state=0).fit_transform(X, y))
+
+
+def test_a_module_class_starts_anew_and_an_instance_from_its_weights():
+    torch.manual_seed(0)
+    instance = MLP()
+    kept = instance.head.weight.detach().clone()
+    still = {"lr": 1e-12, "max_epochs": 1}
+    from_instance = Embedder(make_net(instance, **still), random_state=0).fit(X, y)
+    from_class = Embedder(make_net(MLP, **still), random_state=0).fit(X, y)
+    assert_allclose(from_instance.net_.module_.head.weight.detach(), kept, atol=1e-6)
+    assert not np.allclose(from_class.net_.module_.head.weight.detach(), kept, atol=1e-3)
+    assert torch.equal(instance.head.weight, kept)
+
+
+def test_samples_of_another_shape_are_refused():
+    embedder = Embedder(make_net(), random_state=0).fit(X, y)
+    assert embedder.n_features_in_ == X.shape[1]
+    with pytest.raises(ValueError, match="X has 2 features, but Embedder is expecting 6"):
+        embedder.transform(X[:, :2])
+    with pytest.raises(ValueError, match=r"(?s)samples of shape \(2,\).*torch says"):
+        embedder.fit(X[:, :2], y)
+
+
+def test_trainings_in_several_threads_do_not_disturb_each_other():
+    net = make_net(max_epochs=5, iterator_train__shuffle=True)
+    expected = [Embedder(net, random_state=seed).fit_transform(X, y) for seed in range(4)]
+    before = torch.random.get_rng_state()
+    with ThreadPoolExecutor(2) as pool:
+        results = pool.map(
+            lambda seed: Embedder(net, random_state=seed).fit_transform(X, y), range(4)
+        )
+        results = list(results)
+    for result, one in zip(results, expected, strict=True):
+        assert_array_equal(result, one)
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -1,5 +1,6 @@
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from networks import (
     CNN,
     MLP,
     CountFits,
+    FocalLoss,
     OneLogit,
+    ScaledMLP,
     SharedHead,
     SoftmaxMLP,
     make_data,
@@ -338,3 +341,28 @@ def test_no_sampler():
     Z = pipeline["embedder"].transform(X)
     expected = LinearHead().fit(Z, y).predict_proba(Z)
     assert_array_equal(pipeline.predict_proba(X), expected)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        make_net(),
+        make_net(SoftmaxMLP, criterion=nn.NLLLoss),
+        make_net(criterion=FocalLoss, predict_nonlinearity=partial(torch.softmax, dim=1)),
+    ],
+)
+def test_module_under_the_nets_own_nonlinearity_gives_the_probabilities(net):
+    pipeline = make_pipeline(net).fit(X, y)
+    pipeline["embedder"].net_.module_.train()
+    module = pipeline.to_module()
+    assert not module.training
+    with torch.no_grad():
+        result = pipeline["embedder"].net_._get_predict_nonlinearity()(module(torch.from_numpy(X)))
+    assert_allclose(result.numpy(), pipeline.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("net", [make_net(criterion=FocalLoss), make_net(ScaledMLP)])
+def test_module_whose_outputs_would_be_other_probabilities_is_refused(net):
+    pipeline = make_pipeline(net).fit(X, y)
+    with pytest.raises(ValueError, match="predict_nonlinearity"):
+        pipeline.to_module()

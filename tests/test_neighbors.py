@@ -56,6 +56,23 @@ def test_equals_float64_brute_force_with_ties_by_index(X, working_memory):
         assert_same_neighbors(X, k, working_memory=working_memory)
 
 
+def test_queries_far_from_all_rows():
+    random_state = np.random.RandomState(0)
+    X, queries = random_state.randn(300, 3), random_state.randn(40, 3) * 1e17
+    result = TorchNearestNeighbors(5).fit(X).kneighbors(queries)
+    expected = oracle.neighbors(queries, X, 5)
+    assert_array_equal(result[1], expected[1])
+    assert_allclose(result[0], expected[0], rtol=1e-12)
+
+
+def test_subnormal_numbers():
+    X = np.array([[0.0], [1.0], [3.0], [7.0]])
+    expected = TorchNearestNeighbors(2).fit(X).kneighbors()
+    distances, indices = TorchNearestNeighbors(2).fit(X * 1e-310).kneighbors()
+    assert_array_equal(indices, expected[1])
+    assert_allclose(distances, expected[0] * 1e-310, rtol=1e-9)
+
+
 def test_numbers_whose_squares_overflow_or_underflow():
     X = scattered()
     expected = TorchNearestNeighbors(4).fit(X).kneighbors()
@@ -109,7 +126,7 @@ def test_without_queries_a_duplicate_is_a_neighbor_and_the_row_itself_is_not():
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("working_memory", [2e-2, 1e-1, 100])
 def test_bits_do_not_depend_on_threads_or_tiles(n_threads, working_memory):
-    X = np.random.RandomState(3).rand(700, 37).astype("float32")
+    X = np.random.RandomState(3).rand(300, 37).astype("float32")
     reference = TorchNearestNeighbors(9).fit(X).kneighbors()
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
@@ -237,6 +254,8 @@ def test_more_neighbors_than_rows_is_refused(queries, available):
         (torch.zeros(3, 2, dtype=torch.bool), "torch.bool"),
         (torch.zeros(3, 2, dtype=torch.complex64), "complex64"),
         (torch.zeros(3, 2).to_sparse(), "to_dense"),
+        (torch.zeros(3, 2, dtype=torch.uint16), "uint16"),
+        (torch.zeros(3, 2).to(torch.float8_e4m3fn), "float8"),
     ],
 )
 def test_unusable_tensors_are_refused(X, message):

@@ -109,9 +109,9 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     counts = _whole(np.min(available / shares) * shares)
     if counts.min() == 0:
         raise ValueError(
-            f"The 'ratio' parameter is {ratio}, but the data supply only {counts.max()} rows for "
-            f"the largest class, so the smallest would have none. Use a ratio of at most "
-            f"{counts.max()}, or more data."
+            f"An imbalance ratio of {ratio:g} is too large: there are only {counts.max()} rows (to "
+            f"train on, after any split) for the largest class, so the smallest would have none. "
+            f"Use a ratio of at most {counts.max()}, or more data."
         )
     sampler = RandomUnderSampler(
         sampling_strategy=dict(zip(classes, counts, strict=True)), random_state=random_state

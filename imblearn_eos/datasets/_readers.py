@@ -1,5 +1,6 @@
 """Readers for a user's own images. What is wrong with a file is said with its name."""
 
+import zipfile
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
@@ -74,7 +75,7 @@ def _opened_image(file):
         from PIL import Image
     except ImportError as error:
         raise ImportError(
-            "Reading a folder of images needs Pillow: pip install 'imblearn-eos[images]'"
+            "Reading a folder of images needs Pillow. Install it: pip install pillow"
         ) from error
     try:
         with Image.open(file) as image:
@@ -124,6 +125,8 @@ def _check_size(size):
 
 
 def _list_images(path):
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is no folder: there is nothing of that name.")
     folders = [entry for entry in _visible(path) if entry.is_dir()]
     if not folders:
         raise ValueError(
@@ -132,6 +135,11 @@ def _list_images(path):
         )
     files, labels = [], []
     for folder in folders:
+        if not folder.name.isprintable():
+            raise ValueError(
+                f"The class {folder.name!r} in {path} has a name that cannot be printed. Rename "
+                "the folder."
+            )
         images = _visible(folder)
         for entry in images:
             if entry.is_dir():
@@ -219,21 +227,35 @@ def load_npz(path):
 def _read_arrays(path):
     try:
         with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no .npz archive, or a damaged one")
+            file.seek(0)
             arrays = np.load(file, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array, without a name")
             missing = sorted({"X", "y"} - set(arrays.files))
             if missing:
                 raise ValueError(
                     f"it has no array named {' or '.join(missing)}, only "
                     f"{', '.join(arrays.files) or 'nothing'}"
                 )
-            return arrays["X"], arrays["y"]
-    except FileNotFoundError:
-        raise
+            return _read_array(arrays, "X"), _read_array(arrays, "y")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} cannot be read: there is no such file.") from error
     # As with images, a damaged archive raises nearly anything.
     except Exception as error:
         raise ValueError(
             f"{path} cannot be used: {str(error) or type(error).__name__}. It must be an .npz file "
             "with the images as X and the labels as y, as written by numpy.savez(path, X=X, y=y)."
+        ) from error
+
+
+def _read_array(arrays, name):
+    try:
+        return arrays[name]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        # NumPy's own message advises to unpickle.
+        raise ValueError(
+            f"its {name} cannot be read without unpickling, which can run code. Store numbers, "
+            f"or strings with {name}.astype(str)"
         ) from error

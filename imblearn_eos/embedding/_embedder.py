@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
 from imblearn_eos._labels import encode_labels
-from imblearn_eos.embedding._modules import find_head, head_inputs
+from imblearn_eos.embedding._modules import check_order, find_head, head_inputs, returns_softmax
 from imblearn_eos.embedding._training import seeded, train
 
 
@@ -30,8 +30,10 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     ----------
     net : skorch.NeuralNetClassifier
         The network and how to train it; any other :class:`skorch.NeuralNet` whose module returns
-        one score per class will do too. It is cloned and trained from scratch in :meth:`fit`; the
-        given object is not changed.
+        one score per class will do too. It is cloned and trained in :meth:`fit`; the given object
+        is not changed. Give the module as a class, to be trained from scratch. Training of a
+        module *instance* starts from the weights that it has, in each fit and each fold: good for
+        a backbone pretrained elsewhere, and a leak in cross-validation if it has seen these data.
 
     layer : str, default=None
         Dotted name of the head in the module, for example "fc" or "classifier.2". None means the
@@ -46,9 +48,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         writable by its user only.
 
     random_state : int, RandomState instance or None, default=None
-        Seeds all that is random in training: the initial weights, the order of the samples,
-        dropout. Global random states of torch, NumPy and Python are left as they were, except
-        that None draws the seed from NumPy's.
+        Seeds all that is random in training: the initial weights of a module given as a class,
+        the order of the samples, dropout. Global random states of torch, NumPy and Python are left
+        as they were, except that None draws the seed from NumPy's.
 
     Attributes
     ----------
@@ -63,6 +65,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     n_features_out_ : int
         Length of an embedding.
+
+    n_features_in_ : int
+        Number of features, only if X is 2-d.
 
     See Also
     --------
@@ -140,17 +145,19 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             When ``net`` is no skorch net, or X is a torch dataset.
         """
         net = _check_net(self.net)
-        X = self._check_X(X, min_samples=2)
+        X = self._check_X(X, min_samples=2, reset=True)
         self.classes_, codes = encode_labels(X, y, estimator=self)
         if isinstance(net, NeuralNetBinaryClassifier):
             # Its loss compares one logit with a float.
             codes = codes.astype(np.float32)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        with seeded(seed):
+        with seeded(seed, net.device):
             # Hooks do not run in a compiled module.
             untrained = clone(net).set_params(compile=False).initialize()
+            check_order(untrained, X)
             self.layer_ = find_head(untrained, X[:2], len(self.classes_), self.layer)
             self.n_features_out_ = head_inputs(untrained, self.layer_, X[:2]).shape[1]
+            self._returns_softmax = returns_softmax(untrained, self.layer_, X[:2])
         self.net_ = train(net, X, codes, seed=seed, memory=self.memory)
         return self
 
@@ -175,7 +182,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         check_is_fitted(self)
         X = self._check_X(X)
         is_tensor = isinstance(X, torch.Tensor)
-        with seeded(0):
+        with seeded(0, self.net_.device):
             embeddings = head_inputs(self.net_, self.layer_, X, X.device if is_tensor else "cpu")
         if not embeddings.isfinite().all():
             raise ValueError(
@@ -200,7 +207,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         """
         check_is_fitted(self)
         X = self._check_X(X)
-        with seeded(0):
+        with seeded(0, self.net_.device):
             return self.net_.predict_proba(X)
 
     def predict(self, X):
@@ -218,7 +225,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         """
         check_is_fitted(self)
         X = self._check_X(X)
-        with seeded(0):
+        with seeded(0, self.net_.device):
             codes = self.net_.predict(X)
         # A plain NeuralNet predicts scores.
         codes = codes.argmax(axis=1) if codes.ndim == 2 else codes
@@ -228,7 +235,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     def _n_features_out(self):
         return self.n_features_out_
 
-    def _check_X(self, X, min_samples=1):
+    def _check_X(self, X, min_samples=1, reset=False):
         if isinstance(X, torch.utils.data.Dataset):
             raise TypeError(
                 f"Embedder takes X as an array or a tensor, got the dataset {type(X).__name__}. "
@@ -261,6 +268,15 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
                 f"Embedder expects X of shape (n_samples, ...), got shape {tuple(X.shape)}. "
                 "Reshape single features with X.reshape(-1, 1)."
             )
+        if reset:
+            vars(self).pop("n_features_in_", None)
+            if X.ndim == 2:
+                self.n_features_in_ = X.shape[1]
+        elif X.shape[1] != getattr(self, "n_features_in_", X.shape[1]):
+            raise ValueError(
+                f"X has {X.shape[1]} features, but Embedder is expecting {self.n_features_in_} "
+                "features as input."
+            )
         return X
 
     def __sklearn_tags__(self):
@@ -275,10 +291,4 @@ def _check_net(net):
             f"The 'net' parameter of Embedder must be a skorch net, got {net!r}. Wrap a module: "
             "skorch.NeuralNetClassifier(ModuleClass, criterion=torch.nn.CrossEntropyLoss)."
         )
-    for option in ("shuffle", "drop_last"):
-        if net.get_params_for("iterator_valid").get(option):
-            raise ValueError(
-                f"The net has iterator_valid__{option}=True, so its embeddings would not be in "
-                "the order of their labels, one for each. Remove it; iterator_train may have it."
-            )
     return net

@@ -3,8 +3,10 @@
 import copy
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 
 def find_head(net, X, n_classes, layer=None):
@@ -41,7 +43,14 @@ def find_head(net, X, n_classes, layer=None):
     ran = []
     with _watch(layers, lambda name, _: ran.append(name)):
         # Only the first batch is wanted, and a layer should run once in it.
-        output = next(iter(net.forward_iter(X)))
+        try:
+            output = next(iter(net.forward_iter(X)))
+        except RuntimeError as error:
+            raise ValueError(
+                f"The network cannot be run on samples of shape {tuple(X.shape[1:])}. torch says: "
+                f"{error}. Check the shape of X against the module: images are "
+                "(n_samples, channels, height, width)."
+            ) from error
     n_outputs = _check_outputs(output, n_classes)
     if layer is not None:
         return layer
@@ -119,6 +128,40 @@ def head_inputs(net, layer, X, device="cpu"):
     return embeddings
 
 
+def check_order(net, X):
+    """Raise ValueError unless a net gives its outputs in the order of the samples, one for each."""
+    iterator = net.get_iterator(net.get_dataset(X), training=False)
+    if not isinstance(iterator, DataLoader):
+        return
+    in_order = isinstance(iterator.sampler, SequentialSampler)
+    batches = iterator.batch_sampler
+    if not in_order or iterator.drop_last or type(batches) not in (BatchSampler, type(None)):
+        raise ValueError(
+            "The net's iterator_valid shuffles, drops or draws samples, so its embeddings would "
+            "not be in the order of their labels, one for each. Remove iterator_valid__shuffle, "
+            "iterator_valid__drop_last, iterator_valid__sampler and the like; iterator_train may "
+            "have them."
+        )
+
+
+def returns_softmax(net, layer, X):
+    """Whether a net's probabilities are the softmax of what a layer returns."""
+    outputs = []
+
+    def keep(module, args, output):
+        outputs.append(output)
+
+    handle = net.module_.get_submodule(layer).register_forward_hook(keep)
+    try:
+        probabilities = net.predict_proba(X)
+    finally:
+        handle.remove()
+    expected = torch.cat(outputs).detach().softmax(dim=1).cpu().numpy()
+    return probabilities.shape == expected.shape and bool(
+        np.allclose(probabilities, expected, atol=1e-5)
+    )
+
+
 def replace_layer(module, layer, replacement):
     """Copy a module with another layer in place of one.
 
@@ -187,6 +230,11 @@ def _watch(layers, callback):
 
 def _check_outputs(output, n_classes):
     output = output[0] if isinstance(output, tuple) else output
+    if not isinstance(output, torch.Tensor):
+        raise ValueError(
+            f"The network returns a {type(output).__name__}; it must return a tensor of one score "
+            "per class, or a tuple that starts with one."
+        )
     n_outputs = 1 if output.ndim == 1 else output.shape[1]
     if output.ndim > 2 or not (n_outputs == n_classes or (n_outputs == 1 and n_classes == 2)):
         raise ValueError(

@@ -90,15 +90,15 @@ class EmbeddingPipeline(Pipeline):
         torch.nn.Module
             A copy of the network, in evaluation mode, whose head has the weights of the last
             step. Under the net's ``predict_nonlinearity`` its outputs are this pipeline's
-            ``predict_proba``, if the network does no more after its head than that nonlinearity
-            takes for granted: softmax after logits, or nothing after a softmax of its own.
+            ``predict_proba``.
 
         Raises
         ------
         ValueError
             When a step between network and head transforms embeddings, when the probabilities of
             the last step are not the softmax of linear scores, when it does not know all classes,
-            or when the network has one output for two classes.
+            when the network has one output for two classes, or when the network's own
+            probabilities are not the softmax of what its head returns.
         """
         embedder = self._check_first_step()
         check_is_fitted(self)
@@ -116,6 +116,14 @@ class EmbeddingPipeline(Pipeline):
                 f"{len(embedder.classes_)} classes, so the head, with one output per class, does "
                 "not fit in its place. Use a network with one output per class and "
                 "criterion=torch.nn.CrossEntropyLoss."
+            )
+        if not embedder._returns_softmax:
+            raise ValueError(
+                "The network's own predict_proba is not the softmax of what its head returns, so "
+                "with another head its outputs would not be the probabilities of this pipeline. If "
+                "the module returns logits, set predict_nonlinearity of the net to "
+                "functools.partial(torch.softmax, dim=1): skorch knows by itself only that "
+                "torch.nn.CrossEntropyLoss takes logits."
             )
         coef, intercept = _softmax_weights(*self.steps[-1], embedder.classes_)
         head = linear_from_arrays(coef, intercept, like=layer)

@@ -12,14 +12,18 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
+# The random states are those of the whole process: one thread at a time may set them.
+_lock = threading.RLock()
+
 
 @contextmanager
-def seeded(seed):
+def seeded(seed, device):
     """Seed Python, NumPy and torch to run a net, and restore their global states afterwards."""
     numpy_random = check_random_state(None)
-    python_state, numpy_state = random.getstate(), numpy_random.get_state()
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+    device = torch.device(device or "cpu")
+    devices = [device] if device.type == "cuda" else []
+    with _lock, torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+        python_state, numpy_state = random.getstate(), numpy_random.get_state()
         # Data frames and joblib's memory maps are read-only, and batches are copies of them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         random.seed(seed)
@@ -75,7 +79,7 @@ def train(net, X, y, *, seed, memory=None):
 
 def _train(key, net, X, y, seed):
     """Train; ``key`` stands for the other arguments in the cache."""
-    with seeded(seed), _interruptible():
+    with seeded(seed, net.device), _interruptible():
         net.fit(X, y)
     for name in ("module_", "criterion_"):
         part = getattr(net, name)

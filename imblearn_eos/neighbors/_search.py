@@ -237,4 +237,6 @@ def _power_of_two_scale(*data):
         if values.numel():
             largest = max(largest, *(abs(value.item()) for value in values.aminmax()))
     exponent = math.frexp(largest)[1]
-    return 1.0 if abs(exponent) < 400 or largest == 0 else math.ldexp(1.0, min(exponent, 1000))
+    if abs(exponent) < 400 or largest == 0:
+        return 1.0
+    return math.ldexp(1.0, max(-1000, min(exponent, 1000)))
