@@ -90,9 +90,7 @@ class EnemySearch:
 
     def neighborhood(self, code):
         """Find the rows of other classes among the K nearest rows of each row of the class."""
-        if not self._is_fitted:
-            self.finder.fit(self.X)
-            self._is_fitted = True
+        self._fit()
         members = np.flatnonzero(self.codes == code)
         found = self._kneighbors(self.finder, members, min(self.n_neighbors + 1, len(self.codes)))
         # With duplicates a row need not find itself; then the last of the K + 1 is one too many.
@@ -110,11 +108,28 @@ class EnemySearch:
         """Find the K nearest rows of other classes of each row of the class."""
         members = np.flatnonzero(self.codes == code)
         others = np.flatnonzero(self.codes != code)
-        finder = clone(self.finder).fit(self.X[others])
-        found = self._kneighbors(finder, members, min(self.n_neighbors, len(others)))
-        counts = np.full(len(members), found.shape[1])
-        return Enemies(members, np.sort(others[found], axis=1), counts)
+        n_neighbors = min(self.n_neighbors, len(others))
+        if isinstance(self.finder, TorchNearestNeighbors):
+            # What was computed from all rows serves every class.
+            self._fit()
+            is_other = torch.from_numpy(self.codes != code)
+            found = _to_array(self.finder._find(self.X[members], n_neighbors, is_other)[1])
+        else:
+            finder = clone(self.finder).fit(self.X[others])
+            found = others[self._kneighbors(finder, members, n_neighbors)]
+        counts = np.full(len(members), n_neighbors)
+        return Enemies(members, np.sort(found, axis=1), counts)
+
+    def _fit(self):
+        if not self._is_fitted:
+            self.finder.fit(self.X)
+            self._is_fitted = True
 
     def _kneighbors(self, finder, members, n_neighbors):
-        found = finder.kneighbors(self.X[members], n_neighbors=n_neighbors, return_distance=False)
-        return found.cpu().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
+        return _to_array(
+            finder.kneighbors(self.X[members], n_neighbors=n_neighbors, return_distance=False)
+        )
+
+
+def _to_array(indices):
+    return indices.cpu().numpy() if isinstance(indices, torch.Tensor) else np.asarray(indices)

@@ -1,3 +1,8 @@
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import oracle
 import pytest
@@ -13,13 +18,31 @@ from sklearn.datasets import make_classification
 from sklearn.neighbors import NearestNeighbors
 
 from imblearn_eos import TorchNearestNeighbors
-from imblearn_eos.neighbors import _search
+from imblearn_eos.neighbors import _coarse, _search
 
 rng = np.random.RandomState(0)
 
 
 def scattered(n=200, d=5):
     return np.random.RandomState(1).randn(n, d)
+
+
+@pytest.fixture(params=["tiles", "tree", "compiled tree", "compiled selection"])
+def engine(request, monkeypatch):
+    """Make the coarse pass take one of its ways, which it takes by itself only for many rows."""
+    if request.param == "tiles":
+        return
+    monkeypatch.setattr(_coarse, "MIN_TREE_PAIRS", 0)
+    monkeypatch.setattr(_coarse, "MIN_TREE_ROWS", 1)
+    monkeypatch.setattr(_coarse, "FIRST_ROWS", 16)
+    monkeypatch.setattr(_coarse, "CELL_ROWS", 8)
+    monkeypatch.setattr(_coarse, "TILE_ROWS", {"cpu": 64})
+    monkeypatch.setattr(_coarse, "BLOCK_QUERIES", {"cpu": 32})
+    if request.param != "tree":
+        pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
+        monkeypatch.setattr(_coarse, "MIN_KERNEL_PAIRS", 0)
+        pays = request.param == "compiled tree"
+        monkeypatch.setattr(_coarse.CoarseSearch, "_pays", lambda self, tree: pays)
 
 
 def assert_same_neighbors(X, k, **params):
@@ -50,13 +73,98 @@ def assert_same_neighbors(X, k, **params):
         pytest.param(scattered() * 1e-140, id="squares near underflow"),
     ],
 )
-@pytest.mark.parametrize("working_memory", [None, 4e-3, 0.05])
-def test_equals_float64_brute_force_with_ties_by_index(X, working_memory):
+@pytest.mark.parametrize("working_memory", [None, 0.05])
+def test_equals_float64_brute_force_with_ties_by_index(X, working_memory, engine):
     for k in (1, 7):
         assert_same_neighbors(X, k, working_memory=working_memory)
 
 
-def test_queries_far_from_all_rows():
+def test_clustered_rows_of_many_features(engine):
+    random_state = np.random.RandomState(0)
+    centres = random_state.randn(12, 40) * 9
+    X = (centres[random_state.randint(12, size=900)] + random_state.randn(900, 40)).astype(
+        "float32"
+    )
+    assert_same_neighbors(X, 11)
+    queries = X[::7] + 0.1
+    result = TorchNearestNeighbors(3).fit(X).kneighbors(queries, return_distance=False)
+    assert_array_equal(result, oracle.neighbors(queries, X, 3)[1])
+
+
+def test_one_fit_serves_few_queries_and_then_many(monkeypatch):
+    monkeypatch.setattr(_coarse, "MIN_TREE_PAIRS", 10_000)
+    monkeypatch.setattr(_coarse, "MIN_TREE_ROWS", 1)
+    monkeypatch.setattr(_coarse, "FIRST_ROWS", 16)
+    X = scattered(400)
+    fitted = TorchNearestNeighbors(5).fit(X)
+    for queries in (X[:3], X, X[:3], X[100:200]):
+        result = fitted.kneighbors(queries, return_distance=False)
+        assert_array_equal(result, oracle.neighbors(queries, X, 5)[1])
+    assert_array_equal(
+        pickle.loads(pickle.dumps(fitted)).kneighbors(X[:9])[1], fitted.kneighbors(X[:9])[1]
+    )
+
+
+@pytest.mark.parametrize("setting", ["high", "medium"])
+def test_products_of_low_precision_are_not_trusted(setting, engine):
+    X = scattered(200, 30).astype("float32") + 5
+    before = torch.get_float32_matmul_precision()
+    fitted = TorchNearestNeighbors(5).fit(X)
+    expected = fitted.kneighbors()
+    torch.set_float32_matmul_precision(setting)
+    try:
+        result = fitted.kneighbors()
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert_array_equal(result[0], expected[0])
+    assert_array_equal(result[1], expected[1])
+
+
+def test_threads_of_python_may_share_a_fitted_search(engine):
+    X = scattered(300, 20)
+    fitted = TorchNearestNeighbors(5).fit(X)
+    expected = fitted.kneighbors(X)[1]
+    fitted = TorchNearestNeighbors(5).fit(X)
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(lambda _: fitted.kneighbors(X)[1], range(8)):
+            assert_array_equal(result, expected)
+
+
+PEAK = """
+import resource, sys
+import numpy as np, torch
+from imblearn_eos import TorchNearestNeighbors
+torch.set_num_threads(1)
+kind, n_rows, n_features, k, n_queries, memory = sys.argv[1], *map(int, sys.argv[2:])
+X = np.random.RandomState(0).rand(n_rows, n_features).astype("float32")
+X = {"random": X, "equal": np.zeros_like(X), "grid": np.round(X * 3)}[kind]
+warm = TorchNearestNeighbors(2).fit(X[:500]).kneighbors(X[:100])
+neighbors = TorchNearestNeighbors(k, working_memory=memory).fit(X)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before = peak()
+distances, indices = neighbors.kneighbors(X[:n_queries])
+output = (distances.nbytes + indices.nbytes + X[:n_queries].nbytes) / 2**20
+assert peak() - before < memory + output + 8, (peak() - before, memory, output)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory as Linux gives it")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("random", 100_000, 64, 11, 2000, 64),
+        ("random", 100_000, 64, 11, 2000, 256),
+        ("random", 20_000, 256, 9000, 4, 32),
+        ("equal", 8000, 16, 6, 8000, 64),
+        ("grid", 8000, 3, 6, 8000, 32),
+    ],
+    ids=str,
+)
+def test_peak_memory_stays_under_working_memory(arguments):
+    subprocess.run([sys.executable, "-c", PEAK, *map(str, arguments)], check=True)
+
+
+def test_queries_far_from_all_rows(engine):
     random_state = np.random.RandomState(0)
     X, queries = random_state.randn(300, 3), random_state.randn(40, 3) * 1e17
     result = TorchNearestNeighbors(5).fit(X).kneighbors(queries)
@@ -102,8 +210,8 @@ def test_any_grid_of_ties_equals_the_oracle(
     assert_same_neighbors(X, k, working_memory=working_memory)
 
 
-def test_more_ties_than_spare_candidates_across_tiles(monkeypatch):
-    monkeypatch.setattr(_search, "MAX_TILE_ROWS", 7)
+def test_more_ties_than_spare_candidates_across_tiles(monkeypatch, engine):
+    monkeypatch.setattr(_search, "TILE_AGAIN", 7)
     X = np.random.RandomState(0).randint(0, 2, (150, 2)).astype(float)
     assert len(X) / 4 > 5 + _search.SPARE_CANDIDATES
     assert_same_neighbors(X, 5)
@@ -196,13 +304,13 @@ def test_graph_is_that_of_scikit_learn(mode, as_tensor):
 
 def test_working_memory_defaults_to_scikit_learns(monkeypatch):
     seen = []
-    original = _search._TiledSearch.__init__
+    original = _search.ExactSearch.__init__
 
-    def spy(self, rows, working_memory):
+    def spy(self, rows, device, working_memory):
         seen.append(working_memory)
-        original(self, rows, working_memory)
+        original(self, rows, device, working_memory)
 
-    monkeypatch.setattr(_search._TiledSearch, "__init__", spy)
+    monkeypatch.setattr(_search.ExactSearch, "__init__", spy)
     with config_context(working_memory=17):
         TorchNearestNeighbors(2).fit(scattered()).kneighbors()
     TorchNearestNeighbors(2, working_memory=3).fit(scattered()).kneighbors()

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._tensors import check_tensor, tensor_from_array
-from imblearn_eos.neighbors._search import exact_neighbors
+from imblearn_eos.neighbors._search import ExactSearch
 
 
 class TorchNearestNeighbors(BaseEstimator):
@@ -114,6 +114,7 @@ class TorchNearestNeighbors(BaseEstimator):
         resolve_device(self.device, like=X)
         self._fit_X = self._validate(X, reset=True)
         self._fitted_on_tensor = isinstance(X, torch.Tensor)
+        self._search = None
         self.n_samples_fit_ = self._fit_X.shape[0]
         return self
 
@@ -149,28 +150,25 @@ class TorchNearestNeighbors(BaseEstimator):
         """
         check_is_fitted(self)
         n_neighbors = self._check_n_neighbors(n_neighbors, excluded=int(X is None))
+        distances, indices = self._find(X, n_neighbors)
+        return (distances, indices) if return_distance else indices
+
+    def _find(self, X, n_neighbors, allowed=None):
+        """Find neighbours, with ``allowed`` only among some rows: a mask of shape (n_samples,)."""
         if X is None:
             queries, own = self._fit_X, torch.arange(self.n_samples_fit_)
             as_tensor = self._fitted_on_tensor
         else:
             queries, own = self._validate(X, reset=False), None
             as_tensor = isinstance(X, torch.Tensor)
-        memory = self.working_memory
-        distances, indices = exact_neighbors(
-            queries,
-            self._fit_X,
-            n_neighbors,
-            own=own,
-            device=resolve_device(
-                self.device, like=X if as_tensor and X is not None else self._like()
-            ),
-            working_memory=get_config()["working_memory"] if memory is None else memory,
-        )
+        like = X if as_tensor and X is not None else self._like()
+        search = self._prepared_search(resolve_device(self.device, like=like))
+        distances, indices = search.kneighbors(queries, n_neighbors, own=own, allowed=allowed)
         if as_tensor:
             distances, indices = distances.to(queries.device), indices.to(queries.device)
         else:
             distances, indices = distances.cpu().numpy(), indices.cpu().numpy()
-        return (distances, indices) if return_distance else indices
+        return distances, indices
 
     def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
         """Weigh the pairs of queries and their nearest rows in a sparse matrix.
@@ -216,6 +214,21 @@ class TorchNearestNeighbors(BaseEstimator):
         floats = [np.float64, np.float32, np.float16]
         X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=floats)
         return X if issparse(X) else tensor_from_array(X)
+
+    def _prepared_search(self, device):
+        memory = self.working_memory
+        memory = get_config()["working_memory"] if memory is None else memory
+        search = self._search
+        # What one call has computed from the rows serves the next.
+        if search is None or (search.device, search.working_memory) != (device, memory):
+            search = self._search = ExactSearch(self._fit_X, device, memory)
+        return search
+
+    def __getstate__(self):
+        state = super().__getstate__().copy()
+        if "_search" in state:
+            state["_search"] = None
+        return state
 
     def _like(self):
         return self._fit_X if self._fitted_on_tensor else None

@@ -1,0 +1,98 @@
+"""Distances measured directly in float64: the same bits on every device and for every tile."""
+
+import math
+
+import torch
+from scipy.sparse import issparse
+
+
+class Rows:
+    """Rows of a tensor or CSR matrix, read as float64 tensors on one device.
+
+    Parameters
+    ----------
+    data : torch.Tensor or CSR of shape (n_rows, n_features)
+        Finite real numbers of any dtype.
+    device : torch.device
+        Where they are read to.
+    scale : float
+        A power of two by which they are divided.
+    """
+
+    def __init__(self, data, device, scale):
+        self.data = data if issparse(data) else data.to(device)
+        self.device = device
+        self.inverse_scale = 1 / scale
+        self.shape = data.shape
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        if issparse(self.data):
+            index = index.cpu().numpy() if isinstance(index, torch.Tensor) else index
+            part = torch.from_numpy(self.data[index].toarray())
+        else:
+            part = self.data[index]
+        part = part.to(device=self.device, dtype=torch.float64)
+        return part if self.inverse_scale == 1 else part * self.inverse_scale
+
+
+def power_of_two_scale(*data):
+    """1, or for huge or tiny numbers a power of two to divide by, so that squares stay in range."""
+    largest = 0.0
+    for part in data:
+        values = torch.from_numpy(part.data) if issparse(part) else part
+        if values.numel():
+            largest = max(largest, *(abs(value.item()) for value in values.aminmax()))
+    exponent = math.frexp(largest)[1]
+    if abs(exponent) < 400 or largest == 0:
+        return 1.0
+    return math.ldexp(1.0, max(-1000, min(exponent, 1000)))
+
+
+def squared_distances(queries, rows, candidates, pairs_at_once):
+    """Measure each query's distance to its candidates.
+
+    Parameters
+    ----------
+    queries : torch.Tensor of shape (n_queries, n_features), dtype=float64
+    rows : Rows
+    candidates : torch.Tensor of shape (n_queries, n_candidates), dtype=int64
+        Row numbers.
+    pairs_at_once : int
+        Bounds the memory that this takes.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_queries, n_candidates), dtype=float64
+    """
+    squared = queries.new_empty(candidates.shape)
+    n_columns = min(pairs_at_once, candidates.shape[1])
+    n_lines = max(1, pairs_at_once // n_columns)
+    for start in range(0, len(queries), n_lines):
+        lines = slice(start, start + n_lines)
+        for first in range(0, candidates.shape[1], n_columns):
+            part = candidates[lines, first : first + n_columns]
+            found = rows[part.flatten()].view(*part.shape, -1)
+            difference = queries[lines, None] - found
+            squared[lines, first : first + n_columns] = sum_of_squares(difference)
+    return squared
+
+
+def sum_of_squares(difference):
+    """Sum squares over the last axis in one fixed tree of additions; overwrites its argument."""
+    terms = difference.square_()
+    while (width := terms.shape[-1]) > 1:
+        half = width // 2
+        folded = terms[..., :half] + terms[..., half : 2 * half]
+        if width % 2:
+            folded[..., 0] += terms[..., -1]
+        terms = folded
+    return terms[..., 0]
+
+
+def first_by_distance(squared, indices, n_neighbors):
+    """Keep the smallest distances; a stable sort leaves ties in the order in which they stand."""
+    squared, order = squared.sort(dim=1, stable=True)
+    return squared[:, :n_neighbors], indices.gather(1, order[:, :n_neighbors])

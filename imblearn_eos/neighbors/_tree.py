@@ -1,0 +1,133 @@
+"""Which rows cannot be near: boxes around cells of rows, in a space of few dimensions."""
+
+import copy
+import math
+
+import torch
+
+# Principal directions of a sketch. Eight carry 90 % of the variance of trained embeddings.
+N_DIRECTIONS = 8
+
+
+class Sketch:
+    """A map to few dimensions that never lengthens a distance.
+
+    The first coordinates of a row x are its projection ``P x`` on orthonormal directions, the last
+    is the length ``r(x)`` of the rest of it. As |r(q) - r(x)| is at most the length of the rest of
+    q - x,
+
+        |P q - P x|^2 + (r(q) - r(x))^2 <= |q - x|^2.
+
+    The directions are the principal ones of a sample: any would be right, these rule out most.
+
+    Parameters
+    ----------
+    sample : torch.Tensor of shape (n_rows, n_features), dtype=float64
+        Centred rows.
+    """
+
+    def __init__(self, sample):
+        n_features = sample.shape[1]
+        self.directions = None
+        if n_features > N_DIRECTIONS + 1:
+            generator = torch.Generator().manual_seed(0)
+            start = torch.randn(n_features, N_DIRECTIONS, dtype=torch.float64, generator=generator)
+            self.directions = start.to(sample.device)
+            for _ in range(4):
+                self.directions = torch.linalg.qr(sample.T @ (sample @ self.directions)).Q
+
+    def __call__(self, centred):
+        """Map centred rows of float64 to float32 of shape (n_rows, n_dimensions)."""
+        if self.directions is None:
+            return centred.float()
+        projected = centred @ self.directions
+        rest = torch.linalg.vector_norm(centred - projected @ self.directions.T, dim=1)
+        return torch.cat([projected, rest[:, None]], dim=1).float()
+
+
+class Cells:
+    """Rows in such an order that compact cells of rows are consecutive.
+
+    All rows are split at the median of their widest coordinate, then each half again, until no
+    cell has more than ``cell_rows`` rows. Sizes of cells differ by one at most.
+
+    Parameters
+    ----------
+    sketches : torch.Tensor of shape (n_rows, n_dimensions)
+    cell_rows : int
+
+    Attributes
+    ----------
+    order : torch.Tensor of shape (n_rows,), dtype=int64
+        Row numbers.
+    starts, stops : torch.Tensor of shape (n_cells,), dtype=int64
+        Cell i holds ``order[starts[i]:stops[i]]``. The number of cells is a power of two, and each
+        half, quarter, ... of the cells is a compact cell too.
+    low, high : torch.Tensor of shape (n_cells, n_dimensions)
+        Corners of the box around each cell.
+    """
+
+    def __init__(self, sketches, cell_rows):
+        n_rows = len(sketches)
+        self.order = torch.arange(n_rows, device=sketches.device)
+        bounds = torch.tensor([0, n_rows], device=sketches.device)
+        for _ in range(max(0, math.ceil(math.log2(n_rows / cell_rows)))):
+            self.order = self.order[_halved(sketches[self.order], bounds)]
+            middles = (bounds[:-1] + bounds[1:]) // 2
+            bounds = torch.cat([bounds, middles]).sort().values
+        self.starts, self.stops = bounds[:-1], bounds[1:]
+        members = sketches[self.order[self.padded()]]
+        self.low, self.high = members.amin(1), members.amax(1)
+
+    def merged(self, max_rows):
+        """Merge cells two by two as long as they have no more rows than this."""
+        cells = copy.copy(self)
+        while len(cells) > 1 and 2 * cells.max_rows <= max_rows:
+            cells.starts, cells.stops = cells.starts[::2], cells.stops[1::2]
+            cells.low = cells.low.view(len(cells), 2, -1).amin(1)
+            cells.high = cells.high.view(len(cells), 2, -1).amax(1)
+        return cells
+
+    def __len__(self):
+        return len(self.starts)
+
+    @property
+    def max_rows(self):
+        """Rows of the largest cell."""
+        return int((self.stops - self.starts).max())
+
+    def padded(self):
+        """Places in the order, one line for each cell; a short cell's last place stands twice."""
+        places = self.starts[:, None] + torch.arange(self.max_rows, device=self.starts.device)
+        return torch.minimum(places, self.stops[:, None] - 1)
+
+    def places(self, cells):
+        """Places in the order of all rows of some cells."""
+        places = self.starts[cells, None] + torch.arange(self.max_rows, device=cells.device)
+        return places[places < self.stops[cells, None]]
+
+
+def _halved(sketches, bounds):
+    """Sort the rows of each cell by its widest coordinate."""
+    sizes = bounds.diff()
+    cell = torch.repeat_interleave(sizes)
+    means, squares = (
+        torch.zeros(len(sizes), sketches.shape[1], dtype=torch.float64, device=cell.device)
+        .index_add_(0, cell, values)
+        .div_(sizes[:, None])
+        for values in (sketches.double(), sketches.double().square_())
+    )
+    widest = (squares - means.square_()).argmax(1)
+    by_value = sketches.gather(1, widest[cell, None])[:, 0].argsort()
+    return by_value[cell[by_value].argsort(stable=True)]
+
+
+def squared_gaps(low, high, other_low, other_high):
+    """Squared distances between boxes: corners (n, m) and (k, m) to (n, k)."""
+    gaps = low.new_zeros(len(low), len(other_low))
+    for axis in range(low.shape[1]):
+        gap = torch.maximum(
+            low[:, axis, None] - other_high[:, axis], other_low[:, axis] - high[:, axis, None]
+        ).clamp_(min=0)
+        gaps.addcmul_(gap, gap)
+    return gaps
