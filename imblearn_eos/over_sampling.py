@@ -46,8 +46,7 @@ class EOS(BaseOverSampler):
         An object with ``kneighbors`` and ``kneighbors_graph`` searches instead of
         :class:`~imblearn_eos.TorchNearestNeighbors`; by imbalanced-learn's convention it is set
         to K + 1 neighbours, at least 2, since each row finds itself. Then ``device`` has no
-        effect. For large tables of few features, a tree such as that of
-        :class:`sklearn.neighbors.NearestNeighbors` can be faster; the result is the same.
+        effect, and a tensor goes to the object as an array.
 
     enemy_search : {{"neighborhood", "nearest"}}, default="neighborhood"
         Which rows are the enemies of a row of class c:

@@ -57,6 +57,10 @@ class TorchNearestNeighbors(BaseEstimator):
 
     Notes
     -----
+    A pass in float32 rules out most rows, with the help of a tree where the data have structure;
+    the rest is measured in float64. For many rows on a CPU, numba compiles that pass if it is
+    installed (the extra ``fast``); the answer is the same without it.
+
     Distances are float64. Rows whose distances differ by less than 1e-12 of their size may come
     in either order, unless the rows are equal: those are ordered by index.
 
