@@ -1,6 +1,8 @@
 """The coarse pass: rows that may be near, by products of low precision with few of the rows."""
 
 import math
+import warnings
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -76,7 +78,7 @@ class CoarseSearch:
         # Coarse rows and their order; sketches, several times over, while the tree is made.
         needed = n_rows * (n_features * self.dtype.itemsize + 250)
         self.is_stored = needed < working_memory / 2
-        self.cells = self.coarse = self.kernels = self.tree = None
+        self.cells = self.coarse = self.kernels = self.tree = self.fused = None
 
     def prepare(self, n_queries):
         """Prepare for a number of queries: a tree is made once they are enough to pay for it."""
@@ -95,6 +97,8 @@ class CoarseSearch:
             self.wide_cells = self.cells.merged(CELL_ROWS)
         if self.coarse is None:
             self._store(torch.arange(n_rows, device=self.device))
+        if self.device.type == "cuda" and self.dtype == torch.float32:
+            self.fused = _load_fused(self.device)
 
     def _make_cells(self, cell_rows):
         step = -(-len(self.rows) // MAX_SAMPLE)
@@ -150,7 +154,10 @@ class CoarseSearch:
         boxes : Boxes or None
         """
         # Candidates and their rows, old and new, and what sorts them.
-        n_affordable = max(1, int(self.working_memory / 4 / (100 * n_kept)))
+        needed = 100 * n_kept
+        if self._is_fused(n_kept):
+            needed += self.fused.bytes_per_query(n_kept)
+        n_affordable = max(1, int(self.working_memory / 4 / needed))
         block_queries = min(self.block_queries, n_affordable)
         if self.cells is None:
             for start in range(0, len(queries), block_queries):
@@ -203,6 +210,9 @@ class CoarseSearch:
                 coarse, boxes, n_kept, everything if allowed is None else allowed[self.order]
             )
             return self.order[places], limit.double()
+        if self._is_fused(n_kept):
+            rows, limit = self._search_fused(coarse, n_kept, allowed)
+            return rows, limit.double() + norms.double()
         if self.kernels is not None:
             boxes = None
         best = SmallestScores(len(coarse), n_kept, coarse, self.kernels)
@@ -210,6 +220,24 @@ class CoarseSearch:
             best = SmallestScores(len(coarse), n_kept, coarse, self.kernels)
             self._search_all(best, coarse, allowed)
         return best.rows, best.limit.double() + norms.double()
+
+    def _is_fused(self, n_kept):
+        return self.fused is not None and self.fused.pays(len(self.rows), n_kept)
+
+    def _search_fused(self, coarse, n_kept, allowed):
+        norms = self.norms
+        if allowed is not None:
+            norms = norms.masked_fill(~allowed[self.order], math.inf)
+        places, limit = self.fused.find_smallest(
+            coarse, self.coarse, norms, n_kept, self.working_memory / 4
+        )
+        rows = self.order[places]
+        missing = limit.isneginf().nonzero()[:, 0]
+        if len(missing):
+            best = SmallestScores(len(missing), n_kept, coarse)
+            self._search_all(best, coarse[missing], allowed)
+            rows[missing], limit[missing] = best.rows, best.limit
+        return rows, limit
 
     def _search_cells(self, best, coarse, norms, boxes, allowed):
         """Search cell after cell, nearest first; give up if too many are needed."""
@@ -285,3 +313,23 @@ def _load_kernels():
     except ImportError:
         return None
     return _kernels
+
+
+@cache
+def _load_fused(device):
+    """Give ``_triton`` if it works, for which Triton needs a C compiler and a recent device."""
+    try:
+        from imblearn_eos.neighbors import _triton
+    except ImportError:
+        return None
+    rows = torch.zeros(1, 1, device=device)
+    try:
+        _triton.find_smallest(rows, rows, rows[0], 1, 0)
+    except Exception as error:
+        warnings.warn(
+            f"Triton does not work on {device}, so plain torch is used: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return _triton

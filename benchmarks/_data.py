@@ -1,0 +1,40 @@
+"""Rows to measure on: real embeddings, and synthetic ones whose generators stand here."""
+
+import numpy as np
+
+
+def gaussian(n_rows, n_features, seed=0):
+    """Draw noise without any structure: the worst case for a search that profits from structure."""
+    return np.random.RandomState(seed).standard_normal((n_rows, n_features)).astype(np.float32)
+
+
+def clustered(n_rows, n_features, seed=0, n_clusters=50):
+    """Draw clusters whose spread falls from direction to direction, as that of embeddings does."""
+    random_state = np.random.RandomState(seed)
+    spread = 1 / np.sqrt(1 + np.arange(n_features))
+    centres = random_state.standard_normal((n_clusters, n_features)) * 3 * spread
+    rows = centres[random_state.randint(n_clusters, size=n_rows)]
+    return (rows + random_state.standard_normal(rows.shape) * spread).astype(np.float32)
+
+
+def embeddings(path, n_rows, seed=0):
+    """Load a subset of the embeddings ``Z`` or ``Z_train`` in an .npz file."""
+    with np.load(path, allow_pickle=False) as arrays:
+        rows = arrays["Z" if "Z" in arrays.files else "Z_train"].astype(np.float32)
+    if n_rows > len(rows):
+        return None
+    return rows[np.random.RandomState(seed).permutation(len(rows))[:n_rows]]
+
+
+def long_tailed(path, n_rows=None, seed=0):
+    """Load labelled rows: those of an .npz file as they are, or a long tail of ten clusters."""
+    if n_rows is None:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["Z_train"].astype(np.float32), arrays["y_train"]
+    random_state = np.random.RandomState(seed)
+    share = 0.01 ** (np.arange(10) / 9)
+    y = random_state.choice(10, size=n_rows, p=share / share.sum())
+    spread = 1 / np.sqrt(1 + np.arange(64))
+    centres = random_state.standard_normal((10, 64)) * 1.5 * spread
+    rows = centres[y] + random_state.standard_normal((n_rows, 64)) * spread
+    return rows.astype(np.float32), y
