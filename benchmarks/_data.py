@@ -27,7 +27,7 @@ def embeddings(path, n_rows, seed=0):
 
 
 def long_tailed(path, n_rows=None, seed=0):
-    """Load labelled rows: those of an .npz file as they are, or a long tail of ten clusters."""
+    """Load labelled rows: those of an .npz file, or a long tail of overlapping clusters."""
     if n_rows is None:
         with np.load(path, allow_pickle=False) as arrays:
             return arrays["Z_train"].astype(np.float32), arrays["y_train"]
@@ -35,6 +35,6 @@ def long_tailed(path, n_rows=None, seed=0):
     share = 0.01 ** (np.arange(10) / 9)
     y = random_state.choice(10, size=n_rows, p=share / share.sum())
     spread = 1 / np.sqrt(1 + np.arange(64))
-    centres = random_state.standard_normal((10, 64)) * 1.5 * spread
+    centres = random_state.standard_normal((10, 64)) * 0.5 * spread
     rows = centres[y] + random_state.standard_normal((n_rows, 64)) * spread
     return rows.astype(np.float32), y
