@@ -53,3 +53,10 @@ def eos(X, y, *, k, enemy_search, to_add, seed):
     steps = np.array(steps)
     rows = X[bases] + steps[:, None] * (X[targets] - X[bases])
     return bases, targets, steps, rows, np.array(labels)
+
+
+def three_classes(seed=0, sizes=(60, 25, 12), d=4, spread=1.0):
+    """Overlapping Gaussian classes 0, 1 and 2 to over-sample."""
+    random_state = np.random.RandomState(seed)
+    y = random_state.permutation(np.repeat([0, 1, 2], sizes))
+    return random_state.randn(len(y), d) + spread * y[:, None], y
