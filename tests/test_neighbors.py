@@ -164,9 +164,12 @@ def test_peak_memory_stays_under_working_memory(arguments):
     subprocess.run([sys.executable, "-c", PEAK, *map(str, arguments)], check=True)
 
 
-def test_queries_far_from_all_rows(engine):
+@pytest.mark.parametrize("n_rows", [5, 12, 13, 300])
+@pytest.mark.parametrize("distance", [1e17, 1e60])
+def test_queries_far_from_all_rows(n_rows, distance, engine):
+    # Beyond what float32 can square, and beyond what it can hold.
     random_state = np.random.RandomState(0)
-    X, queries = random_state.randn(300, 3), random_state.randn(40, 3) * 1e17
+    X, queries = random_state.randn(n_rows, 3), random_state.randn(40, 3) * distance
     result = TorchNearestNeighbors(5).fit(X).kneighbors(queries)
     expected = oracle.neighbors(queries, X, 5)
     assert_array_equal(result[1], expected[1])

@@ -140,14 +140,19 @@ class ExactSearch:
 
     def _search_block(self, queries, boxes, n_neighbors, n_kept, own, allowed):
         centred = self.coarse.centred(queries.clone())
-        candidates, limit = self.coarse.candidates(centred, boxes, n_kept, allowed)
-        candidates = candidates.sort(dim=1).values
+        n_wanted = n_neighbors + (own is not None) + SPARE_CANDIDATES
+        if n_kept < n_wanted:
+            # There are no more rows than these.
+            rows = torch.arange(len(self.rows), device=self.device)
+            candidates = (rows if allowed is None else rows[allowed]).expand(len(queries), -1)
+        else:
+            candidates, limit = self.coarse.candidates(centred, boxes, n_kept, allowed)
+            candidates = candidates.sort(dim=1).values
         squared = squared_distances(queries, self.rows, candidates, self.pairs_at_once)
         if own is not None:
             squared.masked_fill_(candidates == own[:, None], math.inf)
         squared, indices = first_by_distance(squared, candidates, n_neighbors)
-        if n_kept < n_neighbors + (own is not None) + SPARE_CANDIDATES:
-            # All rows are candidates.
+        if n_kept < n_wanted:
             return squared, indices
         norms = centred.square().sum(1)
         # In the coarse pass's own unit of length.
