@@ -1,6 +1,8 @@
 import pickle
+import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,7 +20,7 @@ from sklearn.datasets import make_classification
 from sklearn.neighbors import NearestNeighbors
 
 from imblearn_eos import TorchNearestNeighbors
-from imblearn_eos.neighbors import _coarse, _search
+from imblearn_eos.neighbors import _coarse, _exact, _search
 
 rng = np.random.RandomState(0)
 
@@ -130,14 +132,32 @@ def test_threads_of_python_may_share_a_fitted_search(engine):
             assert_array_equal(result, expected)
 
 
+def test_interrupted_search_leaves_no_thread_and_can_be_repeated(monkeypatch, engine):
+    X = scattered(300, 20)
+    expected = TorchNearestNeighbors(5).fit(X).kneighbors()[1]
+    fitted = TorchNearestNeighbors(5).fit(X)
+    n_threads = threading.active_count()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            _search, "first_by_distance", lambda *args: signal.raise_signal(signal.SIGINT)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            fitted.kneighbors()
+    assert threading.active_count() == n_threads
+    assert_array_equal(fitted.kneighbors()[1], expected)
+
+
 PEAK = """
 import resource, sys
 import numpy as np, torch
 from imblearn_eos import TorchNearestNeighbors
 torch.set_num_threads(1)
 kind, n_rows, n_features, k, n_queries, memory = sys.argv[1], *map(int, sys.argv[2:])
-X = np.random.RandomState(0).rand(n_rows, n_features).astype("float32")
-X = {"random": X, "equal": np.zeros_like(X), "grid": np.round(X * 3)}[kind]
+# Made in place: a larger array in between would hide what the search takes.
+X = np.random.default_rng(0).random((n_rows, n_features), dtype="float32")
+X *= {"random": 1, "equal": 0, "grid": 3}[kind]
+if kind == "grid":
+    np.round(X, out=X)
 warm = TorchNearestNeighbors(2).fit(X[:500]).kneighbors(X[:100])
 neighbors = TorchNearestNeighbors(k, working_memory=memory).fit(X)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -153,7 +173,8 @@ assert peak() - before < memory + output + 8, (peak() - before, memory, output)
     "arguments",
     [
         ("random", 100_000, 64, 11, 2000, 64),
-        ("random", 100_000, 64, 11, 2000, 256),
+        ("random", 1_000_000, 64, 11, 300, 256),
+        ("random", 1_000_000, 64, 11, 300, 1024),
         ("random", 20_000, 256, 9000, 4, 32),
         ("equal", 8000, 16, 6, 8000, 64),
         ("grid", 8000, 3, 6, 8000, 32),
@@ -229,6 +250,20 @@ def test_queries_other_than_the_fitted_rows_may_equal_them():
     assert_array_equal(distances[:, 0], 0)
 
 
+def test_results_over_ranges_of_rows_can_be_merged():
+    X = np.random.RandomState(0).randint(0, 3, (200, 4)) / 3
+    queries = np.r_[X[:50], scattered(20, 4)]
+    distances, indices = TorchNearestNeighbors(6).fit(X).kneighbors(queries)
+    parts = []
+    for start, stop in ((0, 70), (70, 200)):
+        found = TorchNearestNeighbors(6).fit(X[start:stop]).kneighbors(queries)
+        parts.append((found[0], found[1] + start))
+    both, rows = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+    nearest = np.lexsort((rows, both))[:, :6]
+    assert_array_equal(np.take_along_axis(rows, nearest, axis=1), indices)
+    assert_array_equal(np.take_along_axis(both, nearest, axis=1), distances)
+
+
 def test_without_queries_a_duplicate_is_a_neighbor_and_the_row_itself_is_not():
     indices = TorchNearestNeighbors(2).fit(np.zeros((3, 2))).kneighbors(return_distance=False)
     assert_array_equal(indices, [[1, 2], [0, 2], [0, 1]])
@@ -247,6 +282,20 @@ def test_bits_do_not_depend_on_threads_or_tiles(n_threads, working_memory):
         torch.set_num_threads(before)
     assert_array_equal(result[0], reference[0])
     assert_array_equal(result[1], reference[1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_features", [1, 2, 7, 64, 101])
+def test_compiled_distances_have_the_bits_of_torchs(dtype, n_features):
+    kernels = pytest.importorskip(
+        "imblearn_eos.neighbors._kernels", reason="needs numba, the extra 'fast'"
+    )
+    X = torch.from_numpy(scattered(50, n_features).astype(dtype))
+    rows = _exact.Rows(X, X.device, 1.0)
+    queries = torch.from_numpy(scattered(9, n_features))
+    candidates = torch.from_numpy(np.random.RandomState(0).randint(0, 50, (9, 20)))
+    expected = _exact.squared_distances(queries, rows, candidates, 16)
+    assert torch.equal(_exact.squared_distances(queries, rows, candidates, 16, kernels), expected)
 
 
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array])

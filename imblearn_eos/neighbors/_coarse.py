@@ -1,6 +1,7 @@
 """The coarse pass: rows that may be near, by products of low precision with few of the rows."""
 
 import math
+import sys
 import warnings
 from functools import cache
 from typing import NamedTuple
@@ -17,9 +18,10 @@ BLOCK_QUERIES = {"cpu": 512, "cuda": 4096}
 MIN_TREE_PAIRS = 2**24
 MIN_TREE_ROWS = 4096
 CELL_ROWS = 64
-# Compiled loops pay from about this many pairs on, because loading them takes a second. What they
-# do with one coordinate takes as long as so many coordinates in a product.
-MIN_KERNEL_PAIRS = 2**28
+# Compiled loops pay from about this many pairs on; the first time from more, because loading them
+# takes a second. What they do with one coordinate takes as long as so many in a product.
+MIN_KERNEL_PAIRS = 2**24
+MIN_PAIRS_TO_LOAD = 2**28
 KERNEL_BLOCK_QUERIES = 4096
 KERNEL_COST = 15
 CELL_QUERIES = 4
@@ -86,7 +88,10 @@ class CoarseSearch:
             return
         n_rows = len(self.rows)
         n_pairs = n_queries * n_rows if self.device.type == "cpu" else 0
-        if self.kernels is None and n_pairs >= MIN_KERNEL_PAIRS:
+        is_loaded = "imblearn_eos.neighbors._kernels" in sys.modules
+        if self.kernels is None and n_pairs >= (
+            MIN_KERNEL_PAIRS if is_loaded else MIN_PAIRS_TO_LOAD
+        ):
             self.kernels = _load_kernels()
             if self.kernels is not None:
                 self._make_cells(CELL_ROWS)
@@ -159,17 +164,16 @@ class CoarseSearch:
             needed += self.fused.bytes_per_query(n_kept)
         n_affordable = max(1, int(self.working_memory / 4 / needed))
         block_queries = min(self.block_queries, n_affordable)
-        if self.cells is None:
+        if self.cells is None or (self.kernels is not None and self.tree is None):
             for start in range(0, len(queries), block_queries):
                 stop = min(start + block_queries, len(queries))
                 yield torch.arange(start, stop, device=self.device), None
             return
         is_own = queries is self.rows
         sketches = self.sketches if is_own else self._sketches(queries)
-        if self.kernels is not None:
+        if self.tree is not None:
             order = self.cells.order if is_own else Cells(sketches, CELL_ROWS).order
-            size = block_queries if self.tree is None else KERNEL_BLOCK_QUERIES
-            for numbers in order.split(min(size, n_affordable)):
+            for numbers in order.split(min(KERNEL_BLOCK_QUERIES, n_affordable)):
                 yield numbers, sketches[numbers]
             return
         cells = self.cells if is_own else Cells(sketches, CELL_QUERIES)

@@ -37,6 +37,16 @@ class Rows:
         part = part.to(device=self.device, dtype=torch.float64)
         return part if self.inverse_scale == 1 else part * self.inverse_scale
 
+    def as_array(self):
+        """All rows as an array that compiled loops can read, or None."""
+        is_plain = (
+            isinstance(self.data, torch.Tensor)
+            and self.data.dtype in (torch.float32, torch.float64)
+            and self.data.is_contiguous()
+            and self.inverse_scale == 1
+        )
+        return self.data.numpy() if is_plain else None
+
 
 def power_of_two_scale(*data):
     """1, or for huge or tiny numbers a power of two to divide by, so that squares stay in range."""
@@ -51,7 +61,7 @@ def power_of_two_scale(*data):
     return math.ldexp(1.0, max(-1000, min(exponent, 1000)))
 
 
-def squared_distances(queries, rows, candidates, pairs_at_once):
+def squared_distances(queries, rows, candidates, pairs_at_once, kernels=None):
     """Measure each query's distance to its candidates.
 
     Parameters
@@ -62,11 +72,17 @@ def squared_distances(queries, rows, candidates, pairs_at_once):
         Row numbers.
     pairs_at_once : int
         Bounds the memory that this takes.
+    kernels : module, default=None
+        ``_kernels``, if they may do it.
 
     Returns
     -------
     torch.Tensor of shape (n_queries, n_candidates), dtype=float64
     """
+    if kernels is not None and (array := rows.as_array()) is not None:
+        with kernels.torch_threads():
+            squared = kernels.squared_distances(queries.numpy(), array, candidates.numpy())
+        return torch.from_numpy(squared)
     squared = queries.new_empty(candidates.shape)
     n_columns = min(pairs_at_once, candidates.shape[1])
     n_lines = max(1, pairs_at_once // n_columns)

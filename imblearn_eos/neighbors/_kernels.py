@@ -162,6 +162,42 @@ def search_tree(
     return work
 
 
+@numba.njit(parallel=True, nogil=True, cache=True)
+def squared_distances(queries, rows, candidates):
+    """Measure as ``_exact.squared_distances`` does: the same operations, hence the same bits.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n_queries, n_features), dtype=float64
+    rows : ndarray of shape (n_rows, n_features), dtype=float32 or float64
+    candidates : ndarray of shape (n_queries, n_candidates), dtype=int64
+
+    Returns
+    -------
+    ndarray of shape (n_queries, n_candidates), dtype=float64
+    """
+    n_queries, n_candidates = candidates.shape
+    n_features = rows.shape[1]
+    squared = np.empty((n_queries, n_candidates))
+    for i in numba.prange(n_queries):
+        terms = np.empty(n_features)
+        for j in range(n_candidates):
+            row = candidates[i, j]
+            for feature in range(n_features):
+                difference = queries[i, feature] - rows[row, feature]
+                terms[feature] = difference * difference
+            width = n_features
+            while width > 1:
+                half = width // 2
+                for feature in range(half):
+                    terms[feature] += terms[half + feature]
+                if width % 2:
+                    terms[0] += terms[width - 1]
+                width = half
+            squared[i, j] = terms[0]
+    return squared
+
+
 class TreeSearch:
     """A tree of cells in the layout that :func:`search_tree` takes.
 
@@ -176,10 +212,8 @@ class TreeSearch:
     def __init__(self, cells, sketches, coarse):
         self.coarse = coarse.numpy()
         self.starts = cells.starts.numpy()
-        padded = cells.padded()
-        members = sketches[cells.order[padded]]
-        is_repeated = padded[:, 1:] == padded[:, :-1]
-        members[:, 1:][is_repeated] = torch.inf
+        members = sketches[cells.order[cells.padded()]]
+        members[~cells.is_filled()] = torch.inf
         self.sketches = members.transpose(1, 2).contiguous().numpy()
         low, high = [cells.low], [cells.high]
         while len(low[0]) > 1:

@@ -148,7 +148,9 @@ class ExactSearch:
         else:
             candidates, limit = self.coarse.candidates(centred, boxes, n_kept, allowed)
             candidates = candidates.sort(dim=1).values
-        squared = squared_distances(queries, self.rows, candidates, self.pairs_at_once)
+        squared = squared_distances(
+            queries, self.rows, candidates, self.pairs_at_once, self.coarse.kernels
+        )
         if own is not None:
             squared.masked_fill_(candidates == own[:, None], math.inf)
         squared, indices = first_by_distance(squared, candidates, n_neighbors)

@@ -71,13 +71,25 @@ class Cells:
         n_rows = len(sketches)
         self.order = torch.arange(n_rows, device=sketches.device)
         bounds = torch.tensor([0, n_rows], device=sketches.device)
+        self.starts, self.stops = bounds[:-1], bounds[1:]
         for _ in range(max(0, math.ceil(math.log2(n_rows / cell_rows)))):
-            self.order = self.order[_halved(sketches[self.order], bounds)]
+            self._sort_along_widest(sketches)
             middles = (bounds[:-1] + bounds[1:]) // 2
             bounds = torch.cat([bounds, middles]).sort().values
-        self.starts, self.stops = bounds[:-1], bounds[1:]
+            self.starts, self.stops = bounds[:-1], bounds[1:]
         members = sketches[self.order[self.padded()]]
         self.low, self.high = members.amin(1), members.amax(1)
+
+    def _sort_along_widest(self, sketches):
+        """Sort the rows of each cell by its widest coordinate."""
+        rows = self.order[self.padded()]
+        is_filled = self.is_filled()
+        members = sketches[rows]
+        widest = members.var(1).argmax(1)
+        values = members[torch.arange(len(members)), :, widest]
+        # After every number, and after every NaN of the cell, because it stands behind them.
+        values[~is_filled] = math.nan
+        self.order = rows.gather(1, values.argsort(dim=1, stable=True))[is_filled]
 
     def merged(self, max_rows):
         """Merge cells two by two as long as they have no more rows than this."""
@@ -101,25 +113,15 @@ class Cells:
         places = self.starts[:, None] + torch.arange(self.max_rows, device=self.starts.device)
         return torch.minimum(places, self.stops[:, None] - 1)
 
+    def is_filled(self):
+        """Which places of :meth:`padded` are no repetitions."""
+        sizes = (self.stops - self.starts)[:, None]
+        return torch.arange(self.max_rows, device=sizes.device) < sizes
+
     def places(self, cells):
         """Places in the order of all rows of some cells."""
         places = self.starts[cells, None] + torch.arange(self.max_rows, device=cells.device)
         return places[places < self.stops[cells, None]]
-
-
-def _halved(sketches, bounds):
-    """Sort the rows of each cell by its widest coordinate."""
-    sizes = bounds.diff()
-    cell = torch.repeat_interleave(sizes)
-    means, squares = (
-        torch.zeros(len(sizes), sketches.shape[1], dtype=torch.float64, device=cell.device)
-        .index_add_(0, cell, values)
-        .div_(sizes[:, None])
-        for values in (sketches.double(), sketches.double().square_())
-    )
-    widest = (squares - means.square_()).argmax(1)
-    by_value = sketches.gather(1, widest[cell, None])[:, 0].argsort()
-    return by_value[cell[by_value].argsort(stable=True)]
 
 
 def squared_gaps(low, high, other_low, other_high):
