@@ -167,6 +167,7 @@ def main():
     parser.add_argument("--features", type=int, nargs="*", default=[16, 64])
     parser.add_argument("--k", type=int, nargs="+", default=[11])
     parser.add_argument("--long", action="store_true", help="all sizes, features and k; hours")
+    parser.add_argument("--peers", nargs="+", help="only these, by the names in the table")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeat", type=int, default=3)
@@ -178,6 +179,9 @@ def main():
         options.features, options.k = [16, 64, 512], [6, 11, 101, 1001]
     torch.set_num_threads(options.threads)
     peers = make_peers(options.device)
+    if unknown := set(options.peers or []) - set(peers):
+        parser.error(f"--peers: no such peers {unknown}; there are {list(peers)}")
+    peers = {name: peers[name] for name in options.peers or peers}
     # What is compiled or loaded once is not what is compared.
     for search in peers.values():
         search(_data.clustered(20_000, 8), 2, options.device)
