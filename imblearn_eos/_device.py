@@ -47,3 +47,12 @@ def resolve_device(device, like=None):
             "CUDA build of torch."
         )
     return resolved
+
+
+def has_bfloat16(device_type):
+    """Whether a kind of device, "cpu" or "cuda", multiplies bfloat16 numbers by itself."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # What torch itself asks, since its later versions; on others the answer is no.
+    is_supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return device_type == "cpu" and is_supported()

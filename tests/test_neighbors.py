@@ -20,7 +20,7 @@ from sklearn.datasets import make_classification
 from sklearn.neighbors import NearestNeighbors
 
 from imblearn_eos import TorchNearestNeighbors
-from imblearn_eos.neighbors import _coarse, _exact, _search
+from imblearn_eos.neighbors import _coarse, _exact, _half, _search
 
 rng = np.random.RandomState(0)
 
@@ -29,7 +29,7 @@ def scattered(n=200, d=5):
     return np.random.RandomState(1).randn(n, d)
 
 
-@pytest.fixture(params=["tiles", "tree", "compiled tree", "compiled selection"])
+@pytest.fixture(params=["tiles", "tree", "compiled tree", "compiled selection", "half"])
 def engine(request, monkeypatch):
     """Make the coarse pass take one of its ways, which it takes by itself only for many rows."""
     if request.param == "tiles":
@@ -43,8 +43,15 @@ def engine(request, monkeypatch):
     if request.param != "tree":
         pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
         monkeypatch.setattr(_coarse, "MIN_KERNEL_PAIRS", 0)
+        monkeypatch.setattr(_coarse, "MIN_PAIRS_TO_LOAD", 0)
         pays = request.param == "compiled tree"
         monkeypatch.setattr(_coarse.CoarseSearch, "_pays", lambda self, tree: pays)
+        monkeypatch.setattr(
+            _coarse,
+            "make_half_rows",
+            # Slow products in bfloat16 are right too, and so is what does not pay.
+            lambda *args: (_half.HalfRows(*args), 1.5) if request.param == "half" else (None, 1),
+        )
 
 
 def assert_same_neighbors(X, k, **params):

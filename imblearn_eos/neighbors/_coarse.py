@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from imblearn_eos.neighbors._half import make_half_rows
 from imblearn_eos.neighbors._selection import SmallestScores
 from imblearn_eos.neighbors._tree import Cells, Sketch, squared_gaps
 
@@ -78,9 +79,10 @@ class CoarseSearch:
         largest = max(float((rows[tile] - self.centre).abs().max()) for tile in self._tiles())
         self.inverse_scale = 0.5 ** math.frexp(largest)[1]
         # Coarse rows and their order; sketches, several times over, while the tree is made.
-        needed = n_rows * (n_features * self.dtype.itemsize + 250)
-        self.is_stored = needed < working_memory / 2
-        self.cells = self.coarse = self.kernels = self.tree = self.fused = None
+        self._bytes_stored = n_rows * (n_features * self.dtype.itemsize + 250)
+        self.is_stored = self._bytes_stored < working_memory / 2
+        self.cells = self.coarse = self.kernels = self.tree = self.half = self.fused = None
+        self.candidates_per_neighbor = 1
 
     def prepare(self, n_queries):
         """Prepare for a number of queries: a tree is made once they are enough to pay for it."""
@@ -97,6 +99,8 @@ class CoarseSearch:
                 self._make_cells(CELL_ROWS)
                 tree = self.kernels.TreeSearch(self.cells, self.sketches, self.coarse)
                 self.tree = tree if self._pays(tree) else None
+                if self.tree is None:
+                    self._make_half()
         if self.cells is None and n_rows >= MIN_TREE_ROWS and n_pairs >= MIN_TREE_PAIRS:
             self._make_cells(CELL_QUERIES)
             self.wide_cells = self.cells.merged(CELL_ROWS)
@@ -112,6 +116,15 @@ class CoarseSearch:
         self.cells = Cells(self.sketches, cell_rows)
         self._store(self.cells.order)
 
+    def _make_half(self):
+        n_rows, n_features = self.rows.shape
+        is_affordable = self._bytes_stored + 2 * n_rows * (n_features + 4) < self.working_memory / 2
+        if is_affordable and self.dtype == torch.float32:
+            tolerance = self.tolerance_of(self.dtype)
+            self.half, self.candidates_per_neighbor = make_half_rows(
+                self.coarse, self.norms, tolerance, self.tile_rows, self.kernels
+            )
+
     def _pays(self, tree):
         """Whether a tree takes less time than a product with all rows, on a few of the rows."""
         sample = torch.arange(0, len(self.rows), max(1, len(self.rows) // 64))
@@ -126,19 +139,27 @@ class CoarseSearch:
         """G of the bound in ``_search.py``."""
         return 4 * (self.rows.shape[1] + 16) * torch.finfo(dtype).eps / 2
 
-    def lower_bound(self, estimates, norms):
-        """Give the least squared distance of rows whose estimates are at least these.
+    def largest_estimate(self, squared, queries, *, is_precise=True, dtype=None):
+        """Bound the estimates of all rows that are as near as some distance.
 
         Parameters
         ----------
-        estimates : torch.Tensor of shape (n_queries,), dtype=float64
-        norms : torch.Tensor of shape (n_queries,), dtype=float64
-            Squared lengths of the centred queries.
+        squared : torch.Tensor of shape (n_queries,), dtype=float64
+            Squared distances, in the unit of coarse coordinates.
+        queries : torch.Tensor of shape (n_queries, n_features), dtype=float64
+            Centred and scaled.
+        is_precise : bool, default=True
+            As for :meth:`candidates`.
+        dtype : torch.dtype, default=None
+            Of the estimates; None means that of the coarse pass.
         """
-        tolerance = self.tolerance_of(self.dtype)
+        if self.half is not None and not is_precise:
+            return self.half.largest_estimate(squared, queries)
+        dtype = self.dtype if dtype is None else dtype
+        tolerance = self.tolerance_of(dtype)
         # Products of coordinates below the smallest normal number may vanish.
-        lost = torch.finfo(self.dtype).tiny * self.rows.shape[1]
-        return (estimates - 3 * tolerance * norms - lost) / (1 + 2 * tolerance)
+        lost = torch.finfo(dtype).tiny * self.rows.shape[1]
+        return (1 + 2 * tolerance) * squared + 3 * tolerance * queries.square().sum(1) + lost
 
     def centred(self, rows):
         """Centre and scale float64 rows."""
@@ -185,7 +206,7 @@ class CoarseSearch:
             numbers = cells.order[first : cells.stops[block][-1]]
             yield numbers, Boxes(cells.low[block], cells.high[block], members[block] - first)
 
-    def candidates(self, queries, boxes, n_kept, allowed):
+    def candidates(self, queries, boxes, n_kept, allowed, *, is_precise):
         """Find rows of least score.
 
         Parameters
@@ -198,6 +219,8 @@ class CoarseSearch:
             At most the number of rows allowed.
         allowed : torch.Tensor of shape (n_rows,), dtype=bool, or None
             Rows that may be found.
+        is_precise : bool
+            Whether estimates in bfloat16 will not do.
 
         Returns
         -------
@@ -214,6 +237,10 @@ class CoarseSearch:
                 coarse, boxes, n_kept, everything if allowed is None else allowed[self.order]
             )
             return self.order[places], limit.double()
+        if self.half is not None and not is_precise:
+            in_order = None if allowed is None else allowed[self.order]
+            places, limit = self.half.search(coarse, n_kept, in_order)
+            return self.order[places], limit
         if self._is_fused(n_kept):
             rows, limit = self._search_fused(coarse, n_kept, allowed)
             return rows, limit.double() + norms.double()

@@ -28,13 +28,15 @@ The length of x is not known for rows that were ruled out unseen, but |x| <= |q|
 The coarse pass returns L such that E >= L for every row that is no candidate. With D_k the k-th
 smallest distance measured among the candidates, no other row can be as near as that if
 
-    (L - 3g |q|^2) / (1 + 2g) > D_k.
+    L > (1 + 2g) D_k + 3g |q|^2.
 
 The comparison is strict, so rows tied with the k-th are candidates too; and it is false, as it
 should be, where the coarse pass overflowed to infinity or NaN.
 
 Where it is false, every row with E <= (1 + 2g) D_k + 3g |q|^2 is measured, E from a product in
-float64: D_k bounds the k-th smallest distance of all, so these are all rows that matter.
+float64: D_k bounds the k-th smallest distance of all, so these are all rows that matter. Where the
+processor multiplies bfloat16 numbers, a first pass in these is tried before the one in float32;
+it has a bound of its own, in ``_half.py``.
 """
 
 import math
@@ -123,30 +125,35 @@ class ExactSearch:
         own, allowed = (None if part is None else part.to(device) for part in (own, allowed))
         distances = torch.empty(len(queries), n_neighbors, dtype=torch.float64, device=device)
         indices = torch.empty(len(queries), n_neighbors, dtype=torch.int64, device=device)
-        n_rows = len(self.rows) if allowed is None else int(allowed.sum())
-        n_kept = min(n_neighbors + (own is not None) + SPARE_CANDIDATES, n_rows)
         self.coarse.prepare(len(queries))
-        for numbers, boxes in self.coarse.blocks(queries, n_kept):
+        n_wanted = n_neighbors + (own is not None) + SPARE_CANDIDATES
+        n_kept = math.ceil(n_wanted * self.coarse.candidates_per_neighbor)
+        for numbers, boxes in self.coarse.blocks(queries, min(n_kept, len(self.rows))):
             squared, found = self._search_block(
                 queries[numbers],
                 boxes,
                 n_neighbors,
-                n_kept,
                 None if own is None else own[numbers],
                 allowed,
+                is_precise=False,
             )
             distances[numbers], indices[numbers] = squared.sqrt_().mul_(self.scale), found
         return distances, indices
 
-    def _search_block(self, queries, boxes, n_neighbors, n_kept, own, allowed):
+    def _search_block(self, queries, boxes, n_neighbors, own, allowed, *, is_precise):
         centred = self.coarse.centred(queries.clone())
+        n_rows = len(self.rows) if allowed is None else int(allowed.sum())
         n_wanted = n_neighbors + (own is not None) + SPARE_CANDIDATES
-        if n_kept < n_wanted:
-            # There are no more rows than these.
+        if is_all := n_rows < n_wanted:
             rows = torch.arange(len(self.rows), device=self.device)
             candidates = (rows if allowed is None else rows[allowed]).expand(len(queries), -1)
         else:
-            candidates, limit = self.coarse.candidates(centred, boxes, n_kept, allowed)
+            n_kept = n_wanted
+            if not is_precise:
+                n_kept = min(math.ceil(n_wanted * self.coarse.candidates_per_neighbor), n_rows)
+            candidates, limit = self.coarse.candidates(
+                centred, boxes, n_kept, allowed, is_precise=is_precise
+            )
             candidates = candidates.sort(dim=1).values
         squared = squared_distances(
             queries, self.rows, candidates, self.pairs_at_once, self.coarse.kernels
@@ -154,16 +161,25 @@ class ExactSearch:
         if own is not None:
             squared.masked_fill_(candidates == own[:, None], math.inf)
         squared, indices = first_by_distance(squared, candidates, n_neighbors)
-        if n_kept < n_wanted:
+        if is_all:
             return squared, indices
-        norms = centred.square().sum(1)
         # In the coarse pass's own unit of length.
         nearest = squared[:, -1] * self.coarse.inverse_scale**2
-        is_certain = self.coarse.lower_bound(limit, norms) > nearest
+        is_certain = limit > self.coarse.largest_estimate(nearest, centred, is_precise=is_precise)
         # Where float32 overflowed, the candidates are no rows in particular.
         is_known = limit.isfinite()
         doubtful = (~(is_certain & is_known)).nonzero()[:, 0]
         if not len(doubtful):
+            return squared, indices
+        if self.coarse.half is not None and not is_precise:
+            squared[doubtful], indices[doubtful] = self._search_block(
+                queries[doubtful],
+                None,
+                n_neighbors,
+                None if own is None else own[doubtful],
+                allowed,
+                is_precise=True,
+            )
             return squared, indices
         bound = torch.where(is_known, nearest, math.inf)
         for part in doubtful.split(self.pairs_at_once // TILE_AGAIN + 1):
@@ -180,7 +196,6 @@ class ExactSearch:
     def _search_again(self, queries, centred, bound, n_neighbors, own, allowed):
         """Measure every row that may be nearer than a bound, or as near."""
         coarse = self.coarse
-        tolerance = coarse.tolerance_of(torch.float64)
         norms = centred.square().sum(1)
         squared = queries.new_empty(len(queries), 0)
         indices = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
@@ -191,8 +206,7 @@ class ExactSearch:
             if allowed is not None:
                 lengths.masked_fill_(~allowed[tile], math.inf)
             estimates = torch.addmm(lengths, centred, rows.T, alpha=-2).add_(norms[:, None])
-            limit = (1 + 2 * tolerance) * bound + 3 * tolerance * norms
-            limit += torch.finfo(torch.float64).tiny
+            limit = coarse.largest_estimate(bound, centred, dtype=torch.float64)
             if squared.shape[1] == n_neighbors:
                 # Nothing is nearer than a copy, and equal distances go to the rows found before.
                 limit.masked_fill_(squared[:, -1] == 0, -math.inf)

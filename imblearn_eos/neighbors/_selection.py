@@ -49,7 +49,7 @@ class SmallestScores:
         """
         n_queries, n_rows = scores.shape
         if self.kernels is not None:
-            minima = _group_minima(scores, -(-n_rows // KERNEL_GROUP_ROWS))
+            minima = group_minima(scores, -(-n_rows // KERNEL_GROUP_ROWS))
             with self.kernels.torch_threads():
                 self.kernels.keep_smallest(
                     scores.numpy(),
@@ -63,7 +63,7 @@ class SmallestScores:
         if n_rows <= 4 * self.n_kept:
             return self._keep(scores, rows.expand(n_queries, -1))
         n_groups = math.isqrt(n_rows * self.n_kept)
-        minima = _group_minima(scores, n_groups)
+        minima = group_minima(scores, n_groups)
         is_hit = minima < self.limit[:, None]
         offsets = torch.arange(0, n_rows, n_groups, device=scores.device)
         if int(is_hit.sum()) > n_queries * self.n_kept // 2:
@@ -119,7 +119,7 @@ def in_lines(line, n_lines, *parts):
     return arrays
 
 
-def _group_minima(scores, n_groups):
+def group_minima(scores, n_groups):
     """Group j holds columns j, j + n_groups, ...: so minima are taken over whole rows of memory."""
     n_queries, n_rows = scores.shape
     depth = n_rows // n_groups
