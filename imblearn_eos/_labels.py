@@ -6,6 +6,8 @@ from imblearn.utils import check_target_type
 from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
+from skorch.helper import SliceDataset
+from torch.utils.data import Subset
 
 
 def label_vector(y):
@@ -62,6 +64,44 @@ def repeat_rows(y, indices):
         return pd.concat([y, y.iloc[indices]], ignore_index=True)
     y = np.asarray(y)
     return np.concatenate([y, y[indices]])
+
+
+def dataset_labels(dataset):
+    """Read the labels of a torch dataset.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset or skorch.helper.SliceDataset
+        Of pairs of a sample and a label. Its attribute ``targets``, if it has one, is believed;
+        otherwise every sample is loaded once.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    TypeError
+        When the samples are no pairs.
+    """
+    if isinstance(dataset, SliceDataset):
+        return dataset_labels(dataset.dataset)[dataset.indices_]
+    if isinstance(dataset, Subset):
+        return dataset_labels(dataset.dataset)[np.asarray(dataset.indices)]
+    labels = getattr(dataset, "targets", None)
+    if labels is None:
+        labels = [_label_of(dataset[i], dataset) for i in range(len(dataset))]
+    return np.asarray(labels)
+
+
+def _label_of(item, dataset):
+    if not isinstance(item, (tuple, list)) or len(item) < 2:
+        raise TypeError(
+            f"The items of {type(dataset).__name__} are no pairs (sample, label). Pass the labels "
+            "as y, or give the dataset an attribute 'targets'."
+        )
+    label = item[1]
+    return label.item() if isinstance(label, torch.Tensor) else label
 
 
 def encode_labels(X, y, *, estimator):

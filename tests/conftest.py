@@ -15,7 +15,7 @@ def _interruptible():
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data():
     """Give the path of a file of real data, which a user need not have."""
 

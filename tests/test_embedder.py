@@ -28,13 +28,13 @@ from networks import (
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from skorch import NeuralNet, NeuralNetBinaryClassifier
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
 from imblearn_eos import Embedder
-from imblearn_eos.embedding._training import content_hash, seeded
+from imblearn_eos.embedding._training import seeded
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 X, y = make_data()
@@ -323,12 +323,6 @@ def test_what_is_no_skorch_net_is_told_how_to_become_one(net):
         Embedder(net).fit(X, y)
 
 
-def test_a_dataset_is_told_what_is_taken():
-    dataset = torch.utils.data.TensorDataset(torch.from_numpy(X))
-    with pytest.raises(TypeError, match="array or a tensor, got the dataset TensorDataset"):
-        Embedder(make_net()).fit(dataset, y)
-
-
 def test_an_iterator_that_drops_samples_is_an_error():
     net = make_net(iterator_valid=FirstBatches)
     with pytest.raises(ValueError, match="64 embeddings for 92 samples"):
@@ -343,94 +337,6 @@ class FirstBatches(torch.utils.data.DataLoader):
 def test_diverged_training_is_an_error():
     with pytest.raises(ValueError, match="learning rate"):
         Embedder(make_net(lr=1e30, max_epochs=3), random_state=0).fit_transform(X * 1e6, y)
-
-
-# --- memory ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def counted(tmp_path):
-    """Give a net that counts its trainings, and the count."""
-    path = tmp_path / "fits"
-    return lambda **params: make_net(callbacks=[CountFits(path)], **params), lambda: n_fits(path)
-
-
-@pytest.mark.parametrize(
-    "convert",
-    [np.asarray, torch.from_numpy, lambda A: torch.from_numpy(A).to(torch.bfloat16)],
-    ids=["array", "tensor", "bfloat16"],
-)
-@pytest.mark.parametrize("make_module", [lambda: MLP, lambda: pickle.loads(pickle.dumps(INSTANCE))])
-def test_a_network_is_trained_once_for_the_same_content(convert, make_module, counted, tmp_path):
-    net, count = counted
-    embeddings = [
-        Embedder(
-            net(module=make_module(), criterion__weight=torch.tensor([1.0, 2.0, 3.0])),
-            memory=str(tmp_path / "cache"),
-            random_state=0,
-        ).fit_transform(convert(X.copy()), labels)
-        for labels in (y, y.copy(), np.array(["a", "b", "c"])[y])
-    ]
-    assert count() == 1
-    for Z in embeddings[1:]:
-        assert_array_equal(np.asarray(Z), np.asarray(embeddings[0]))
-
-
-INSTANCE = MLP()
-
-
-def test_anything_that_matters_trains_again(counted, tmp_path):
-    net, count = counted
-    embedder = Embedder(net(module=INSTANCE), memory=str(tmp_path / "cache"), random_state=0)
-    embedder.fit(X, y)
-    other_weights = clone(embedder)
-    with torch.no_grad():
-        other_weights.net.module.head.weight += 1
-    other_weights.fit(X, y)
-    clone(embedder).set_params(random_state=1).fit(X, y)
-    clone(embedder).set_params(net__lr=0.2).fit(X, y)
-    clone(embedder).set_params(net__criterion__weight=torch.ones(3)).fit(X, y)
-    embedder.fit(X + 1, y)
-    embedder.fit(X, y[::-1])
-    assert count() == 7
-    embedder.fit(X, y)
-    # The layer is not a matter of training.
-    clone(embedder).set_params(layer="hidden").fit(X, y)
-    assert count() == 7
-
-
-def test_without_seed_or_memory_nothing_is_kept(counted, tmp_path):
-    net, count = counted
-    for params in ({"memory": str(tmp_path / "cache")}, {"random_state": 0}):
-        embedder = Embedder(net(), **params)
-        embedder.fit(X, y).fit(X, y)
-    assert count() == 4
-
-
-def test_what_cannot_be_hashed_warns_and_trains(counted, tmp_path):
-    net, count = counted
-    unpicklable = net(
-        callbacks__schedule=LRScheduler("LambdaLR", lr_lambda=lambda epoch: 0.9**epoch)
-    )
-    unpicklable.callbacks.append(LRScheduler("LambdaLR", lr_lambda=lambda epoch: 0.9**epoch))
-    unpicklable = clone(unpicklable)
-    embedder = Embedder(unpicklable, memory=str(tmp_path / "cache"), random_state=0)
-    with pytest.warns(UserWarning, match=r"'memory' parameter.*module class"):
-        embedder.fit(X, y)
-    assert count() == 1
-    assert embedder.transform(X).shape == (len(X), 5)
-
-
-@pytest.mark.parametrize(
-    "dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int8, torch.bool]
-)
-def test_tensors_hash_by_content(dtype):
-    values = torch.tensor([[0, 1], [0, 1]], dtype=dtype)
-    assert content_hash(values) == content_hash(values.clone())
-    assert content_hash([values, values]) == content_hash([values, values.clone()])
-    assert content_hash(values.T) == content_hash(values.T.contiguous())
-    different = [values, values.T, values.reshape(-1), values.to(torch.float64), torch.tensor(1)]
-    assert len({content_hash(value) for value in different}) == len(different)
 
 
 class PressCtrlC(Callback):

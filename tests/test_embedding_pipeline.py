@@ -12,7 +12,6 @@ from imblearn.under_sampling import RandomUnderSampler
 from networks import (
     CNN,
     MLP,
-    CountFits,
     FocalLoss,
     OneLogit,
     ScaledMLP,
@@ -154,15 +153,6 @@ def test_grid_search_over_all_three_phases(n_jobs):
     assert len(search.cv_results_["params"]) == 4
     best = make_pipeline().set_params(**search.best_params_).fit(X, y)
     assert_array_equal(search.predict(X), best.predict(X))
-
-
-@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
-def test_grid_search_over_head_and_sampler_trains_once_per_split(convert, tmp_path):
-    net = make_net(callbacks=[CountFits(tmp_path / "fits")])
-    pipeline = make_pipeline(net, memory=str(tmp_path / "cache"))
-    grid = {"sampler__n_neighbors": [3, 5], "head__alpha": [0.01, 0.1]}
-    GridSearchCV(pipeline, grid, cv=3, error_score="raise").fit(convert(X), y)
-    assert len((tmp_path / "fits").read_text().splitlines()) == 3 + 1
 
 
 # --- to_module ------------------------------------------------------------------------------------

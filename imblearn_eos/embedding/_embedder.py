@@ -9,13 +9,15 @@ from sklearn.base import (
     _fit_context,
     clone,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
-from imblearn_eos._labels import encode_labels
+from imblearn_eos._labels import dataset_labels, encode_labels
 from imblearn_eos.embedding._modules import check_order, find_head, head_inputs, returns_softmax
+from imblearn_eos.embedding._samples import Labelled, check_dataset, first_samples, is_dataset
 from imblearn_eos.embedding._training import seeded, train
 
 
@@ -28,12 +30,15 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     Parameters
     ----------
-    net : skorch.NeuralNetClassifier
+    net : skorch.NeuralNetClassifier, or a sklearn.frozen.FrozenEstimator of one
         The network and how to train it; any other :class:`skorch.NeuralNet` whose module returns
         one score per class will do too. It is cloned and trained in :meth:`fit`; the given object
         is not changed. Give the module as a class, to be trained from scratch. Training of a
         module *instance* starts from the weights that it has, in each fit and each fold: good for
         a backbone pretrained elsewhere, and a leak in cross-validation if it has seen these data.
+        A net in a :class:`~sklearn.frozen.FrozenEstimator` is used as it is and not trained; it
+        must be initialized. The leak is the same: embeddings of samples that it was trained on
+        are not those of new samples.
 
     layer : str, default=None
         Dotted name of the head in the module, for example "fc" or "classifier.2". None means the
@@ -43,14 +48,19 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         Where to keep trained networks, so that none is trained twice with the same parameters of
         ``net``, the same data and the same seed, for example in a grid search over the steps that
         follow. By default nothing is kept. It takes an int as ``random_state``: None draws a new
-        seed for each fit. Changes to the source code of the module go unnoticed: clear the
-        folder then. The folder holds pickles, which can run code when they are loaded: it must be
-        writable by its user only.
+        seed for each fit. Data count by content, a dataset by what its attributes contain. So
+        changes of the module's source code go unnoticed, and of files that a dataset reads by
+        name: clear the folder then. The folder holds pickles, which can run code when they are
+        loaded: it must be writable by its user only.
 
     random_state : int, RandomState instance or None, default=None
         Seeds all that is random in training: the initial weights of a module given as a class,
         the order of the samples, dropout. Global random states of torch, NumPy and Python are left
         as they were, except that None draws the seed from NumPy's.
+
+    verbose : bool, default=False
+        Show progress in epochs of training and batches of embeddings, and whether the network came
+        from the cache.
 
     Attributes
     ----------
@@ -108,26 +118,30 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         "layer": [str, None],
         "memory": [str, HasMethods(["cache"]), None],
         "random_state": ["random_state"],
+        "verbose": ["verbose"],
     }
 
-    def __init__(self, net, *, layer=None, memory=None, random_state=None):
+    def __init__(self, net, *, layer=None, memory=None, random_state=None, verbose=False):
         self.net = net
         self.layer = layer
         self.memory = memory
         self.random_state = random_state
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X, y=None):
         """Train the network.
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor} of shape (n_samples, ...)
+        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
+                shape (n_samples, ...)
             Finite numbers: images of shape (n_samples, channels, height, width), or whatever
-            shape the module takes.
+            shape the module takes. A dataset is read batch by batch, whenever samples are needed.
 
-        y : {array-like, torch.Tensor} of shape (n_samples,)
-            Labels of any kind.
+        y : {array-like, torch.Tensor} of shape (n_samples,), default=None
+            Labels of any kind. None takes them from a dataset of pairs: from its attribute
+            ``targets`` if it has one, else from all of its items.
 
         Returns
         -------
@@ -137,28 +151,37 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         Raises
         ------
         ValueError
-            When ``net`` shuffles or drops samples in ``iterator_valid``; when the head is not
-            clear, not there or does not match the classes; when X or y are not as above, or y
-            has one class. All this is found before training.
+            When ``net`` shuffles or drops samples in ``iterator_valid``, or is frozen and not
+            initialized; when the head is not clear, not there or does not match the classes; when
+            X or y are not as above, or y has one class. All this is found before training.
 
         TypeError
-            When ``net`` is no skorch net, or X is a torch dataset.
+            When ``net`` is no skorch net, or X is a dataset without a length.
         """
-        net = _check_net(self.net)
+        net, is_frozen = _check_net(self.net)
         X = self._check_X(X, min_samples=2, reset=True)
+        if y is None and is_dataset(X):
+            y = dataset_labels(X)
         self.classes_, codes = encode_labels(X, y, estimator=self)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        if not is_frozen:
+            net = _with_class_counts(net, np.bincount(codes))
+        with seeded(seed, net.device):
+            # Hooks do not run in a compiled module.
+            network = net if is_frozen else clone(net).set_params(compile=False).initialize()
+            few = first_samples(X, 2)
+            check_order(network, few)
+            self.layer_ = find_head(network, few, len(self.classes_), self.layer)
+            self.n_features_out_ = head_inputs(network, self.layer_, few).shape[1]
+            self._returns_softmax = returns_softmax(network, self.layer_, few)
+        if is_frozen:
+            self.net_ = net
+            return self
         if isinstance(net, NeuralNetBinaryClassifier):
             # Its loss compares one logit with a float.
             codes = codes.astype(np.float32)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        with seeded(seed, net.device):
-            # Hooks do not run in a compiled module.
-            untrained = clone(net).set_params(compile=False).initialize()
-            check_order(untrained, X)
-            self.layer_ = find_head(untrained, X[:2], len(self.classes_), self.layer)
-            self.n_features_out_ = head_inputs(untrained, self.layer_, X[:2]).shape[1]
-            self._returns_softmax = returns_softmax(untrained, self.layer_, X[:2])
-        self.net_ = train(net, X, codes, seed=seed, memory=self.memory)
+        X = Labelled(X, codes) if is_dataset(X) else X
+        self.net_ = train(net, X, codes, seed=seed, memory=self.memory, verbose=self.verbose)
         return self
 
     def transform(self, X):
@@ -166,7 +189,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor} of shape (n_samples, ...)
+        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
+                shape (n_samples, ...)
             Samples as in :meth:`fit`.
 
         Returns
@@ -182,8 +206,10 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         check_is_fitted(self)
         X = self._check_X(X)
         is_tensor = isinstance(X, torch.Tensor)
+        device = X.device if is_tensor else "cpu"
+        X = Labelled(X) if is_dataset(X) else X
         with seeded(0, self.net_.device):
-            embeddings = head_inputs(self.net_, self.layer_, X, X.device if is_tensor else "cpu")
+            embeddings = head_inputs(self.net_, self.layer_, X, device, verbose=self.verbose)
         if not embeddings.isfinite().all():
             raise ValueError(
                 "The embeddings contain NaN or infinity although X does not: training diverged. "
@@ -196,7 +222,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor} of shape (n_samples, ...)
+        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
+                shape (n_samples, ...)
             Samples as in :meth:`fit`.
 
         Returns
@@ -207,6 +234,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         """
         check_is_fitted(self)
         X = self._check_X(X)
+        X = Labelled(X) if is_dataset(X) else X
         with seeded(0, self.net_.device):
             return self.net_.predict_proba(X)
 
@@ -215,7 +243,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor} of shape (n_samples, ...)
+        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
+                shape (n_samples, ...)
             Samples as in :meth:`fit`.
 
         Returns
@@ -225,6 +254,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         """
         check_is_fitted(self)
         X = self._check_X(X)
+        X = Labelled(X) if is_dataset(X) else X
         with seeded(0, self.net_.device):
             codes = self.net_.predict(X)
         # A plain NeuralNet predicts scores.
@@ -236,11 +266,10 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         return self.n_features_out_
 
     def _check_X(self, X, min_samples=1, reset=False):
-        if isinstance(X, torch.utils.data.Dataset):
-            raise TypeError(
-                f"Embedder takes X as an array or a tensor, got the dataset {type(X).__name__}. "
-                "Collect its samples first, for example with torch.stack."
-            )
+        if is_dataset(X):
+            check_dataset(X, min_samples=min_samples, estimator=self)
+            vars(self).pop("n_features_in_", None)
+            return X
         if not isinstance(X, torch.Tensor):
             X = check_array(
                 X,
@@ -286,9 +315,30 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
 
 def _check_net(net):
+    """Give the net, and whether it is frozen."""
+    is_frozen = isinstance(net, FrozenEstimator)
+    net = net.estimator if is_frozen else net
     if not isinstance(net, NeuralNet):
         raise TypeError(
             f"The 'net' parameter of Embedder must be a skorch net, got {net!r}. Wrap a module: "
             "skorch.NeuralNetClassifier(ModuleClass, criterion=torch.nn.CrossEntropyLoss)."
         )
-    return net
+    if is_frozen and not net.initialized_:
+        raise ValueError(
+            "The net in the FrozenEstimator has no weights yet. Fit it; or, if its module is an "
+            "instance that has its weights, call net.initialize()."
+        )
+    if is_frozen and hasattr(net.module_, "_orig_mod"):
+        raise ValueError(
+            "The net in the FrozenEstimator has a compiled module, whose embeddings cannot be "
+            "taken. Undo it: net.module_ = net.module_._orig_mod."
+        )
+    return net, is_frozen
+
+
+def _with_class_counts(net, class_counts):
+    """Tell a loss that depends on the sizes of classes what they are, unless the user has."""
+    takes_counts = hasattr(net.criterion, "set_class_counts") and isinstance(net.criterion, type)
+    if not takes_counts or net.get_params().get("criterion__class_counts") is not None:
+        return net
+    return clone(net).set_params(criterion__class_counts=class_counts)

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
+from tqdm import tqdm
 
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._labels import encode_labels
@@ -42,6 +43,9 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     device : str or torch.device, default="auto"
         Where to compute: "auto" (a tensor's own device, else CUDA if there is one, else CPU), or
         a cpu or cuda device.
+
+    verbose : bool, default=False
+        Show progress in iterations.
 
     Attributes
     ----------
@@ -96,13 +100,15 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "device": DEVICE_CONSTRAINT,
+        "verbose": ["verbose"],
     }
 
-    def __init__(self, *, alpha=0.01, max_iter=200, tol=1e-7, device="auto"):
+    def __init__(self, *, alpha=0.01, max_iter=200, tol=1e-7, device="auto", verbose=False):
         self.alpha = alpha
         self.max_iter = max_iter
         self.tol = tol
         self.device = device
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
@@ -143,15 +149,20 @@ class LinearHead(ClassifierMixin, BaseEstimator):
 
         start = torch.zeros(len(self.classes_), features.shape[1] + 1, dtype=torch.float64)
         start[:, -1] = torch.bincount(codes).cpu().log()
-        result = minimize(
-            _penalized_loss,
-            start.numpy().ravel(),
-            args=(features, codes, self.alpha * scale.square()),
-            method="L-BFGS-B",
-            jac=True,
-            # The relative change of the loss is no criterion: it is tiny long before the end.
-            options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 0, "maxls": 50},
+        bar = tqdm(
+            desc="Fitting the head", total=self.max_iter, unit="iteration", disable=not self.verbose
         )
+        with bar:
+            result = minimize(
+                _penalized_loss,
+                start.numpy().ravel(),
+                args=(features, codes, self.alpha * scale.square()),
+                method="L-BFGS-B",
+                jac=True,
+                # The relative change of the loss is no criterion: it is tiny long before the end.
+                options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 0, "maxls": 50},
+                callback=lambda weights: bar.update(),
+            )
         self.n_iter_ = result.nit
         self._warn_unless_converged(result)
         weights = result.x.reshape(len(self.classes_), -1)

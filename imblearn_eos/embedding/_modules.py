@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
+from tqdm import tqdm
 
 
 def find_head(net, X, n_classes, layer=None):
@@ -16,7 +17,7 @@ def find_head(net, X, n_classes, layer=None):
     ----------
     net : skorch.NeuralNet
         Initialized.
-    X : ndarray or torch.Tensor of shape (n_samples, ...)
+    X : ndarray, torch.Tensor or Dataset of shape (n_samples, ...)
         A few samples, on which the network is run.
     n_classes : int
         The number of outputs that the network must have.
@@ -47,7 +48,7 @@ def find_head(net, X, n_classes, layer=None):
             output = next(iter(net.forward_iter(X)))
         except RuntimeError as error:
             raise ValueError(
-                f"The network cannot be run on samples of shape {tuple(X.shape[1:])}. torch says: "
+                f"The network cannot be run on {_describe_samples(X)}. torch says: "
                 f"{error}. Check the shape of X against the module: images are "
                 "(n_samples, channels, height, width)."
             ) from error
@@ -74,7 +75,7 @@ def find_head(net, X, n_classes, layer=None):
     return ran[-1]
 
 
-def head_inputs(net, layer, X, device="cpu"):
+def head_inputs(net, layer, X, device="cpu", verbose=False):
     """Run a net in evaluation mode and collect what flows into a layer.
 
     Parameters
@@ -83,10 +84,12 @@ def head_inputs(net, layer, X, device="cpu"):
         Initialized or trained.
     layer : str
         Dotted name of a layer.
-    X : ndarray or torch.Tensor of shape (n_samples, ...)
+    X : ndarray, torch.Tensor or Dataset of shape (n_samples, ...)
         The samples.
     device : str or torch.device, default="cpu"
         Where to put the result.
+    verbose : bool, default=False
+        Show progress.
 
     Returns
     -------
@@ -105,7 +108,14 @@ def head_inputs(net, layer, X, device="cpu"):
         captured.append(values.detach().to(device, torch.float32, copy=True))
 
     with _watch({layer: net.module_.get_submodule(layer)}, capture):
-        for _ in net.forward_iter(X):
+        batches_of_outputs = tqdm(
+            net.forward_iter(X),
+            desc="Embedding",
+            total=-(-len(X) // net.batch_size) if net.batch_size > 0 else 1,
+            unit="batch",
+            disable=not verbose,
+        )
+        for _ in batches_of_outputs:
             if len(captured) != 1:
                 raise ValueError(
                     f"The layer {layer!r} ran {len(captured)} times in one batch; the head must "
@@ -242,6 +252,15 @@ def _check_outputs(output, n_classes):
             f"{n_classes} classes. Give the module one output per class."
         )
     return n_outputs
+
+
+def _describe_samples(X):
+    if hasattr(X, "shape"):
+        return f"samples of shape {tuple(X.shape[1:])}"
+    sample, _ = X[0]
+    if hasattr(sample, "shape"):
+        return f"samples of shape {tuple(sample.shape)} and dtype {sample.dtype}"
+    return f"samples of type {type(sample).__name__}"
 
 
 def _linear_layers(module):

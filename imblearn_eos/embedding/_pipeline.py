@@ -7,11 +7,14 @@ from imblearn.pipeline import Pipeline
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from imblearn_eos._labels import dataset_labels
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._head import LinearHead
 from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer
+from imblearn_eos.embedding._samples import is_dataset
 from imblearn_eos.over_sampling import EOS
 
 
@@ -81,6 +84,51 @@ class EmbeddingPipeline(Pipeline):
     >>> np.allclose(proba.detach(), pipeline.predict_proba(X), atol=1e-5)
     True
     """
+
+    def fit(self, X, y=None, **params):
+        """Train the network, over-sample its embeddings and fit the head to them.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
+                shape (n_samples, ...)
+            Samples as in :meth:`Embedder.fit`.
+
+        y : {array-like, torch.Tensor} of shape (n_samples,), default=None
+            Labels of any kind. None takes them from a dataset of pairs, as in
+            :meth:`Embedder.fit`.
+
+        **params : dict
+            As in :class:`imblearn.pipeline.Pipeline`.
+
+        Returns
+        -------
+        self : EmbeddingPipeline
+            The fitted pipeline.
+        """
+        return super().fit(X, _labels(X, y), **params)
+
+    @available_if(lambda self: hasattr(self._final_estimator, "score"))
+    def score(self, X, y=None, **params):
+        """Give the accuracy, or what else the last step scores.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
+                shape (n_samples, ...)
+            Samples as in :meth:`fit`.
+
+        y : {array-like, torch.Tensor} of shape (n_samples,), default=None
+            Labels as in :meth:`fit`.
+
+        **params : dict
+            As in :class:`imblearn.pipeline.Pipeline`.
+
+        Returns
+        -------
+        float
+        """
+        return super().score(X, _labels(X, y), **params)
 
     def to_module(self):
         """Put the fitted head on the trained network.
@@ -184,7 +232,7 @@ def make_embedding_pipeline(
         Gives a seed to every step whose ``random_state`` is None. None leaves them as they are.
 
     verbose : bool, default=False
-        Print the time that each step takes.
+        Print the time that each step takes, and show the progress of steps that can.
 
     Returns
     -------
@@ -207,9 +255,9 @@ def make_embedding_pipeline(
     >>> grid = {"sampler__n_neighbors": [5, 10], "head__alpha": [0.01, 0.1]}
     >>> pipeline = pipeline.set_params(embedder__net__lr=0.1)
     """
-    embedder = Embedder(net, layer=layer, memory=memory)
+    embedder = Embedder(net, layer=layer, memory=memory, verbose=verbose)
     sampler = EOS() if sampler is None else clone(sampler, safe=False)
-    head = LinearHead() if head is None else clone(head, safe=False)
+    head = LinearHead(verbose=verbose) if head is None else clone(head, safe=False)
     if random_state is not None:
         random_state = check_random_state(random_state)
         embedder.random_state = _draw_seed(random_state)
@@ -218,6 +266,10 @@ def make_embedding_pipeline(
     return EmbeddingPipeline(
         [("embedder", embedder), ("sampler", sampler), ("head", head)], verbose=verbose
     )
+
+
+def _labels(X, y):
+    return dataset_labels(X) if y is None and is_dataset(X) else y
 
 
 def _seed(step, random_state):

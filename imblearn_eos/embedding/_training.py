@@ -4,13 +4,17 @@ import random
 import signal
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import torch
+from filelock import FileLock
 from joblib.hashing import NumpyHasher
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
+from skorch.callbacks import Callback
+from tqdm import tqdm
 
 # The random states are those of the whole process: one thread at a time may set them.
 _lock = threading.RLock()
@@ -36,19 +40,25 @@ def seeded(seed, device):
             numpy_random.set_state(numpy_state)
 
 
-def train(net, X, y, *, seed, memory=None):
+def train(net, X, y, *, seed, memory=None, verbose=False):
     """Train a clone of a net, or load it if the same net was trained on the same data.
+
+    Processes that want the same net at the same time wait for the first of them to train it.
 
     Parameters
     ----------
     net : skorch.NeuralNet
         Left as it is.
-    X, y : ndarray or torch.Tensor
-        As the net takes them.
+    X : ndarray, torch.Tensor or torch.utils.data.Dataset
+        As the net takes it.
+    y : ndarray
+        The labels, also if X is a dataset that has them.
     seed : int
         For the initial weights, the order of the batches, and whatever else is random.
     memory : None, str or joblib.Memory, default=None
         Where to keep trained nets.
+    verbose : bool, default=False
+        Show progress, and what came from the cache.
 
     Returns
     -------
@@ -57,7 +67,7 @@ def train(net, X, y, *, seed, memory=None):
     """
     net = clone(net)
     if memory is None:
-        return _train(None, net, X, y, seed)
+        return _train(None, net, X, y, seed, verbose)
     # skorch lists its own bookkeeping among the parameters; it does not matter to training.
     params = {k: v for k, v in net.get_params(deep=False).items() if not k.startswith("_")}
     try:
@@ -65,26 +75,61 @@ def train(net, X, y, *, seed, memory=None):
     # What cannot be pickled says so with any type of exception.
     except Exception as error:
         warnings.warn(
-            f"The network is trained without the cache of the 'memory' parameter, because the net "
-            f"cannot be hashed ({error}). Replace lambdas and local functions or classes in its "
-            "parameters by ones defined at the top level of a module, and pass a module class with "
-            "module__... parameters rather than an instance.",
+            "The network is trained without the cache of the 'memory' parameter, because the net "
+            f"or the data cannot be hashed ({error}). Replace lambdas and local functions or "
+            "classes in its parameters by ones defined at the top level of a module, and pass a "
+            "module class with module__... parameters rather than an instance.",
             UserWarning,
             stacklevel=3,
         )
-        return _train(None, net, X, y, seed)
-    cached = check_memory(memory).cache(_train, ignore=["net", "X", "y", "seed"])
-    return cached(key, net, X, y, seed)
+        return _train(None, net, X, y, seed, verbose)
+    memory = check_memory(memory)
+    cached = memory.cache(_train, ignore=["net", "X", "y", "seed", "verbose"])
+    with _locked(memory, key):
+        if verbose and cached.check_call_in_cache(key, net, X, y, seed, verbose):
+            print(f"[Embedder] The network was trained before: loaded from {memory.location}")
+        return cached(key, net, X, y, seed, verbose)
 
 
-def _train(key, net, X, y, seed):
+def _locked(memory, key):
+    """Let one process at a time train or load the net of a key."""
+    if getattr(memory, "location", None) is None:
+        return nullcontext()
+    folder = Path(memory.location)
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{key}.lock")
+
+
+def _train(key, net, X, y, seed, verbose):
     """Train; ``key`` stands for the other arguments in the cache."""
+    callbacks = net.callbacks
+    if verbose and callbacks != "disable":
+        net.callbacks = [*(callbacks or []), ("epochs_bar", EpochsBar())]
     with seeded(seed, net.device), _interruptible():
         net.fit(X, y)
+    net.callbacks = callbacks
+    net.callbacks_ = [(name, part) for name, part in net.callbacks_ if name != "epochs_bar"]
     for name in ("module_", "criterion_"):
         part = getattr(net, name)
         setattr(net, name, getattr(part, "_orig_mod", part))
     return net
+
+
+class EpochsBar(Callback):
+    """A progress bar of epochs, with the last training loss."""
+
+    def on_train_begin(self, net, **kwargs):
+        """Show the bar."""
+        self.bar_ = tqdm(total=net.max_epochs, desc="Training", unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        """Advance the bar."""
+        self.bar_.set_postfix(loss=f"{net.history[-1, 'train_loss']:.3f}")
+        self.bar_.update()
+
+    def on_train_end(self, net, **kwargs):
+        """Leave the bar as it is."""
+        self.bar_.close()
 
 
 @contextmanager

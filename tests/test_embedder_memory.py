@@ -1,0 +1,237 @@
+"""Networks that are trained once: the ``memory`` of Embedder."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from joblib import Memory
+from networks import MLP, CountFits, make_data, make_net
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import LRScheduler
+from skorch.helper import SliceDataset
+from torch.utils.data import TensorDataset
+
+from imblearn_eos import Embedder, make_embedding_pipeline
+from imblearn_eos.embedding._training import content_hash
+
+X, y = make_data()
+
+
+def n_fits(path):
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """Give a net that counts its trainings, and the count."""
+    path = tmp_path / "fits"
+    return lambda **params: make_net(callbacks=[CountFits(path)], **params), lambda: n_fits(path)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [np.asarray, torch.from_numpy, lambda A: torch.from_numpy(A).to(torch.bfloat16)],
+    ids=["array", "tensor", "bfloat16"],
+)
+@pytest.mark.parametrize("make_module", [lambda: MLP, lambda: pickle.loads(pickle.dumps(INSTANCE))])
+def test_a_network_is_trained_once_for_the_same_content(convert, make_module, counted, tmp_path):
+    net, count = counted
+    embeddings = [
+        Embedder(
+            net(module=make_module(), criterion__weight=torch.tensor([1.0, 2.0, 3.0])),
+            memory=str(tmp_path / "cache"),
+            random_state=0,
+        ).fit_transform(convert(X.copy()), labels)
+        for labels in (y, y.copy(), np.array(["a", "b", "c"])[y])
+    ]
+    assert count() == 1
+    for Z in embeddings[1:]:
+        assert_array_equal(np.asarray(Z), np.asarray(embeddings[0]))
+
+
+INSTANCE = MLP()
+
+
+def test_anything_that_matters_trains_again(counted, tmp_path):
+    net, count = counted
+    embedder = Embedder(net(module=INSTANCE), memory=str(tmp_path / "cache"), random_state=0)
+    embedder.fit(X, y)
+    other_weights = clone(embedder)
+    with torch.no_grad():
+        other_weights.net.module.head.weight += 1
+    other_weights.fit(X, y)
+    clone(embedder).set_params(random_state=1).fit(X, y)
+    clone(embedder).set_params(net__lr=0.2).fit(X, y)
+    clone(embedder).set_params(net__criterion__weight=torch.ones(3)).fit(X, y)
+    embedder.fit(X + 1, y)
+    embedder.fit(X, y[::-1])
+    assert count() == 7
+    embedder.fit(X, y)
+    # The layer is not a matter of training.
+    clone(embedder).set_params(layer="hidden").fit(X, y)
+    assert count() == 7
+
+
+def test_without_seed_or_memory_nothing_is_kept(counted, tmp_path):
+    net, count = counted
+    for params in ({"memory": str(tmp_path / "cache")}, {"random_state": 0}):
+        embedder = Embedder(net(), **params)
+        embedder.fit(X, y).fit(X, y)
+    assert count() == 4
+
+
+def test_what_cannot_be_hashed_warns_and_trains(counted, tmp_path):
+    net, count = counted
+    unpicklable = net(
+        callbacks__schedule=LRScheduler("LambdaLR", lr_lambda=lambda epoch: 0.9**epoch)
+    )
+    unpicklable.callbacks.append(LRScheduler("LambdaLR", lr_lambda=lambda epoch: 0.9**epoch))
+    unpicklable = clone(unpicklable)
+    embedder = Embedder(unpicklable, memory=str(tmp_path / "cache"), random_state=0)
+    with pytest.warns(UserWarning, match=r"'memory' parameter.*module class"):
+        embedder.fit(X, y)
+    assert count() == 1
+    assert embedder.transform(X).shape == (len(X), 5)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int8, torch.bool]
+)
+def test_tensors_hash_by_content(dtype):
+    values = torch.tensor([[0, 1], [0, 1]], dtype=dtype)
+    assert content_hash(values) == content_hash(values.clone())
+    assert content_hash([values, values]) == content_hash([values, values.clone()])
+    assert content_hash(values.T) == content_hash(values.T.contiguous())
+    different = [values, values.T, values.reshape(-1), values.to(torch.float64), torch.tensor(1)]
+    assert len({content_hash(value) for value in different}) == len(different)
+
+
+class Files(torch.utils.data.Dataset):
+    """Samples that are read from files by name."""
+
+    def __init__(self, folder):
+        self.paths = sorted(Path(folder).glob("*.npy"))
+        self.targets = y
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        return np.load(self.paths[i]), self.targets[i]
+
+
+def test_a_dataset_counts_by_what_its_attributes_contain(counted, tmp_path):
+    net, count = counted
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for i, row in enumerate(X):
+        np.save(folder / f"{i:03}.npy", row)
+    embedder = Embedder(net(), memory=str(tmp_path / "cache"), random_state=0)
+    embedder.fit(Files(folder))
+    embedder.fit(Files(folder))
+    assert count() == 1
+    # Documented: files are not looked into.
+    np.save(folder / "000.npy", X[1])
+    embedder.fit(Files(folder))
+    assert count() == 1
+    tensors = [torch.from_numpy(part) for part in (X, y)]
+    for _ in range(2):
+        embedder.fit(TensorDataset(*(part.clone() for part in tensors)))
+    assert count() == 2
+    embedder.fit(TensorDataset(tensors[0] + 1, tensors[1]))
+    assert count() == 3
+
+
+def as_slices(A):
+    return SliceDataset(TensorDataset(torch.from_numpy(A), torch.from_numpy(y)))
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy, as_slices])
+def test_grid_search_over_sampler_and_head_trains_once_per_split_and_once_for_all(
+    convert, n_jobs, tmp_path
+):
+    net = make_net(callbacks=[CountFits(tmp_path / "fits")])
+    pipeline = make_embedding_pipeline(net, memory=str(tmp_path / "cache"), random_state=0)
+    grid = {"sampler__n_neighbors": [3, 5, 7], "head__alpha": [0.01, 0.1]}
+    search = GridSearchCV(pipeline, grid, cv=3, n_jobs=n_jobs, error_score="raise")
+    search.fit(convert(X), y)
+    assert n_fits(tmp_path / "fits") == 3 + 1
+    assert len(search.predict(convert(X))) == len(y)
+
+
+WANT_THE_SAME = """
+import sys
+from networks import CountFits, make_data, make_net
+from imblearn_eos import Embedder
+X, y = make_data()
+net = make_net(callbacks=[CountFits(sys.argv[1])], max_epochs=20)
+Embedder(net, memory=sys.argv[2], random_state=0).fit(X, y)
+"""
+
+
+def test_processes_wait_for_the_first_to_train(tmp_path):
+    arguments = [sys.executable, "-c", WANT_THE_SAME, tmp_path / "fits", tmp_path / "cache"]
+    processes = [subprocess.Popen(arguments, cwd=Path(__file__).parent) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert n_fits(tmp_path / "fits") == 1
+
+
+DIE_WHILE_WRITING = """
+import os, sys
+from networks import MLP, make_data, make_net
+from imblearn_eos import Embedder
+class Fatal(MLP):
+    def __getstate__(self):
+        if hasattr(self, "was_trained"):
+            os.kill(os.getpid(), 9)
+        return super().__getstate__()
+    def train(self, mode=True):
+        self.was_trained = True
+        return super().train(mode)
+X, y = make_data()
+import networks
+networks.MLP = Fatal
+Fatal.__module__, Fatal.__qualname__ = "networks", "MLP"
+Embedder(make_net(Fatal), memory=sys.argv[1], random_state=0).fit(X, y)
+"""
+
+
+def test_a_killed_writer_leaves_no_broken_entry(counted, tmp_path):
+    arguments = [sys.executable, "-c", DIE_WHILE_WRITING, tmp_path / "cache"]
+    killed = subprocess.run(arguments, cwd=Path(__file__).parent, check=False)
+    assert killed.returncode == -9
+    assert list((tmp_path / "cache").rglob("*.lock"))
+    net = make_net()
+    expected = Embedder(net, random_state=0).fit_transform(X, y)
+    for _ in range(2):
+        embedder = Embedder(net, memory=str(tmp_path / "cache"), random_state=0)
+        assert_array_equal(embedder.fit_transform(X, y), expected)
+
+
+def test_verbose_tells_what_came_from_the_cache(counted, tmp_path, capsys):
+    net, count = counted
+    embedder = Embedder(net(), memory=str(tmp_path / "cache"), random_state=0, verbose=True)
+    embedder.fit(X, y)
+    assert "loaded from" not in capsys.readouterr().out
+    embedder.fit(X, y)
+    assert f"loaded from {tmp_path / 'cache'}" in capsys.readouterr().out
+    # Progress is no part of what is trained.
+    embedder.set_params(verbose=False).fit(X, y)
+    assert capsys.readouterr().out == ""
+    assert count() == 1
+
+
+def test_a_joblib_memory_may_be_given(counted, tmp_path):
+    net, count = counted
+    for memory in (Memory(tmp_path, verbose=0), Memory(tmp_path, verbose=0)):
+        Embedder(net(), memory=memory, random_state=0).fit(X, y)
+    assert count() == 1
+    Embedder(net(), memory=Memory(None), random_state=0).fit(X, y)
+    assert count() == 2

@@ -1,0 +1,221 @@
+"""Datasets and frozen nets as input of Embedder and EmbeddingPipeline."""
+
+import numpy as np
+import pytest
+import torch
+from networks import MLP, OneLogit, make_data, make_net
+from numpy.testing import assert_array_equal
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import cross_val_score
+from skorch import NeuralNetBinaryClassifier
+from skorch.dataset import ValidSplit
+from skorch.helper import SliceDataset
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
+
+from imblearn_eos import Embedder, make_embedding_pipeline
+
+X, y = make_data()
+NAMES = np.array(["cat", "dog", "fox"])[y]
+
+
+class Pairs(Dataset):
+    """Samples one by one, with labels of any kind, and a count of how often they were loaded."""
+
+    def __init__(self, labels=y, **attributes):
+        self.labels = labels
+        self.n_loaded = 0
+        vars(self).update(attributes)
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, i):
+        self.n_loaded += 1
+        return torch.from_numpy(X[i]), self.labels[i]
+
+
+class Samples(Dataset):
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, i):
+        return X[i]
+
+
+def as_tensors():
+    return TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+
+
+DATASETS = {
+    "pairs": (Pairs, None),
+    "pairs with targets": (lambda: Pairs(targets=y.tolist()), None),
+    "pairs, y given": (Pairs, y),
+    "samples, y given": (Samples, y),
+    "tensors": (as_tensors, None),
+    "subset": (lambda: Subset(as_tensors(), list(range(len(X)))), None),
+    "slices": (lambda: SliceDataset(as_tensors()), None),
+    "slices of both": (
+        lambda: SliceDataset(as_tensors()),
+        SliceDataset(as_tensors(), idx=1),
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "labels"), DATASETS.values(), ids=DATASETS)
+@pytest.mark.parametrize("train_split", [None, ValidSplit(3, stratified=True)])
+def test_datasets_give_what_arrays_give(make, labels, train_split):
+    net = make_net(train_split=train_split)
+    expected = Embedder(net, random_state=0).fit(X, y)
+    embedder = Embedder(net, random_state=0).fit(make(), labels)
+    assert_array_equal(embedder.classes_, expected.classes_)
+    assert_array_equal(embedder.transform(make()), expected.transform(X))
+    assert_array_equal(embedder.transform(X), expected.transform(X))
+    assert_array_equal(embedder.predict_proba(make()), expected.predict_proba(X))
+    assert_array_equal(embedder.predict(make()), expected.predict(X))
+
+
+@pytest.mark.parametrize("make", [Pairs, as_tensors, lambda: SliceDataset(as_tensors())])
+def test_a_pipeline_takes_a_dataset_without_y(make):
+    expected = make_embedding_pipeline(make_net(), random_state=0).fit(X, y)
+    pipeline = make_embedding_pipeline(make_net(), random_state=0).fit(make())
+    assert_array_equal(pipeline.predict(make()), expected.predict(X))
+    assert pipeline.score(make()) == expected.score(X, y)
+
+
+def test_labels_of_a_dataset_may_be_of_any_kind():
+    embedder = Embedder(make_net(), random_state=0).fit(Pairs(NAMES.tolist()))
+    assert_array_equal(embedder.classes_, ["cat", "dog", "fox"])
+    expected = Embedder(make_net(), random_state=0).fit(X, NAMES)
+    assert_array_equal(embedder.predict(Pairs()), expected.predict(X))
+
+
+def test_targets_spare_a_pass_over_the_samples():
+    net = make_net(max_epochs=1)
+    counts = []
+    for attributes in ({}, {"targets": y}):
+        dataset = Pairs(**attributes)
+        Embedder(net, random_state=0).fit(dataset)
+        counts.append(dataset.n_loaded)
+    assert counts[0] == counts[1] + len(X)
+
+
+def test_one_logit_nets_take_datasets():
+    two = (y > 0).astype(int)
+    net = NeuralNetBinaryClassifier(OneLogit, max_epochs=2, train_split=None, verbose=0)
+    embedder = Embedder(net, random_state=0).fit(Pairs(two))
+    expected = Embedder(net, random_state=0).fit(X, two)
+    assert_array_equal(embedder.transform(X), expected.transform(X))
+
+
+def test_slices_in_cross_validation():
+    pipeline = make_embedding_pipeline(make_net(), random_state=0)
+    scores = cross_val_score(pipeline, SliceDataset(as_tensors()), y, error_score="raise")
+    assert_array_equal(scores, cross_val_score(pipeline, X, y))
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(X, y, strict=True))
+
+
+class OddShapes(Pairs):
+    def __getitem__(self, i):
+        return X[i, :4], self.labels[i]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "labels", "error", "message"),
+    [
+        (Stream(), None, TypeError, "Stream has no length. Use a map-style"),
+        (Samples(), None, TypeError, "Samples are no pairs .* Pass the labels as y"),
+        (Subset(as_tensors(), [0]), None, ValueError, "Subset of 1 samples; at least 2"),
+        (Pairs(), y[:5], ValueError, r"inconsistent numbers of samples: \[92, 5\]"),
+        (Pairs(np.zeros_like(y)), None, ValueError, "only one class: 0"),
+        (OddShapes(), None, ValueError, r"cannot be run on samples of shape \(4,\)"),
+    ],
+)
+def test_unusable_datasets_are_refused(dataset, labels, error, message):
+    with pytest.raises(error, match=message):
+        Embedder(make_net()).fit(dataset, labels)
+
+
+# --- frozen nets ----------------------------------------------------------------------------------
+
+
+def trained():
+    return Embedder(make_net(), random_state=0).fit(X, y)
+
+
+def test_a_frozen_net_is_used_as_it_is():
+    expected = trained()
+    weights = [part.clone() for part in expected.net_.module_.parameters()]
+    embedder = Embedder(FrozenEstimator(expected.net_)).fit(X, NAMES)
+    assert embedder.net_ is expected.net_
+    assert_array_equal(embedder.transform(X), expected.transform(X))
+    assert_array_equal(embedder.predict(X), np.unique(NAMES)[expected.predict(X)])
+    for before, after in zip(weights, expected.net_.module_.parameters(), strict=True):
+        assert torch.equal(before, after)
+
+
+def test_a_module_with_weights_serves_as_a_frozen_net():
+    module = trained().net_.module_
+    net = make_net(module).initialize()
+    pipeline = make_embedding_pipeline(FrozenEstimator(net), random_state=0).fit(X, y)
+    expected = make_embedding_pipeline(make_net(), random_state=0)
+    expected.set_params(embedder__random_state=0).fit(X, y)
+    assert_array_equal(pipeline.predict_proba(X), expected.predict_proba(X))
+    probabilities = pipeline.to_module()(torch.from_numpy(X)).softmax(dim=1).detach().numpy()
+    np.testing.assert_allclose(probabilities, pipeline.predict_proba(X), atol=1e-6)
+
+
+def test_sampler_and_head_can_be_fitted_again_without_training():
+    pipeline = make_embedding_pipeline(make_net(), random_state=0).fit(X, y)
+    again = make_embedding_pipeline(FrozenEstimator(pipeline["embedder"].net_), random_state=0)
+    assert_array_equal(again.fit(X, y).predict_proba(X), pipeline.predict_proba(X))
+
+
+def test_cross_validation_keeps_a_frozen_net():
+    net = trained().net_
+    pipeline = make_embedding_pipeline(FrozenEstimator(net), random_state=0)
+    assert cross_val_score(pipeline, X, y, cv=3, error_score="raise").mean() > 0.4
+    assert len(net.history) == 2
+
+
+def compiled():
+    net = make_net(MLP()).initialize()
+    net.module_ = torch.compile(net.module_)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: make_net(), "no weights yet"),
+        (lambda: make_net(MLP(n_classes=4)).initialize(), "4,.*outputs.*3 classes"),
+        (compiled, "_orig_mod"),
+    ],
+)
+def test_unusable_frozen_nets_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        Embedder(FrozenEstimator(make())).fit(X, y)
+
+
+# --- progress -------------------------------------------------------------------------------------
+
+
+def test_progress_is_shown_on_request_only(capsys):
+    for verbose in (False, True):
+        make_embedding_pipeline(make_net(), random_state=0, verbose=verbose).fit(X, y)
+        captured = capsys.readouterr()
+        for phase in ("Training", "Embedding", "Fitting the head"):
+            assert (phase in captured.err) == verbose
+        assert bool(captured.out) == verbose
+    net = make_net(callbacks="disable")
+    Embedder(net, verbose=True).fit(X, y)
+
+
+def test_progress_leaves_no_callback_behind():
+    embedder = Embedder(make_net(), random_state=0, verbose=True).fit(X, y)
+    assert not embedder.net_.callbacks
+    assert "epochs_bar" not in dict(embedder.net_.callbacks_)
+    assert_array_equal(embedder.transform(X), trained().transform(X))
