@@ -1,0 +1,154 @@
+"""Three-phase training: phase 1 beside a hand-written loop, and what phases 2 and 3 add.
+
+    python benchmarks/training.py
+
+trains a ResNet-32 on images of random pixels, whose content does not matter to speed, in torch
+alone and through ``Embedder``, in turns, with the same batches, augmentation, optimizer and
+precision, and prints seconds per epoch. Then it times the other phases.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from statistics import median
+
+import kornia.augmentation as kornia
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from tabulate import tabulate
+from torch import nn
+from tqdm import tqdm
+
+from imblearn_eos import EOS, Embedder, LinearHead
+from imblearn_eos._device import has_bfloat16
+from imblearn_eos.datasets import long_tail_counts
+from imblearn_eos.models import ResNet
+from imblearn_eos.training import BatchAugmentation, BatchLoader, ChannelsLast, MixedPrecision
+
+BATCH_SIZE = 128
+
+
+def make_images(n_images, seed=0):
+    """Draw random pixels, in ten classes of a long tail."""
+    share = long_tail_counts(5000, 10, ratio=100) / 12_406
+    generator = np.random.default_rng(seed)
+    y = generator.choice(10, size=n_images, p=share)
+    y[:20] = np.arange(20) % 10
+    return generator.random((n_images, 3, 32, 32), dtype=np.float32), y
+
+
+def make_augmentation():
+    return nn.Sequential(
+        kornia.RandomCrop((32, 32), padding=4), kornia.RandomHorizontalFlip()
+    ).requires_grad_(False)
+
+
+def train_by_hand(X, y, n_epochs, device):
+    """Train as one would write it in torch; seconds of each epoch."""
+    module = ResNet(10, depth=32).to(device, memory_format=torch.channels_last)
+    augment = make_augmentation()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-4)
+    X, y = torch.from_numpy(X), torch.from_numpy(y)
+    is_bfloat16 = has_bfloat16(torch.device(device).type)
+    seconds = []
+    for _ in range(n_epochs):
+        start = time.perf_counter()
+        module.train()
+        for batch in torch.randperm(len(X)).split(BATCH_SIZE):
+            images, labels = augment(X[batch].to(device)), y[batch].to(device)
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=is_bfloat16):
+                logits = module(images)
+            loss = nn.functional.cross_entropy(logits.float(), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            loss.item()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def make_net(n_epochs, device):
+    return NeuralNetClassifier(
+        ResNet,
+        module__n_classes=10,
+        module__depth=32,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.SGD,
+        optimizer__momentum=0.9,
+        optimizer__weight_decay=2e-4,
+        lr=0.1,
+        batch_size=BATCH_SIZE,
+        max_epochs=n_epochs,
+        train_split=None,
+        iterator_train=BatchLoader,
+        iterator_train__shuffle=True,
+        iterator_valid=BatchLoader,
+        callbacks=[BatchAugmentation(make_augmentation()), ChannelsLast(), MixedPrecision()],
+        device=device,
+        verbose=0,
+    )
+
+
+def train_by_embedder(X, y, n_epochs, device):
+    embedder = Embedder(make_net(n_epochs, device), random_state=0).fit(X, y)
+    return embedder, embedder.net_.history[:, "dur"]
+
+
+def time_of(function, *args):
+    start = time.perf_counter()
+    result = function(*args)
+    return result, time.perf_counter() - start
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--images", type=int, default=2_000)
+    parser.add_argument("--epochs", type=int, default=2, help="of each measurement")
+    parser.add_argument("--recipe-epochs", type=int, default=200, help="to which shares refer")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    X, y = make_images(options.images)
+    by_hand, by_embedder = [], []
+    for _ in tqdm(range(options.repeat), unit="repetition"):
+        by_hand += train_by_hand(X, y, options.epochs, options.device)
+        embedder, seconds = train_by_embedder(X, y, options.epochs, options.device)
+        by_embedder += seconds
+    Z, embedding = time_of(embedder.transform, X)
+    (Z, y), sampling = time_of(EOS(random_state=0).fit_resample, Z, y)
+    _, head = time_of(LinearHead().fit, Z, y)
+    training = median(by_embedder) * options.recipe_epochs
+    result = {
+        "images": options.images,
+        "bfloat16": has_bfloat16(torch.device(options.device).type),
+        "by hand, s per epoch": median(by_hand),
+        "Embedder, s per epoch": median(by_embedder),
+        "speed of Embedder": median(by_hand) / median(by_embedder),
+        "embedding, s": embedding,
+        "over-sampling, s": sampling,
+        "head, s": head,
+        f"share of phases 2 and 3 at {options.recipe_epochs} epochs": (
+            (embedding + sampling + head) / (training + embedding + sampling + head)
+        ),
+    }
+    print(tabulate(result.items(), floatfmt=".4f"))
+    if options.json:
+        record = {
+            "command": sys.argv,
+            "threads": options.threads,
+            "machine": platform.processor() or platform.machine(),
+            "torch": torch.__version__,
+            **result,
+        }
+        with open(options.json, "w") as file:
+            json.dump(record, file, indent=2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Pieces that make the training of any skorch net faster, or augment its batches.
+
+Each is an ``iterator_train`` or a callback of a :class:`skorch.NeuralNet`; none replaces skorch's
+training loop.
+"""
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+from skorch.dataset import Dataset, unpack_data
+from skorch.utils import to_tensor
+from torch.utils.data import DataLoader, Subset, TensorDataset, default_collate
+
+from imblearn_eos._device import has_bfloat16
+
+__all__ = ["BatchAugmentation", "BatchLoader", "ChannelsLast", "MixedPrecision"]
+
+
+class BatchLoader(DataLoader):
+    """A data loader that takes a batch out of an array by one index operation.
+
+    torch's own takes the samples one by one and stacks them. For use as ``iterator_train`` or
+    ``iterator_valid`` of a net that is fitted to arrays or tensors; from any other dataset it
+    takes samples one by one too.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        skorch passes it.
+    **kwargs : dict
+        As for :class:`torch.utils.data.DataLoader`, except ``collate_fn``.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetClassifier
+    >>> from imblearn_eos.models import SmallCNN
+    >>> from imblearn_eos.training import BatchLoader
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN, module__n_classes=10, iterator_train=BatchLoader, iterator_valid=BatchLoader
+    ... )
+    """
+
+    def __init__(self, dataset, **kwargs):
+        super().__init__(_Batches(dataset), collate_fn=_as_it_is, **kwargs)
+
+
+class _Batches(torch.utils.data.Dataset):
+    """A dataset whose items are taken in batches: lists of samples and labels."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        return self.dataset[index]
+
+    def __getitems__(self, indices):
+        dataset, indices = self.dataset, np.asarray(indices)
+        while type(dataset) is Subset:
+            dataset, indices = dataset.dataset, np.asarray(dataset.indices)[indices]
+        arrays = _arrays_of(dataset)
+        if arrays is None:
+            return default_collate([dataset[i] for i in indices.tolist()])
+        # A copy of the rows is what fancy indexing gives, in NumPy and in torch.
+        return [torch.as_tensor(array[indices]) for array in arrays]
+
+
+def _arrays_of(dataset):
+    """Give the arrays of samples and labels that a dataset consists of, or None."""
+    arrays = None
+    if type(dataset) is TensorDataset:
+        arrays = dataset.tensors
+    elif type(dataset) is Dataset and dataset.y is not None:
+        arrays = dataset.X, dataset.y
+    is_plain = arrays and all(isinstance(array, (np.ndarray, torch.Tensor)) for array in arrays)
+    return arrays if is_plain else None
+
+
+def _as_it_is(batch):
+    return batch
+
+
+class BatchAugmentation(Callback):
+    """Augment training batches on the net's device.
+
+    Nothing is augmented in validation, in prediction, and while embeddings are taken.
+
+    Parameters
+    ----------
+    transform : callable
+        Takes and returns a batch of samples, a tensor on the net's device: a module of kornia or
+        of ``torchvision.transforms.v2``, say. Its randomness should be torch's, which
+        :class:`imblearn_eos.Embedder` seeds. Use a function or class from the top level of a
+        module, so that trained networks can be cached.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skorch import NeuralNetClassifier
+    >>> from imblearn_eos.models import SmallCNN
+    >>> from imblearn_eos.training import BatchAugmentation
+    >>> def flip_all(images):
+    ...     return images.flip(-1)
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN, module__n_classes=10, callbacks=[BatchAugmentation(flip_all)]
+    ... )
+    """
+
+    def __init__(self, transform):
+        self.transform = transform
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        """Replace the samples of a training batch."""
+        if not training:
+            return
+        if not isinstance(batch, list):
+            raise TypeError(
+                "BatchAugmentation replaces the samples in a batch, which it can do in a list "
+                f"only, but the net's iterator_train gives a {type(batch).__name__}. Use torch's "
+                "DataLoader or imblearn_eos.training.BatchLoader."
+            )
+        samples, _ = unpack_data(batch)
+        batch[0] = self.transform(to_tensor(samples, device=net.device))
+
+
+class ChannelsLast(Callback):
+    """Keep images with their channels last in memory, which makes convolutions faster.
+
+    The shape of images stays (n_samples, channels, height, width), and results stay the same but
+    for rounding.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetClassifier
+    >>> from imblearn_eos.models import SmallCNN
+    >>> from imblearn_eos.training import ChannelsLast
+    >>> net = NeuralNetClassifier(SmallCNN, module__n_classes=10, callbacks=[ChannelsLast()])
+    """
+
+    def on_train_begin(self, net, **kwargs):
+        """Rearrange the weights; what flows through convolutions follows them."""
+        torch.nn.utils.convert_conv2d_weight_memory_format(net.module_, torch.channels_last)
+
+
+class MixedPrecision(Callback):
+    """Train in bfloat16 where that is precise enough, on devices that are fast at it.
+
+    Weights, losses, validation, prediction and embeddings stay in float32. Where the device has no
+    bfloat16 arithmetic, which is most CPUs, nothing is changed.
+
+    Attributes
+    ----------
+    is_active_ : bool
+        Whether the device has bfloat16 arithmetic.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetClassifier
+    >>> from imblearn_eos.models import SmallCNN
+    >>> from imblearn_eos.training import MixedPrecision
+    >>> net = NeuralNetClassifier(SmallCNN, module__n_classes=10, callbacks=[MixedPrecision()])
+    """
+
+    def on_train_begin(self, net, **kwargs):
+        """Let the module run in bfloat16 in training mode."""
+        device = torch.device(net.device or "cpu").type
+        self.is_active_ = has_bfloat16(device)
+        if not self.is_active_:
+            return
+        autocast = torch.autocast(device, torch.bfloat16)
+
+        def enter(module, args):
+            if module.training:
+                autocast.__enter__()
+
+        def leave(module, args, outputs):
+            if not module.training:
+                return None
+            autocast.__exit__(None, None, None)
+            if isinstance(outputs, tuple):
+                return (outputs[0].float(), *outputs[1:])
+            # None after an error.
+            return None if outputs is None else outputs.float()
+
+        self._handles = [
+            net.module_.register_forward_pre_hook(enter),
+            # Also after an error, or autocast would stay on.
+            net.module_.register_forward_hook(leave, always_call=True),
+        ]
+
+    def on_train_end(self, net, **kwargs):
+        """Leave the module as it was."""
+        for handle in vars(self).pop("_handles", []):
+            handle.remove()

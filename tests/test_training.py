@@ -1,0 +1,234 @@
+"""Pieces for the training of any skorch net."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from networks import CNN, MLP, TwoHeads, make_data, make_net
+from numpy.testing import assert_allclose, assert_array_equal
+from skorch.callbacks import Callback
+from skorch.dataset import ValidSplit
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
+
+from imblearn_eos import Embedder, make_embedding_pipeline, training
+from imblearn_eos.training import BatchAugmentation, BatchLoader, ChannelsLast, MixedPrecision
+
+X, y = make_data()
+IMAGES = np.random.RandomState(0).normal(size=(len(y), 1, 6, 6)).astype(np.float32)
+
+
+class Recorder(Callback):
+    """Keep the batches of training."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.batches_ = []
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        if training:
+            self.batches_.append([torch.as_tensor(part).clone() for part in batch])
+
+
+# --- BatchLoader ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+@pytest.mark.parametrize("train_split", [None, ValidSplit(3, stratified=True)])
+def test_batches_are_those_of_torchs_loader(convert, train_split):
+    found = []
+    for loader in (DataLoader, BatchLoader):
+        recorder = Recorder()
+        net = make_net(
+            iterator_train=loader,
+            iterator_train__shuffle=True,
+            iterator_valid=loader,
+            callbacks=[recorder],
+            train_split=train_split,
+        )
+        torch.manual_seed(0)
+        net.fit(convert(X), convert(y))
+        found.append((recorder.batches_, net.predict_proba(convert(X))))
+    (expected_batches, expected), (batches, result) = found
+    assert len(batches) == len(expected_batches)
+    for batch, expected_batch in zip(batches, expected_batches, strict=True):
+        for part, expected_part in zip(batch, expected_batch, strict=True):
+            assert torch.equal(part, expected_part)
+    assert_array_equal(result, expected)
+
+
+class Slow(Dataset):
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, i):
+        return X[i], y[i]
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        TensorDataset(torch.from_numpy(X), torch.from_numpy(y)),
+        Subset(TensorDataset(torch.from_numpy(X), torch.from_numpy(y)), range(3, 50)),
+        Slow(),
+        Subset(Slow(), [5, 1, 7]),
+    ],
+    ids=["tensors", "subset of tensors", "slow", "subset of slow"],
+)
+def test_any_dataset_gives_the_batches_of_torchs_loader(dataset):
+    batches = list(BatchLoader(dataset, batch_size=8))
+    expected = list(DataLoader(dataset, batch_size=8))
+    assert len(batches) == len(expected)
+    for batch, other in zip(batches, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(batch, other, strict=True))
+
+
+def test_arrays_are_indexed_once_for_each_batch(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        TensorDataset, "__getitem__", lambda self, index: calls.append(index) or self.tensors
+    )
+    assert len(list(BatchLoader(TensorDataset(torch.arange(9), torch.arange(9)), batch_size=4)))
+    assert not calls
+
+
+def test_embeddings_are_in_order_with_the_batch_loader():
+    net = make_net(iterator_train=BatchLoader, iterator_valid=BatchLoader)
+    embedder = Embedder(net, random_state=0).fit(X, y)
+    reverse = embedder.transform(X[::-1].copy())
+    assert_allclose(reverse, embedder.transform(X)[::-1], atol=1e-5)
+    shuffling = make_net(iterator_valid=BatchLoader, iterator_valid__shuffle=True)
+    with pytest.raises(ValueError, match="shuffles"):
+        Embedder(shuffling).fit(X, y)
+
+
+# --- BatchAugmentation ----------------------------------------------------------------------------
+
+
+def add_noise(samples):
+    return samples + torch.randn_like(samples)
+
+
+@pytest.mark.parametrize("loader", [DataLoader, BatchLoader])
+def test_training_batches_are_augmented_and_nothing_else_is(loader):
+    recorder = Recorder()
+    net = make_net(
+        iterator_train=loader,
+        iterator_valid=loader,
+        callbacks=[("augment", BatchAugmentation(add_noise)), ("recorder", recorder)],
+        max_epochs=1,
+        batch_size=-1,
+    )
+    embedder = Embedder(net, random_state=0).fit(X, y)
+    seen = dict(embedder.net_.callbacks_)["recorder"].batches_[0][0]
+    assert not torch.equal(seen, torch.from_numpy(X))
+    assert_array_equal(embedder.transform(X), embedder.transform(X))
+    with torch.no_grad():
+        embeddings = embedder.net_.module_.eval().embed(torch.from_numpy(X))
+    assert_allclose(embedder.transform(X), embeddings, rtol=1e-6)
+    assert_array_equal(Embedder(net, random_state=0).fit_transform(X, y), embedder.transform(X))
+
+
+def test_the_users_array_is_not_augmented():
+    before = X.copy()
+    net = make_net(callbacks=[BatchAugmentation(torch.Tensor.zero_)], iterator_train=BatchLoader)
+    net.fit(X, y)
+    assert_array_equal(X, before)
+
+
+def test_batches_that_cannot_be_replaced_are_refused():
+    net = make_net(
+        callbacks=[BatchAugmentation(add_noise)], iterator_train__collate_fn=collate_to_tuple
+    )
+    with pytest.raises(TypeError, match=r"in a list only, .* gives a tuple"):
+        net.fit(X, y)
+
+
+def collate_to_tuple(batch):
+    samples, labels = zip(*batch, strict=True)
+    return torch.tensor(np.stack(samples)), torch.tensor(np.array(labels))
+
+
+# --- ChannelsLast and MixedPrecision --------------------------------------------------------------
+
+
+def test_channels_last_changes_the_memory_and_not_the_result():
+    expected = Embedder(make_net(CNN), random_state=0).fit(IMAGES, y)
+    net = make_net(CNN, callbacks=[ChannelsLast()])
+    embedder = Embedder(net, random_state=0).fit(IMAGES, y)
+    weight = embedder.net_.module_.trunk[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert_allclose(embedder.transform(IMAGES), expected.transform(IMAGES), atol=1e-5)
+
+
+class Outputs(Callback):
+    """Keep the dtypes of what the head returned in training and what the loss received."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.dtypes = {True: set(), False: set()}
+        net.module_.head.register_forward_hook(self._keep)
+
+    def _keep(self, module, args, output):
+        self.dtypes[module.training].add(output.dtype)
+
+
+@pytest.mark.parametrize("module", [MLP, TwoHeads])
+def test_mixed_precision_is_for_training_only(module, monkeypatch):
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    outputs = Outputs()
+    net = make_net(
+        module,
+        criterion=FirstOutput,
+        callbacks=[MixedPrecision(), outputs],
+        train_split=ValidSplit(3, stratified=True),
+    )
+    net.fit(X, y)
+    assert outputs.dtypes == {True: {torch.bfloat16}, False: {torch.float32}}
+    assert net.criterion_.dtypes == {torch.float32}
+    assert next(net.module_.parameters()).dtype == torch.float32
+    assert not torch.is_autocast_enabled("cpu")
+    assert not net.module_._forward_pre_hooks
+    pickle.dumps(net.module_)
+
+
+class FirstOutput(nn.CrossEntropyLoss):
+    def __init__(self):
+        super().__init__()
+        self.dtypes = set()
+
+    def forward(self, outputs, target):
+        outputs = outputs[0] if isinstance(outputs, tuple) else outputs
+        self.dtypes.add(outputs.dtype)
+        return super().forward(outputs, target)
+
+
+def test_mixed_precision_ends_with_an_error(monkeypatch):
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    net = make_net(callbacks=[MixedPrecision()])
+    with pytest.raises(RuntimeError):
+        net.fit(X[:, :4], y)
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_mixed_precision_does_nothing_without_hardware_for_it(monkeypatch):
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: False)
+    expected = Embedder(make_net(), random_state=0).fit_transform(X, y)
+    net = make_net(callbacks=[MixedPrecision()])
+    embedder = Embedder(net, random_state=0).fit(X, y)
+    assert_array_equal(embedder.transform(X), expected)
+    assert not dict(embedder.net_.callbacks_)["MixedPrecision"].is_active_
+
+
+def test_all_of_them_at_once_train_and_can_be_cached(tmp_path):
+    net = make_net(
+        CNN,
+        iterator_train=BatchLoader,
+        iterator_train__shuffle=True,
+        callbacks=[BatchAugmentation(add_noise), ChannelsLast(), MixedPrecision()],
+    )
+    pipelines = [
+        make_embedding_pipeline(net, memory=str(tmp_path), random_state=0).fit(IMAGES, y)
+        for _ in range(2)
+    ]
+    first, second = (pipeline.predict_proba(IMAGES) for pipeline in pipelines)
+    assert_array_equal(first, second)
