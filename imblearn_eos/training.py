@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset, default_collate
 
 from imblearn_eos._device import has_bfloat16
 
-__all__ = ["BatchAugmentation", "BatchLoader", "ChannelsLast", "MixedPrecision"]
+__all__ = ["BatchAugmentation", "BatchLoader", "ChannelsLast", "MixedPrecision", "Resume"]
 
 
 class BatchLoader(DataLoader):
@@ -194,3 +194,41 @@ class MixedPrecision(Callback):
         """Leave the module as it was."""
         for handle in vars(self).pop("_handles", []):
             handle.remove()
+
+
+class Resume(Callback):
+    """Train only the epochs that are missing after skorch loaded a checkpoint.
+
+    After :class:`skorch.callbacks.LoadInitState`, skorch itself would train ``max_epochs`` more.
+    With this callback there are ``max_epochs`` in all. Each epoch gets random numbers of its own,
+    which depend on torch's seed at the begin of training and on the epoch's number, so that a
+    training that was interrupted gives the network of one that was not.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetClassifier
+    >>> from skorch.callbacks import Checkpoint, LoadInitState
+    >>> from imblearn_eos.models import SmallCNN
+    >>> from imblearn_eos.training import Resume
+    >>> checkpoint = Checkpoint(monitor=None, dirname="checkpoint")
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN,
+    ...     module__n_classes=10,
+    ...     max_epochs=200,
+    ...     callbacks=[LoadInitState(checkpoint), Resume(), checkpoint],  # in this order
+    ... )
+    """
+
+    def on_train_begin(self, net, **kwargs):
+        """Count the epochs that are left."""
+        self.max_epochs_ = net.max_epochs
+        self.seed_ = torch.initial_seed()
+        net.max_epochs = max(0, net.max_epochs - len(net.history))
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Seed torch for the epoch."""
+        torch.manual_seed(self.seed_ + len(net.history))
+
+    def on_train_end(self, net, **kwargs):
+        """Leave the parameter of the net as it was."""
+        net.max_epochs = self.max_epochs_

@@ -314,6 +314,9 @@ def test_embedder_tells_class_counts_unless_they_are_given(loss):
     assert knows(Embedder(net).fit(X, NAMES[y]).net_.criterion_, [30, 50, 12])
     net.set_params(criterion__class_counts=[1, 2, 3])
     assert knows(Embedder(net).fit(X, y).net_.criterion_, [1, 2, 3])
+    instance = loss()
+    assert knows(Embedder(make_net(criterion=instance)).fit(X, y).net_.criterion_, COUNTS)
+    assert instance.class_counts is None
 
 
 @pytest.mark.parametrize("loss", COUNTED)
@@ -367,8 +370,8 @@ def test_weights_of_classes_begin_after_the_deferred_epochs(criterion):
 
 
 def test_epochs_without_weights_are_those_before_start():
-    for start, n_off in [(0, 0), (1, 1), (4, 4), (9, 4)]:
-        check_weights(make_deferred(start=start).fit(X, y), n_off, 4 - n_off)
+    for start in (0, 1, 4, 9):
+        check_weights(make_deferred(start=start).fit(X, y), min(start, 4), 4 - min(start, 4))
     net = make_deferred(max_epochs=1)
     for _ in range(5):
         net.partial_fit(X, y)
@@ -390,8 +393,7 @@ def test_compiled_net_gets_counts_and_weights():
 
 def test_checkpoint_of_an_epoch_without_weights_loads(tmp_path):
     first = Checkpoint(monitor=lambda net: len(net.history) == 1, dirname=tmp_path, load_best=True)
-    net = make_deferred(callbacks=[first]).fit(X, y)
-    assert len(net.history) == 1  # that of the checkpoint
+    assert len(make_deferred(callbacks=[first]).fit(X, y).history) == 1  # of the checkpoint
 
 
 @pytest.mark.parametrize("criterion", [AsymmetricLoss, ClassBalancedLoss, nn.BCEWithLogitsLoss])

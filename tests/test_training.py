@@ -13,7 +13,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from imblearn_eos import Embedder, make_embedding_pipeline, training
-from imblearn_eos.training import BatchAugmentation, BatchLoader, ChannelsLast, MixedPrecision
+from imblearn_eos.training import (
+    BatchAugmentation,
+    BatchLoader,
+    ChannelsLast,
+    MixedPrecision,
+    Resume,
+)
 
 X, y = make_data()
 IMAGES = np.random.RandomState(0).normal(size=(len(y), 1, 6, 6)).astype(np.float32)
@@ -232,3 +238,15 @@ def test_all_of_them_at_once_train_and_can_be_cached(tmp_path):
     ]
     first, second = (pipeline.predict_proba(IMAGES) for pipeline in pipelines)
     assert_array_equal(first, second)
+
+
+# --- Resume ---------------------------------------------------------------------------------------
+
+
+def test_resume_counts_epochs_in_all_and_leaves_the_parameter():
+    net = make_net(callbacks=[Resume()], max_epochs=3).fit(X, y)
+    assert net.max_epochs == 3
+    net.set_params(max_epochs=5).partial_fit(X, y)
+    assert len(net.history) == net.max_epochs == 5
+    net.set_params(max_epochs=2).partial_fit(X, y)
+    assert len(net.history) == 5

@@ -338,7 +338,12 @@ def _check_net(net):
 
 def _with_class_counts(net, class_counts):
     """Tell a loss that depends on the sizes of classes what they are, unless the user has."""
-    takes_counts = hasattr(net.criterion, "set_class_counts") and isinstance(net.criterion, type)
-    if not takes_counts or net.get_params().get("criterion__class_counts") is not None:
+    if not hasattr(net.criterion, "set_class_counts"):
         return net
-    return clone(net).set_params(criterion__class_counts=class_counts)
+    net = clone(net)
+    if not isinstance(net.criterion, type):
+        if net.criterion.class_counts is None:
+            net.criterion.set_class_counts(class_counts)
+    elif net.get_params().get("criterion__class_counts") is None:
+        net.set_params(criterion__class_counts=class_counts)
+    return net
