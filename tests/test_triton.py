@@ -175,8 +175,8 @@ def test_nearly_all_queries_are_certain_on_random_data(n_features, k, fused):
     search, Q = coarse_search(rng.randn(2000, n_features)), rng.randn(200, n_features)
     found, limit, estimates = candidates_of(search, Q, k + SPARE_CANDIDATES)
     nearest = np.sort(np.take_along_axis(estimates, found, axis=1), axis=1)[:, k - 1]
-    norms = search.centred(torch.as_tensor(Q, device=DEVICE)).square().sum(1).cpu()
-    is_certain = search.lower_bound(torch.as_tensor(limit), norms).numpy() > nearest
+    queries = search.centred(torch.as_tensor(Q, device=DEVICE)).cpu()
+    is_certain = limit > search.largest_estimate(torch.as_tensor(nearest), queries).numpy()
     assert is_certain.mean() > 0.97
     assert_array_equal(nearest[is_certain], np.sort(estimates, axis=1)[is_certain, k - 1])
 

@@ -206,7 +206,7 @@ class CoarseSearch:
             numbers = cells.order[first : cells.stops[block][-1]]
             yield numbers, Boxes(cells.low[block], cells.high[block], members[block] - first)
 
-    def candidates(self, queries, boxes, n_kept, allowed, *, is_precise):
+    def candidates(self, queries, boxes, n_kept, allowed, *, is_precise=False):
         """Find rows of least score.
 
         Parameters
@@ -219,7 +219,7 @@ class CoarseSearch:
             At most the number of rows allowed.
         allowed : torch.Tensor of shape (n_rows,), dtype=bool, or None
             Rows that may be found.
-        is_precise : bool
+        is_precise : bool, default=False
             Whether estimates in bfloat16 will not do.
 
         Returns
