@@ -84,14 +84,26 @@ def dataset_labels(dataset):
     TypeError
         When the samples are no pairs.
     """
-    if isinstance(dataset, SliceDataset):
-        return dataset_labels(dataset.dataset)[dataset.indices_]
-    if isinstance(dataset, Subset):
-        return dataset_labels(dataset.dataset)[np.asarray(dataset.indices)]
-    labels = getattr(dataset, "targets", None)
+    labels = _targets(dataset)
     if labels is None:
-        labels = [_label_of(dataset[i], dataset) for i in range(len(dataset))]
-    return np.asarray(labels)
+        is_slice = isinstance(dataset, SliceDataset)
+        source, indices = dataset, range(len(dataset))
+        if is_slice:
+            source, indices = dataset.dataset, dataset.indices_
+        labels = np.asarray([_label_of(source[i], source) for i in indices])
+    return labels
+
+
+def _targets(dataset):
+    """Give the labels that a dataset, or that of which it is a part, holds as ``targets``."""
+    if isinstance(dataset, SliceDataset):
+        labels, indices = _targets(dataset.dataset), dataset.indices_
+    # A subclass may change labels.
+    elif type(dataset) is Subset:
+        labels, indices = _targets(dataset.dataset), np.asarray(dataset.indices)
+    else:
+        labels, indices = getattr(dataset, "targets", None), slice(None)
+    return None if labels is None else np.asarray(labels)[indices]
 
 
 def _label_of(item, dataset):
@@ -101,6 +113,11 @@ def _label_of(item, dataset):
             "as y, or give the dataset an attribute 'targets'."
         )
     label = item[1]
+    if np.ndim(label) != 0:
+        raise ValueError(
+            f"A label of {type(dataset).__name__} has shape {tuple(np.shape(label))}; each item "
+            "must have one label. Turn one-hot rows into class numbers, or pass the labels as y."
+        )
     return label.item() if isinstance(label, torch.Tensor) else label
 
 

@@ -4,6 +4,8 @@ Each is an ``iterator_train`` or a callback of a :class:`skorch.NeuralNet`; none
 training loop.
 """
 
+import threading
+
 import numpy as np
 import torch
 from skorch.callbacks import Callback
@@ -165,35 +167,49 @@ class MixedPrecision(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Let the module run in bfloat16 in training mode."""
+        # skorch does not call on_train_end after an error.
+        self.on_train_end(net)
         device = torch.device(net.device or "cpu").type
         self.is_active_ = has_bfloat16(device)
         if not self.is_active_:
             return
-        autocast = torch.autocast(device, torch.bfloat16)
-
-        def enter(module, args):
-            if module.training:
-                autocast.__enter__()
-
-        def leave(module, args, outputs):
-            if not module.training:
-                return None
-            autocast.__exit__(None, None, None)
-            if isinstance(outputs, tuple):
-                return (outputs[0].float(), *outputs[1:])
-            # None after an error.
-            return None if outputs is None else outputs.float()
-
+        autocast = _Autocast(device)
         self._handles = [
-            net.module_.register_forward_pre_hook(enter),
+            net.module_.register_forward_pre_hook(autocast.enter),
             # Also after an error, or autocast would stay on.
-            net.module_.register_forward_hook(leave, always_call=True),
+            net.module_.register_forward_hook(autocast.leave, always_call=True),
         ]
 
     def on_train_end(self, net, **kwargs):
         """Leave the module as it was."""
         for handle in vars(self).pop("_handles", []):
             handle.remove()
+
+
+class _Autocast:
+    """Hooks of a module that runs in bfloat16 in training mode."""
+
+    # What was entered by any of these in a thread, the last to be left first.
+    entered = threading.local()
+
+    def __init__(self, device):
+        self.device = device
+
+    def enter(self, module, args):
+        if module.training:
+            context = torch.autocast(self.device, torch.bfloat16)
+            context.__enter__()
+            vars(self.entered).setdefault("contexts", []).append(context)
+
+    def leave(self, module, args, outputs):
+        contexts = vars(self.entered).get("contexts")
+        if not module.training or not contexts:
+            return None
+        contexts.pop().__exit__(None, None, None)
+        if isinstance(outputs, tuple):
+            return (outputs[0].float(), *outputs[1:])
+        # None after an error.
+        return None if outputs is None else outputs.float()
 
 
 class Resume(Callback):
@@ -221,9 +237,12 @@ class Resume(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Count the epochs that are left."""
+        if vars(self).get("n_left_") == net.max_epochs:
+            # An error ended the last training, and on_train_end was not called.
+            net.max_epochs = self.max_epochs_
         self.max_epochs_ = net.max_epochs
         self.seed_ = torch.initial_seed()
-        net.max_epochs = max(0, net.max_epochs - len(net.history))
+        self.n_left_ = net.max_epochs = max(0, net.max_epochs - len(net.history))
 
     def on_epoch_begin(self, net, **kwargs):
         """Seed torch for the epoch."""
@@ -232,3 +251,4 @@ class Resume(Callback):
     def on_train_end(self, net, **kwargs):
         """Leave the parameter of the net as it was."""
         net.max_epochs = self.max_epochs_
+        self.n_left_ = None

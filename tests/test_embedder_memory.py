@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from skorch.helper import SliceDataset
 from torch.utils.data import TensorDataset
 
 from imblearn_eos import Embedder, make_embedding_pipeline
-from imblearn_eos.embedding._training import content_hash
+from imblearn_eos.embedding._training import _warn_without_cache, content_hash
 
 X, y = make_data()
 
@@ -86,7 +87,7 @@ def test_without_seed_or_memory_nothing_is_kept(counted, tmp_path):
     assert count() == 4
 
 
-def test_what_cannot_be_hashed_warns_and_trains(counted, tmp_path):
+def test_what_cannot_be_hashed_warns_once_and_trains(counted, tmp_path):
     net, count = counted
     unpicklable = net(
         callbacks__schedule=LRScheduler("LambdaLR", lr_lambda=lambda epoch: 0.9**epoch)
@@ -94,10 +95,23 @@ def test_what_cannot_be_hashed_warns_and_trains(counted, tmp_path):
     unpicklable.callbacks.append(LRScheduler("LambdaLR", lr_lambda=lambda epoch: 0.9**epoch))
     unpicklable = clone(unpicklable)
     embedder = Embedder(unpicklable, memory=str(tmp_path / "cache"), random_state=0)
-    with pytest.warns(UserWarning, match=r"'memory' parameter.*module class"):
+    _warn_without_cache.cache_clear()
+    with pytest.warns(UserWarning, match=r"'memory' parameter.*module class") as caught:
         embedder.fit(X, y)
+    assert caught[0].filename == __file__
     assert count() == 1
     assert embedder.transform(X).shape == (len(X), 5)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        embedder.fit(X, y)
+        clone(embedder).fit(X, y)
+    assert not [str(warning.message) for warning in caught if "'memory'" in str(warning.message)]
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"'memory' parameter of Embedder is .*file"):
+        Embedder(make_net(), memory=str(tmp_path / "file"), random_state=0).fit(X, y)
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,15 @@ def test_products_of_low_precision_are_not_trusted(setting, engine):
     assert_array_equal(result[1], expected[1])
 
 
+def test_autocast_does_not_round_the_search(engine):
+    X = scattered(200, 30).astype("float32") + 5
+    expected = TorchNearestNeighbors(5).fit(X).kneighbors()
+    with torch.autocast("cpu", torch.bfloat16):
+        result = TorchNearestNeighbors(5).fit(X).kneighbors()
+    assert_array_equal(result[0], expected[0])
+    assert_array_equal(result[1], expected[1])
+
+
 def test_threads_of_python_may_share_a_fitted_search(engine):
     X = scattered(300, 20)
     fitted = TorchNearestNeighbors(5).fit(X)

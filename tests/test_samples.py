@@ -13,6 +13,7 @@ from skorch.helper import SliceDataset
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from imblearn_eos import Embedder, make_embedding_pipeline
+from imblearn_eos._labels import dataset_labels
 
 X, y = make_data()
 NAMES = np.array(["cat", "dog", "fox"])[y]
@@ -123,6 +124,54 @@ class OddShapes(Pairs):
         return X[i, :4], self.labels[i]
 
 
+class Swapped(Subset):
+    def __getitem__(self, i):
+        sample, label = super().__getitem__(i)
+        return sample, 2 - label
+
+    __getitems__ = None
+
+
+def test_a_subset_that_changes_labels_is_believed():
+    assert_array_equal(dataset_labels(Swapped(as_tensors(), range(30))), 2 - y[:30])
+
+
+def test_only_the_samples_of_a_subset_are_read_for_labels():
+    dataset = Pairs()
+    for part in (Subset(dataset, [5, 9]), SliceDataset(dataset)[np.array([5, 9])]):
+        dataset.n_loaded = 0
+        assert_array_equal(dataset_labels(part), y[[5, 9]])
+        assert dataset.n_loaded == 2
+
+
+class Changed(Pairs):
+    def __init__(self, change, **attributes):
+        super().__init__(**attributes)
+        self.change = change
+
+    def __getitem__(self, i):
+        return self.change(X[i]), self.labels[i]
+
+
+def spoil(row):
+    return row * np.nan
+
+
+def test_numbers_of_any_type_in_a_dataset_become_float32():
+    expected = Embedder(make_net(), random_state=0).fit(np.round(X), y)
+    for dtype in (np.float64, np.float16, np.int8):
+        dataset = Changed(lambda row, dtype=dtype: np.round(row).astype(dtype), targets=y)
+        embedder = Embedder(make_net(), random_state=0).fit(dataset)
+        assert_array_equal(embedder.transform(dataset), expected.transform(np.round(X)))
+
+
+def test_unusable_samples_are_refused_when_predicting_too():
+    embedder = Embedder(make_net(), random_state=0).fit(X, y)
+    for method in (embedder.transform, embedder.predict, embedder.predict_proba):
+        with pytest.raises(ValueError, match="Sample 0 of Changed contains NaN"):
+            method(Changed(spoil))
+
+
 @pytest.mark.parametrize(
     ("dataset", "labels", "error", "message"),
     [
@@ -131,6 +180,9 @@ class OddShapes(Pairs):
         (Subset(as_tensors(), [0]), None, ValueError, "Subset of 1 samples; at least 2"),
         (Pairs(), y[:5], ValueError, r"inconsistent numbers of samples: \[92, 5\]"),
         (Pairs(np.zeros_like(y)), None, ValueError, "only one class: 0"),
+        (Changed(spoil), None, ValueError, "Sample 0 of Changed contains NaN"),
+        (Changed(str), None, TypeError, r"Sample 0 of Changed is a str; .*ToTensor"),
+        (Pairs(np.eye(3)[y]), None, ValueError, r"label of Pairs has shape \(3,\)"),
         (OddShapes(), None, ValueError, r"cannot be run on samples of shape \(4,\)"),
     ],
 )
@@ -212,6 +264,10 @@ def test_progress_is_shown_on_request_only(capsys):
         assert bool(captured.out) == verbose
     net = make_net(callbacks="disable")
     Embedder(net, verbose=True).fit(X, y)
+
+
+def test_progress_needs_no_training_loss():
+    Embedder(make_net(callbacks__train_loss=None), verbose=True).fit(X, y)
 
 
 def test_progress_leaves_no_callback_behind():

@@ -216,6 +216,29 @@ def test_mixed_precision_ends_with_an_error(monkeypatch):
     assert not torch.is_autocast_enabled("cpu")
 
 
+class FailOnce(Callback):
+    def __init__(self):
+        self.failed = False
+
+    def on_batch_end(self, net, **kwargs):
+        if not self.failed:
+            self.failed = True
+            raise RuntimeError("out of memory")
+
+
+def test_mixed_precision_survives_a_training_that_failed(monkeypatch):
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    module = MLP()
+    for _ in range(2):
+        net = make_net(module, callbacks=[MixedPrecision(), FailOnce()])
+        with pytest.raises(RuntimeError, match="out of memory"):
+            net.fit(X, y)
+        pickle.dumps(net)
+        net.partial_fit(X, y)
+        assert not torch.is_autocast_enabled("cpu")
+        module = net.module_
+
+
 def test_mixed_precision_does_nothing_without_hardware_for_it(monkeypatch):
     monkeypatch.setattr(training, "has_bfloat16", lambda device: False)
     expected = Embedder(make_net(), random_state=0).fit_transform(X, y)
@@ -241,6 +264,14 @@ def test_all_of_them_at_once_train_and_can_be_cached(tmp_path):
 
 
 # --- Resume ---------------------------------------------------------------------------------------
+
+
+def test_resume_counts_anew_after_an_error():
+    net = make_net(callbacks=[Resume(), FailOnce()], max_epochs=3)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        net.fit(X, y)
+    net.partial_fit(X, y)
+    assert net.max_epochs == 3
 
 
 def test_resume_counts_epochs_in_all_and_leaves_the_parameter():

@@ -1,5 +1,6 @@
 """Samples that come one by one: torch datasets, and skorch's slices of them."""
 
+import numpy as np
 import torch
 from skorch.helper import SliceDataset
 from torch.utils.data import Dataset, IterableDataset, Subset
@@ -58,4 +59,22 @@ class Labelled(Dataset):
         sample = self.dataset[index]
         if not isinstance(self.dataset, SliceDataset) and isinstance(sample, (tuple, list)):
             sample = sample[0]
-        return sample, self.targets[index]
+        return self._checked(sample, index), self.targets[index]
+
+    def _checked(self, sample, index):
+        """Give numbers as float32, as those of arrays are; leave structures to torch."""
+        if isinstance(sample, (np.ndarray, torch.Tensor)):
+            sample = torch.as_tensor(sample).to(torch.float32)
+            if sample.isfinite().all():
+                return sample
+            raise ValueError(
+                f"Sample {index} of {type(self.dataset).__name__} contains NaN or infinity. "
+                "Embedder needs finite numbers: repair or drop such samples first."
+            )
+        if not isinstance(sample, (dict, tuple, list)):
+            raise TypeError(
+                f"Sample {index} of {type(self.dataset).__name__} is a {type(sample).__name__}; "
+                "Embedder needs arrays or tensors. Convert it in the dataset, an image for example "
+                "with torchvision.transforms.ToTensor()."
+            )
+        return sample

@@ -5,6 +5,7 @@ import signal
 import threading
 import warnings
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -74,16 +75,11 @@ def train(net, X, y, *, seed, memory=None, verbose=False):
         key = content_hash([type(net), params, X, y, seed])
     # What cannot be pickled says so with any type of exception.
     except Exception as error:
-        warnings.warn(
-            "The network is trained without the cache of the 'memory' parameter, because the net "
-            f"or the data cannot be hashed ({error}). Replace lambdas and local functions or "
-            "classes in its parameters by ones defined at the top level of a module, and pass a "
-            "module class with module__... parameters rather than an instance.",
-            UserWarning,
-            stacklevel=3,
-        )
+        # joblib's own message has all parameters and data in it.
+        reason = str(error.__cause__ or error.__context__ or error).splitlines()[0][:200]
+        _warn_without_cache(reason)
         return _train(None, net, X, y, seed, verbose)
-    memory = check_memory(memory)
+    memory = _opened(memory)
     cached = memory.cache(_train, ignore=["net", "X", "y", "seed", "verbose"])
     with _locked(memory, key):
         if verbose and cached.check_call_in_cache(key, net, X, y, seed, verbose):
@@ -91,22 +87,52 @@ def train(net, X, y, *, seed, memory=None, verbose=False):
         return cached(key, net, X, y, seed, verbose)
 
 
+@cache
+def _warn_without_cache(reason):
+    """Warn once. Python's own filter forgets what it showed whenever the filters are changed."""
+    warnings.warn(
+        "The network is trained without the cache of the 'memory' parameter, because the net "
+        f"or the data cannot be hashed ({reason}). Replace lambdas and local functions or "
+        "classes in its parameters by ones defined at the top level of a module (with several "
+        "processes, of one that can be imported: no script or notebook), and pass a module "
+        "class with module__... parameters rather than an instance.",
+        UserWarning,
+        # The line that calls fit.
+        stacklevel=5,
+    )
+
+
+def _opened(given):
+    """Give a joblib.Memory whose folder, if it has one, is there."""
+    try:
+        memory = check_memory(given)
+        if getattr(memory, "location", None) is not None:
+            Path(memory.location).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"The 'memory' parameter of Embedder is {given!r}, where no folder can be made "
+            f"({error}). Give a folder that you can write to."
+        ) from error
+    return memory
+
+
 def _locked(memory, key):
     """Let one process at a time train or load the net of a key."""
     if getattr(memory, "location", None) is None:
         return nullcontext()
-    folder = Path(memory.location)
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{key}.lock")
+    return FileLock(Path(memory.location) / f"{key}.lock")
 
 
 def _train(key, net, X, y, seed, verbose):
     """Train; ``key`` stands for the other arguments in the cache."""
-    callbacks = net.callbacks
+    callbacks, bar = net.callbacks, EpochsBar()
     if verbose and callbacks != "disable":
-        net.callbacks = [*(callbacks or []), ("epochs_bar", EpochsBar())]
-    with seeded(seed, net.device), _interruptible():
-        net.fit(X, y)
+        net.callbacks = [*(callbacks or []), ("epochs_bar", bar)]
+    try:
+        with seeded(seed, net.device), _interruptible():
+            net.fit(X, y)
+    finally:
+        bar.on_train_end(net)
     net.callbacks = callbacks
     net.callbacks_ = [(name, part) for name, part in net.callbacks_ if name != "epochs_bar"]
     for name in ("module_", "criterion_"):
@@ -124,12 +150,15 @@ class EpochsBar(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Advance the bar."""
-        self.bar_.set_postfix(loss=f"{net.history[-1, 'train_loss']:.3f}")
+        loss = net.history[-1].get("train_loss")
+        if loss is not None:
+            self.bar_.set_postfix(loss=f"{loss:.3f}")
         self.bar_.update()
 
     def on_train_end(self, net, **kwargs):
         """Leave the bar as it is."""
-        self.bar_.close()
+        if hasattr(self, "bar_"):
+            self.bar_.close()
 
 
 @contextmanager

@@ -78,7 +78,8 @@ class ExactSearch:
         self.device = device
         self.working_memory = working_memory
         self._lock = threading.Lock()
-        self._prepare(power_of_two_scale(rows), coarse_dtype())
+        with torch.autocast(device.type, enabled=False):
+            self._prepare(power_of_two_scale(rows), coarse_dtype())
 
     def _prepare(self, scale, dtype):
         n_bytes = self.working_memory * 2**20
@@ -111,7 +112,8 @@ class ExactSearch:
         indices : torch.Tensor of shape (n_queries, n_neighbors), dtype=int64
             Row numbers.
         """
-        with self._lock:
+        # Autocast would round what the bounds take for float32.
+        with self._lock, torch.autocast(self.device.type, enabled=False):
             return self._kneighbors(queries, n_neighbors, own, allowed)
 
     def _kneighbors(self, queries, n_neighbors, own, allowed):
