@@ -136,8 +136,8 @@ def make_cases(options):
                 if X is not None:
                     yield "real embeddings", X, k
             for n_features in options.features:
-                yield "clustered", _data.clustered(n_rows, n_features), k
-                yield "gaussian", _data.gaussian(n_rows, n_features), k
+                for name in options.synthetic:
+                    yield name, getattr(_data, name)(n_rows, n_features), k
 
 
 def plot(results, path):
@@ -165,6 +165,8 @@ def main():
     parser.add_argument("--data", help=".npz file of real embeddings, as Z or Z_train")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 50_000])
     parser.add_argument("--features", type=int, nargs="*", default=[16, 64])
+    kinds = ["clustered", "gaussian"]
+    parser.add_argument("--synthetic", nargs="*", default=kinds, choices=kinds)
     parser.add_argument("--k", type=int, nargs="+", default=[11])
     parser.add_argument("--long", action="store_true", help="all sizes, features and k; hours")
     parser.add_argument("--peers", nargs="+", help="only these, by the names in the table")
