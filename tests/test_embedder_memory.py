@@ -19,7 +19,11 @@ from skorch.helper import SliceDataset
 from torch.utils.data import TensorDataset
 
 from imblearn_eos import Embedder, make_embedding_pipeline
-from imblearn_eos.embedding._training import _warn_without_cache, content_hash
+from imblearn_eos.embedding._training import (
+    _warn_of_instance,
+    _warn_without_cache,
+    content_hash,
+)
 
 X, y = make_data()
 
@@ -106,6 +110,17 @@ def test_what_cannot_be_hashed_warns_once_and_trains(counted, tmp_path):
         embedder.fit(X, y)
         clone(embedder).fit(X, y)
     assert not [str(warning.message) for warning in caught if "'memory'" in str(warning.message)]
+
+
+def test_a_module_instance_warns_once_and_is_kept_too(counted, tmp_path):
+    net, count = counted
+    _warn_of_instance.cache_clear()
+    embedder = Embedder(net(module=MLP()), memory=str(tmp_path / "cache"), random_state=0)
+    with pytest.warns(UserWarning, match=r"instance.*pass the module class") as caught:
+        embedder.fit(X, y).fit(X, y)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert count() == 1
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):

@@ -79,6 +79,8 @@ def train(net, X, y, *, seed, memory=None, verbose=False):
         reason = str(error.__cause__ or error.__context__ or error).splitlines()[0][:200]
         _warn_without_cache(reason)
         return _train(None, net, X, y, seed, verbose)
+    if isinstance(net.module, torch.nn.Module):
+        _warn_of_instance()
     memory = _opened(memory)
     cached = memory.cache(_train, ignore=["net", "X", "y", "seed", "verbose"])
     with _locked(memory, key):
@@ -98,6 +100,19 @@ def _warn_without_cache(reason):
         "class with module__... parameters rather than an instance.",
         UserWarning,
         # The line that calls fit.
+        stacklevel=5,
+    )
+
+
+@cache
+def _warn_of_instance():
+    """Warn once that folds share what a module instance has learnt before."""
+    warnings.warn(
+        "The module of the net is an instance, so every fit, in every fold of a cross-validation, "
+        "starts from the weights that it has, and they are part of what the 'memory' cache looks "
+        "for. To train from new weights, pass the module class with module__... parameters; to use "
+        "the weights as they are, a sklearn.frozen.FrozenEstimator of the initialized net.",
+        UserWarning,
         stacklevel=5,
     )
 
