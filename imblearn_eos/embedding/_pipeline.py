@@ -3,18 +3,22 @@
 import warnings
 
 import numpy as np
+from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.pipeline import Pipeline
+from scipy import sparse
 from scipy.special import softmax
 from sklearn.base import clone
-from sklearn.utils import check_random_state
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from imblearn_eos._labels import dataset_labels
+from imblearn_eos._labels import dataset_labels, label_vector
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._head import LinearHead
 from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer
 from imblearn_eos.embedding._samples import is_dataset
+from imblearn_eos.metrics import TrainingRanges, check_rows
 from imblearn_eos.over_sampling import EOS
 
 
@@ -176,6 +180,72 @@ class EmbeddingPipeline(Pipeline):
         coef, intercept = _softmax_weights(*self.steps[-1], embedder.classes_)
         head = linear_from_arrays(coef, intercept, like=layer)
         return replace_layer(embedder.net_.module_, embedder.layer_, head).eval()
+
+    def generalization_gap(self, X_test, y_test=None):
+        """Measure how far test embeddings lie outside the range of the training embeddings.
+
+        Once for the training rows and once for what the head was fitted on, the rows after
+        over-sampling; for all test rows, and for those that this pipeline classifies right and
+        wrong; and always with the two references without which a gap says little.
+
+        Parameters
+        ----------
+        X_test : {array-like, torch.Tensor, torch.utils.data.Dataset, \
+                skorch.helper.SliceDataset} of shape (n_samples, ...)
+            Samples as in :meth:`fit`, that it has not seen.
+
+        y_test : {array-like, torch.Tensor} of shape (n_samples,), default=None
+            Their labels, as in :meth:`fit`. Each must be among :attr:`classes_`.
+
+        Returns
+        -------
+        :class:`~sklearn.utils.Bunch`
+            As of :func:`~imblearn_eos.metrics.generalization_gap_report`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            When this pipeline was not fitted as a whole, as with steps that were fitted before.
+
+        See Also
+        --------
+        imblearn_eos.plotting.GeneralizationGapDisplay : The same as a picture.
+        """
+        check_is_fitted(self)
+        if getattr(self, "_training_ranges", None) is None:
+            raise NotFittedError(
+                "The ranges of the training embeddings are not known, because the steps of this "
+                f"{type(self).__name__} were not fitted by it, or a step makes sparse matrices. "
+                "Call fit, or use imblearn_eos.metrics.generalization_gap_report on embeddings."
+            )
+        Z_test, y_test = check_rows(self._embed(X_test), _labels(X_test, y_test), "test")
+        return self._training_ranges.report(Z_test, y_test, self._final_estimator.predict(Z_test))
+
+    def _fit(self, X, y=None, *args, **kwargs):
+        Z_resampled, y_resampled = super()._fit(X, y, *args, **kwargs)
+        self._training_ranges = None
+        if sparse.issparse(Z_resampled):
+            return Z_resampled, y_resampled
+        y_train, y_all = (column_or_1d(label_vector(labels)) for labels in (y, y_resampled))
+        samplers = [step for _, _, step in self._iter(with_final=False, filter_resample=False)]
+        samplers = [step for step in samplers if hasattr(step, "fit_resample")]
+        # Over-samplers return the rows that they were given first; embedding them again takes time.
+        if all(isinstance(sampler, BaseOverSampler) for sampler in samplers) and np.array_equal(
+            y_train, y_all[: len(y_train)]
+        ):
+            Z = Z_resampled[: len(y_train)]
+        else:
+            Z = self._embed(X)
+        self._training_ranges = TrainingRanges(
+            np.asarray(Z), y_train, np.asarray(Z_resampled), y_all
+        )
+        return Z_resampled, y_resampled
+
+    def _embed(self, X):
+        """Transform samples to what the last step takes."""
+        for _, _, step in self._iter(with_final=False):
+            X = step.transform(X)
+        return X
 
     def __getitem__(self, ind):
         if isinstance(ind, slice) and ind.indices(len(self.steps))[0] > 0:

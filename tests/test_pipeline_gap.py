@@ -1,0 +1,105 @@
+"""EmbeddingPipeline.generalization_gap, which metrics.generalization_gap_report explains."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from imblearn import FunctionSampler
+from imblearn.under_sampling import RandomUnderSampler
+from networks import make_data, make_net
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from torch.utils.data import TensorDataset
+
+from imblearn_eos import EOS, EmbeddingPipeline, make_embedding_pipeline
+from imblearn_eos.metrics import generalization_gap, generalization_gap_report
+
+X, y = make_data()
+
+
+def make_pipeline(sampler=None, head=None):
+    return make_embedding_pipeline(make_net(), sampler, head, random_state=0)
+
+
+def assert_same_report(first, second):
+    for name in ("train_counts", "added_counts", "size_matched"):
+        np.testing.assert_allclose(first[name], second[name])
+    for name in ("before", "after", "label_noise", "test_counts"):
+        assert list(first[name]) == list(second[name]) == ["all", "right", "wrong"]
+        for part in first[name]:
+            np.testing.assert_allclose(first[name][part], second[name][part], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        EOS(random_state=0),
+        "passthrough",
+        RandomUnderSampler(sampling_strategy="not minority", random_state=0),
+        FunctionSampler(func=lambda X, y: (X[::-1], y[::-1])),
+    ],
+    ids=str,
+)
+def test_gap_is_that_of_its_embeddings(sampler):
+    pipeline = make_pipeline(sampler=sampler).fit(X[::2], y[::2])
+    X_test, y_test = X[1::2], y[1::2]
+    embedder = pipeline[0]
+    Z, Z_test = embedder.transform(X[::2]), embedder.transform(X_test)
+    resampled = (Z, y[::2]) if sampler == "passthrough" else clone(sampler).fit_resample(Z, y[::2])
+    expected = generalization_gap_report(
+        Z, y[::2], *resampled, Z_test, y_test, y_pred=pipeline.predict(X_test)
+    )
+    assert_same_report(pipeline.generalization_gap(X_test, y_test), expected)
+
+
+def test_gap_is_measured_where_the_head_works():
+    """A scaler, before or after the sampler, scales the gap."""
+    for position in (1, 2):
+        pipeline = make_pipeline()
+        pipeline.steps.insert(position, ("scaler", StandardScaler()))
+        pipeline.fit(X[::2], y[::2])
+        scaled, raw = pipeline["scaler"], pipeline[0]
+        gap = generalization_gap(
+            scaled.transform(raw.transform(X[::2])),
+            y[::2],
+            scaled.transform(raw.transform(X[1::2])),
+            y[1::2],
+            average=None,
+        )
+        found = pipeline.generalization_gap(X[1::2], y[1::2])
+        np.testing.assert_allclose(found.before.all, gap, rtol=1e-4)
+
+
+def test_gap_of_a_dataset():
+    pairs = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+    pipeline = make_pipeline().fit(X, y)
+    found = pipeline.generalization_gap(pairs)
+    assert_same_report(found, pipeline.generalization_gap(X, y))
+    assert np.all(found.before.all == 0)
+
+
+def test_gap_needs_a_pipeline_that_was_fitted_as_one():
+    with pytest.raises(NotFittedError):
+        make_pipeline().generalization_gap(X, y)
+    fitted = make_pipeline().fit(X, y)
+    with pytest.raises(NotFittedError, match="Call fit"):
+        EmbeddingPipeline(fitted.steps).generalization_gap(X, y)
+
+
+def test_gap_survives_pickling():
+    pipeline = make_pipeline().fit(X, y)
+    again = pickle.loads(pickle.dumps(pipeline))
+    assert_same_report(again.generalization_gap(X, y), pipeline.generalization_gap(X, y))
+
+
+def test_steps_that_make_sparse_matrices_still_fit():
+    sparse_steps = FunctionTransformer(sparse.csr_matrix, check_inverse=False)
+    pipeline = make_pipeline(head=LogisticRegression())
+    pipeline.steps.insert(1, ("sparse", sparse_steps))
+    pipeline.fit(X, y)
+    with pytest.raises(NotFittedError, match="sparse"):
+        pipeline.generalization_gap(X, y)
