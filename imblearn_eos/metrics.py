@@ -15,6 +15,8 @@ from sklearn.utils.validation import _check_sample_weight
 
 from imblearn_eos._labels import label_vector
 
+__all__ = ["expected_calibration_error", "generalization_gap", "generalization_gap_report"]
+
 # References are means over this many draws, which always come from the same seed.
 N_DRAWS = 5
 
@@ -201,11 +203,12 @@ class TrainingRanges:
         self.added = np.maximum(0, counts_resampled - self.counts)
         self.before = _ranges_by_class(Z, codes, n_classes)
         self.after = _ranges_by_class(Z_resampled, codes_resampled, n_classes)
+        self.largest = int(self.counts.argmax())
+        rows, rng = np.flatnonzero(codes == self.largest), np.random.RandomState(0)
+        self.size_matched = [_draw_ranges(Z, rows, self.counts, rng) for _ in range(N_DRAWS)]
+        # Draws of its own, so that the reference above is the same whatever the sampler added.
         rng = np.random.RandomState(0)
         self.label_noise = [self._draw_label_noise(Z, codes, rng) for _ in range(N_DRAWS)]
-        self.largest = int(self.counts.argmax())
-        rows = np.flatnonzero(codes == self.largest)
-        self.size_matched = [_draw_ranges(Z, rows, self.counts, rng) for _ in range(N_DRAWS)]
 
     def _draw_label_noise(self, Z, codes, rng):
         ranges = self.before.copy()
