@@ -3,21 +3,35 @@
 import argparse
 import shlex
 import sys
-from datetime import datetime, timezone
 from inspect import signature
 from itertools import chain
 from numbers import Integral
 from pathlib import Path
 
-import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from tqdm import tqdm
 
-from imblearn_eos import __version__, _results
+from imblearn_eos import __version__
 from imblearn_eos._device import resolve_device
-from imblearn_eos.compare import CONSTRAINTS, SAMPLERS, compare
-from imblearn_eos.datasets import load_digit_images, load_image_folder, load_npz
+from imblearn_eos.compare import (
+    CLASSIFIERS,
+    SAMPLERS,
+    compare,
+    compare_table,
+    format_table,
+    format_verdict,
+    make_record,
+    write_csv,
+    write_json,
+    write_report,
+)
+from imblearn_eos.compare._files import check_writable
+from imblearn_eos.compare._images import CONSTRAINTS
+from imblearn_eos.compare._report import check_report
+from imblearn_eos.compare._text import format_runs
+from imblearn_eos.datasets import load_digit_images, load_image_folder, load_npz, load_table
 
 DIGITS_RATIO = 20
 # After more, the network separates its training digits so well that no class has enemies.
@@ -25,7 +39,13 @@ DIGITS_EPOCHS = 10
 # On fewer numbers than these, threads take longer to wait for each other than to compute.
 MANY_NUMBERS = 10_000_000
 INTERRUPTED = 130
-DEFAULTS = {name: parameter.default for name, parameter in signature(compare).parameters.items()}
+DEFAULTS, TABLE_DEFAULTS = (
+    {name: parameter.default for name, parameter in signature(function).parameters.items()}
+    for function in (compare, compare_table)
+)
+# What only a network has, and what only a table has.
+NETWORK_OPTIONS = ("image_size", "epochs", "batch_size", "lr", "alpha")
+TABLE_OPTIONS = ("target", "no_header", "classifier")
 
 
 def main(argv=None):
@@ -70,10 +90,10 @@ def _build_parser():
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     job = commands.add_parser(
         "compare",
-        help="compare samplers in the embedding space of a small CNN",
-        description="Train a small CNN once per seed, over-sample its embeddings with each sampler,"
-        " refit the head, and compare the heads on test images that serve no other purpose.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        help="compare samplers on your data, and write a report",
+        description="Images: train a small CNN once per seed, over-sample its embeddings with each "
+        "sampler, refit the head, and compare the heads on test images that serve no other purpose."
+        " A table: the same with its numeric columns and a scikit-learn classifier.",
     )
     data = job.add_argument_group("data")
     data.add_argument(
@@ -81,8 +101,21 @@ def _build_parser():
         type=Path,
         default=argparse.SUPPRESS,
         metavar="PATH",
-        help="a folder with one sub-folder of images per class, or an .npz file with X and y; "
-        f"without it, scikit-learn's digits, long-tailed by ratio {DIGITS_RATIO}",
+        help="a folder with one sub-folder of images per class, an .npz file with X and y, or, "
+        "with --target, a .csv file; without it, scikit-learn's digits, long-tailed by ratio "
+        f"{DIGITS_RATIO}",
+    )
+    data.add_argument(
+        "--target",
+        default=argparse.SUPPRESS,
+        metavar="COLUMN",
+        help="name of the column of a .csv file that holds the labels",
+    )
+    data.add_argument(
+        "--no-header",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="the .csv file has no names of columns; they are then 0, 1...",
     )
     data.add_argument(
         "--image-size",
@@ -92,7 +125,7 @@ def _build_parser():
         help="resize the images of a folder to squares of this side",
     )
     _add(data, "imbalance-ratio", float, "make the training part long-tailed by this ratio")
-    _add(data, "test-size", float, "share of each class's images to test on")
+    _add(data, "test-size", float, "share of each class's rows to test on")
     method = job.add_argument_group("method")
     method.add_argument(
         "--samplers",
@@ -100,11 +133,18 @@ def _build_parser():
         type=_parse_names,
         default=argparse.SUPPRESS,
         metavar="NAME",
-        help=f"some of {', '.join(SAMPLERS)}, with commas or blanks between (default: all)",
+        help=f"some of {', '.join(SAMPLERS)}, with commas or blanks between (default: all); none "
+        "always runs",
     )
     _add(method, "n-neighbors", int, "K of EOS")
     _add(method, "enemy-search", str, "where EOS looks for enemies: neighborhood or nearest")
     _add(method, "alpha", float, "L2 penalty of the refitted heads")
+    method.add_argument(
+        "--classifier",
+        choices=CLASSIFIERS,
+        default=argparse.SUPPRESS,
+        help="what a table is classified with (default: logistic)",
+    )
     training = job.add_argument_group("network and run")
     _add(training, "seeds", int, "number of seeds: 0, 1, 2...")
     training.add_argument(
@@ -135,19 +175,26 @@ def _build_parser():
             metavar="PATH",
             help=f"write the results as {kind.upper()}, after every seed",
         )
+    output.add_argument(
+        "--report",
+        type=Path,
+        default=argparse.SUPPRESS,
+        metavar="FOLDER",
+        help="write a page to look at (report.html), with the results and the network beside it",
+    )
     return parser
 
 
 def _add(group, option, convert, text):
     """Add an option for a parameter of `compare`, with its default and its constraints."""
     name = option.replace("-", "_")
-    default = DEFAULTS[name]
+    default = "" if DEFAULTS[name] is None else f" (default: {DEFAULTS[name]})"
     group.add_argument(
         f"--{option}",
         type=_make_parser(name, convert, CONSTRAINTS[name]),
-        default=argparse.SUPPRESS if default is None else default,
+        default=argparse.SUPPRESS,
         metavar=option.split("-")[-1].upper(),
-        help=text,
+        help=text + default,
     )
 
 
@@ -188,31 +235,59 @@ def _parse_device(text):
 
 def _compare(options, argv, results):
     """Run the comparison and fill ``results`` seed by seed, so that Ctrl-C loses none."""
-    parameters = {name: getattr(options, name) for name in DEFAULTS if hasattr(options, name)}
     outputs = _get_outputs(options)
     if hasattr(options, "json") and len(outputs) < hasattr(options, "csv") + 1:
         raise ValueError(f"--json and --csv both name {options.json}; each needs a file of its own")
     for path in outputs:
-        _results.check_writable(path)
-    X, y, source = _load(options, parameters)
+        check_writable(path)
+    if hasattr(options, "report"):
+        check_report(options.report)
+    X, y, said = _load(options)
+    is_table = "features" in said
+    job, defaults = (compare_table, TABLE_DEFAULTS) if is_table else (compare, DEFAULTS)
+    parameters = {name: getattr(options, name) for name in defaults if hasattr(options, name)}
+    defaults = {k: v for k, v in defaults.items() if k not in ("X", "y", "on_epoch", "classifier")}
+    arguments = {**defaults, **parameters}
+    if is_table:
+        arguments["classifier"] = name = parameters.get("classifier", "logistic")
+        parameters["classifier"] = clone(CLASSIFIERS[name])
+    else:
+        arguments["image_size"] = getattr(options, "image_size", None)
     if hasattr(options, "threads") or X.size < MANY_NUMBERS:
         torch.set_num_threads(getattr(options, "threads", 1))
-    record = _make_record(argv, parameters, X, y, source, getattr(options, "image_size", None))
+    record = make_record(
+        X,
+        y,
+        arguments=arguments,
+        command=shlex.join(["imblearn-eos", *argv]),
+        complete=False,
+        device=arguments["device"],
+        **said,
+    )
+    n_seeds = arguments["seeds"]
+    n_steps, unit = (n_seeds, "seed") if is_table else (n_seeds * arguments["epochs"], "epoch")
+    if not is_table:
+        parameters["on_epoch"] = lambda: bar.update()
     # The bar appears when the input is known to be good, so an error stands on a line of its own.
-    runs = compare(X, y, on_epoch=lambda: bar.update(), **parameters)
+    runs = job(X, y, **parameters)
     print(_describe_data(record), flush=True)
-    n_epochs = options.seeds * record["arguments"]["epochs"]
-    with tqdm(total=n_epochs, unit="epoch", desc="training") as bar:
+    options.record, options.n_seeds = record, n_seeds
+    with tqdm(total=n_steps, unit=unit, desc="comparing" if is_table else "training") as bar:
         for result in runs:
+            # The report shows the first; more would fill the memory.
+            if results:
+                result.fitted = None
             results.append(result)
-            record["complete"] = len(results) == options.seeds
+            record["complete"] = len(results) == n_seeds
             for path, write in outputs.items():
                 write(path, record, results)
-    _print_results(results, outputs)
+            if is_table:
+                bar.update()
+    _print_results(results, options)
 
 
 def _get_outputs(options):
-    writers = {"json": _results.write_json, "csv": _results.write_csv}
+    writers = {"json": write_json, "csv": write_csv}
     return {
         getattr(options, kind).resolve(): write
         for kind, write in writers.items()
@@ -220,66 +295,78 @@ def _get_outputs(options):
     }
 
 
-def _load(options, parameters):
-    """Return X, y and the name of their source; the digits bring defaults of their own."""
+def _load(options):
+    """Return X, y and what is to be said of them; the digits bring defaults of their own."""
     path = getattr(options, "data", None)
-    size = getattr(options, "image_size", None)
     if path is not None:
         path = path.resolve()
         if not path.exists():
             raise ValueError(f"--data names {path}, but there is no such file or folder")
-        if path.is_dir():
-            return *load_image_folder(path, size=size), str(path)
-    if size is not None:
-        raise ValueError("--image-size resizes the images of a folder; --data names none")
+    is_table = path is not None and ".csv" in path.suffixes
+    _refuse_useless_options(options, path, is_table)
+    if is_table:
+        if not hasattr(options, "target"):
+            raise ValueError(f"--target must name the column of {path} that holds the labels")
+        table = load_table(path, target=options.target, header=not hasattr(options, "no_header"))
+        said = {"features": table.data.columns.tolist(), "left_out": table.left_out}
+        return table.data.to_numpy(), table.target, {"source": str(path), **said}
+    if path is not None and path.is_dir():
+        images = load_image_folder(path, size=getattr(options, "image_size", None))
+        return *images, {"source": str(path)}
     if path is not None:
-        return *load_npz(path), str(path)
-    parameters.setdefault("imbalance_ratio", DIGITS_RATIO)
-    parameters.setdefault("epochs", DIGITS_EPOCHS)
-    return *load_digit_images(), "the digits of scikit-learn"
+        return *load_npz(path), {"source": str(path)}
+    options.imbalance_ratio = getattr(options, "imbalance_ratio", DIGITS_RATIO)
+    options.epochs = getattr(options, "epochs", DIGITS_EPOCHS)
+    return *load_digit_images(), {"source": "the digits of scikit-learn"}
 
 
-def _make_record(argv, parameters, X, y, source, image_size):
-    """Return what is needed to repeat the run."""
-    defaults = {name: value for name, value in DEFAULTS.items() if name not in ("X", "y")}
-    defaults.pop("on_epoch")
-    return {
-        "command": shlex.join(["imblearn-eos", *argv]),
-        "complete": False,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "arguments": {**defaults, **parameters, "image_size": image_size},
-        "data": {
-            "source": source,
-            "shape": X.shape,
-            "classes": len(np.unique(y)),
-            "sha256": _results.hash_data(X, y),
-        },
-        **_results.describe_environment(resolve_device(parameters["device"])),
-    }
+def _refuse_useless_options(options, path, is_table):
+    for name in NETWORK_OPTIONS if is_table else TABLE_OPTIONS:
+        if hasattr(options, name):
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"{option} is for networks; the table {path} is compared with a --classifier"
+                if is_table
+                else f"{option} is for tables; --data names no .csv file"
+            )
+    if hasattr(options, "image_size") and (path is None or not path.is_dir()):
+        raise ValueError("--image-size resizes the images of a folder; --data names none")
 
 
 def _describe_data(record):
     data, arguments = record["data"], record["arguments"]
-    n, channels, height, width = data["shape"]
     ratio = arguments["imbalance_ratio"]
+    if "features" in data:
+        left_out = ", ".join(f"{name} ({why})" for name, why in data["left_out"].items())
+        what = f"{data['shape'][0]} rows of {data['shape'][1]} features" + (
+            f" (left out: {left_out})" if left_out else ""
+        )
+    else:
+        n, channels, height, width = data["shape"]
+        what = (
+            f"{n} images of {height} x {width} pixels and {channels} channel{'s' * (channels > 1)}"
+        )
     return (
-        f"Data: {data['source']}, {n} images of {height} x {width} pixels and {channels} "
-        f"channel{'s' * (channels > 1)}, {data['classes']} classes.\n"
+        f"Data: {data['source']}, {what}, {data['classes']} classes.\n"
         f"Split per seed: {arguments['test_size']:.0%} to test; the training part is "
         + (f"made long-tailed, ratio {ratio:g}." if ratio else "left as it is.")
     )
 
 
-def _print_results(results, outputs):
-    print(_results.format_runs(results))
-    print(_results.format_table(results))
+def _print_results(results, options):
+    print(format_runs(results))
+    print(format_table(results))
     print()
-    print(_results.format_verdict(results))
+    print(format_verdict(results))
+    outputs = _get_outputs(options)
     if outputs:
         print(f"Written: {', '.join(map(str, outputs))}")
+    if hasattr(options, "report"):
+        print(f"Report: {write_report(options.report, options.record, results)}")
 
 
 def _report_interrupt(options, results):
     if results:
-        _print_results(results, _get_outputs(options))
-    print(f"Interrupted: {len(results)} of {options.seeds} seeds finished.", file=sys.stderr)
+        _print_results(results, options)
+    n_seeds = getattr(options, "n_seeds", getattr(options, "seeds", DEFAULTS["seeds"]))
+    print(f"Interrupted: {len(results)} of {n_seeds} seeds finished.", file=sys.stderr)

@@ -6,13 +6,14 @@ import torch
 from imblearn.metrics import geometric_mean_score
 from imblearn.over_sampling import ADASYN, SMOTE
 from numpy.testing import assert_array_equal
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, recall_score
 from skorch import NeuralNetClassifier
 
 from imblearn_eos import EOS, Embedder, LinearHead
-from imblearn_eos import compare as job
 from imblearn_eos.compare import METRICS, SAMPLERS, LenientADASYN, compare
+from imblearn_eos.compare import _images as job
 from imblearn_eos.datasets import load_digit_images, split_imbalanced
+from imblearn_eos.metrics import expected_calibration_error, generalization_gap
 from imblearn_eos.models import SmallCNN
 
 QUICK = {"seeds": 1, "epochs": 1, "imbalance_ratio": 4}
@@ -30,14 +31,14 @@ def run(digits, **params):
 
 def test_every_sampler_refits_a_head_on_the_embeddings_of_one_network(digits):
     (result,) = run(digits, epochs=2, samplers=["none", "random", "smote", "eos"])
-    assert list(result.methods) == ["network", "none", "random", "smote", "eos"]
+    assert list(result.methods) == ["network", "logit_adjustment", "none", "random", "smote", "eos"]
     largest = max(result.train_counts.values())
     missing = sum(largest - count for count in result.train_counts.values())
     for name, outcome in result.methods.items():
         assert outcome.error is None
         assert outcome.scores.keys() == METRICS.keys()
         assert all(0 <= score <= 1 for score in outcome.scores.values())
-        assert outcome.rows_added == (0 if name in ("network", "none") else missing)
+        assert outcome.rows_added == (missing if name in ("random", "smote", "eos") else 0)
     assert result.seconds_train > 0
     assert result.seconds_embed > 0
     assert result.methods["eos"].seconds_refit > 0
@@ -69,13 +70,69 @@ def test_test_rows_change_nothing_that_is_trained(digits, monkeypatch):
     for images in (X, np.where(np.isin(np.arange(len(y)), test)[:, None, None, None], 0.5, X)):
         losses.append(run((images, y), samplers=["eos"])[0].train_loss)
     assert losses[0] == losses[1]
-    assert_array_equal(seen[0], seen[1])
+    none, eos, none_again, eos_again = seen
+    assert_array_equal(none, none_again)
+    assert_array_equal(eos, eos_again)
 
 
 def test_scores_are_taken_on_test_predictions(digits, monkeypatch):
     monkeypatch.setattr(job.LinearHead, "predict", lambda self, Z: np.zeros(len(Z), dtype=int))
     result = run(digits, samplers=["none"])[0]
     assert result.methods["none"].scores["balanced_accuracy"] == pytest.approx(1 / 3)
+
+
+def test_no_over_sampling_always_runs(digits):
+    (result,) = run(digits, samplers=["eos"])
+    assert list(result.methods) == ["network", "logit_adjustment", "none", "eos"]
+
+
+def test_logit_adjustment_divides_the_networks_probabilities_by_class_sizes(digits):
+    (result,) = run(digits, samplers=["none"], epochs=2)
+    _, X_test, y_train, y_test = split_imbalanced(*digits, imbalance_ratio=4, random_state=0)
+    y_proba = result.fitted.embedder.predict_proba(X_test)
+    counts = np.bincount(y_train)
+    y_pred = np.argmax(np.log(y_proba) - np.log(counts / counts.sum()), axis=1)
+    adjusted = result.methods["logit_adjustment"]
+    assert adjusted.scores["balanced_accuracy"] == balanced_accuracy_score(y_test, y_pred)
+    assert not np.array_equal(y_pred, y_proba.argmax(axis=1))
+    assert adjusted.rows_added == 0
+    assert adjusted.gap == {}
+
+
+def test_calibration_is_measured_at_both_frequencies(digits):
+    (result,) = run(digits, samplers=["none"], epochs=2)
+    _, X_test, y_train, y_test = split_imbalanced(*digits, imbalance_ratio=4, random_state=0)
+    y_proba = result.fitted.embedder.predict_proba(X_test)
+    brier = [((p - np.eye(3)[label]) ** 2).sum() for p, label in zip(y_proba, y_test, strict=True)]
+    weight = (np.bincount(y_train) / np.bincount(y_test))[y_test]
+    expected = {
+        "expected_calibration_error": expected_calibration_error(y_test, y_proba),
+        "brier_score": np.mean(brier),
+        "expected_calibration_error_at_training_frequencies": expected_calibration_error(
+            y_test, y_proba, sample_weight=weight
+        ),
+        "brier_score_at_training_frequencies": np.average(brier, weights=weight),
+    }
+    found = result.methods["network"].calibration
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value)
+
+
+def test_recall_confusion_and_gap_are_those_of_the_predictions(digits):
+    (result,) = run(digits, samplers=["smote"], epochs=2)
+    _, X_test, y_train, y_test = split_imbalanced(*digits, imbalance_ratio=4, random_state=0)
+    fitted, outcome = result.fitted, result.methods["smote"]
+    Z_test = fitted.embedder.transform(X_test)
+    y_pred = fitted.heads["smote"].predict(Z_test)
+    assert_array_equal(outcome.details.confusion, confusion_matrix(y_test, y_pred))
+    recalls = recall_score(y_test, y_pred, average=None)
+    assert list(outcome.recall.values()) == pytest.approx(list(recalls))
+    gap = generalization_gap(fitted.Z_train, y_train, Z_test, y_test)
+    # SMOTE cannot leave the range of a class.
+    assert outcome.gap["before"] == outcome.gap["after"] == pytest.approx(gap)
+    assert outcome.gap["label_noise"] < gap
+    assert outcome.gap["size_matched"] == np.mean(outcome.details.gap.size_matched)
 
 
 def test_balanced_accuracy_is_that_of_scikit_learn():

@@ -195,7 +195,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         Returns
         -------
-        Z : {ndarray, torch.Tensor} of shape (n_samples, n_features_out_), dtype=float32
+        Z : {ndarray, torch.Tensor} of shape (n_samples, `n_features_out_`), dtype=float32
             The input of the head, in the order of X. A tensor on X's device if X is a tensor.
 
         Raises

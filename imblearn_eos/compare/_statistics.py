@@ -1,0 +1,139 @@
+"""Means, spreads and paired differences over seeds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from imblearn_eos.compare._methods import METRICS
+
+CONFIDENCE = 0.95
+# What each method is called in sentences and tables.
+NAMES = {
+    "network": "network, own head",
+    "logit_adjustment": "logit adjustment",
+    "none": "no over-sampling",
+    "random": "random",
+    "smote": "SMOTE",
+    "adasyn": "ADASYN",
+    "eos": "EOS",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much one method is above another on the same seeds.
+
+    Attributes
+    ----------
+    mean : float
+    low, high : float or None
+        The 95 % interval; None where fewer than two seeds tell of noise.
+    n_seeds : int
+        Seeds on which neither failed.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    n_seeds: int
+
+    @property
+    def is_noise(self):
+        """Whether the interval contains 0; None if there is no interval."""
+        return None if self.low is None else bool(self.low <= 0 <= self.high)
+
+
+def collect(results, method, metric, kind="scores"):
+    """Give a value of a method on each seed where the method did not fail: {seed: value}."""
+    return {
+        result.seed: getattr(result.methods[method], kind)[metric]
+        for result in results
+        if result.methods[method].error is None
+    }
+
+
+def mean_and_spread(values):
+    """Give mean and sample standard deviation; None where there are too few values for it."""
+    values = np.array(list(values))
+    mean = float(values.mean()) if len(values) else None
+    return mean, float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def paired_difference(results, method, other="none", metric="balanced_accuracy", kind="scores"):
+    """Compare two methods on the seeds where neither failed.
+
+    The splits of different seeds share rows, so the usual interval of a paired t test is too
+    narrow. This one is corrected for that, by test over training share, as Nadeau and Bengio
+    propose ("Inference for the Generalization Error", Machine Learning, 2003).
+
+    Returns
+    -------
+    Difference or None
+        None when there is no such seed.
+    """
+    first, second = (collect(results, name, metric, kind) for name in (method, other))
+    differences = np.array([first[seed] - second[seed] for seed in first if seed in second])
+    n = len(differences)
+    if n == 0:
+        return None
+    mean, low, high = float(differences.mean()), None, None
+    if n > 1:
+        share = results[0].test_size
+        error = differences.std(ddof=1) * np.sqrt(1 / n + share / (1 - share))
+        margin = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * error
+        low, high = float(mean - margin), float(mean + margin)
+    return Difference(mean, low, high, n)
+
+
+def best_rival(results, method="eos", metric="balanced_accuracy"):
+    """Give the other method of the highest mean on the seeds where ``method`` ran, or None."""
+    ours = collect(results, method, metric)
+    means = {}
+    for name in results[0].methods:
+        values = collect(results, name, metric)
+        # Means over different seeds do not compare.
+        shared = [values[seed] for seed in values if seed in ours]
+        if shared and name != method:
+            means[name] = np.mean(shared)
+    return max(means, key=means.get) if means else None
+
+
+def summarize(results):
+    """Summarize a comparison over its seeds.
+
+    Parameters
+    ----------
+    results : list of SeedResult
+        What `compare` or `compare_table` gave.
+
+    Returns
+    -------
+    dict
+        ``{method: {metric: {"mean", "spread", "n_seeds", "difference"}}}``: mean and sample
+        standard deviation over the seeds on which the method did not fail, and the paired
+        ``difference`` to no over-sampling, as its ``mean`` and the bounds ``low`` and ``high`` of
+        its 95 % interval. Values are None where there are too few seeds for them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from imblearn_eos.compare import compare_table, summarize
+    >>> X, y = make_classification(n_samples=500, weights=[0.9], random_state=0)
+    >>> summary = summarize(list(compare_table(X, y, samplers=["eos"], seeds=2)))
+    >>> list(summary), list(summary["eos"]["macro_f1"])
+    (['logit_adjustment', 'none', 'eos'], ['mean', 'spread', 'n_seeds', 'difference'])
+    """
+    methods = results[0].methods if results else {}
+    return {
+        method: {metric: _summarize(results, method, metric) for metric in METRICS}
+        for method in methods
+    }
+
+
+def _summarize(results, method, metric):
+    values = collect(results, method, metric).values()
+    mean, spread = mean_and_spread(values)
+    found = paired_difference(results, method, metric=metric) if method != "none" else None
+    difference = found and {"mean": found.mean, "low": found.low, "high": found.high}
+    return {"mean": mean, "spread": spread, "n_seeds": len(values), "difference": difference}

@@ -1,0 +1,179 @@
+"""What a comparison found, in words and in a printed table."""
+
+from tabulate import tabulate
+
+from imblearn_eos.compare._methods import METRICS
+from imblearn_eos.compare._statistics import (
+    NAMES,
+    best_rival,
+    collect,
+    mean_and_spread,
+    paired_difference,
+    summarize,
+)
+
+
+def format_runs(results):
+    """Say how the networks were trained, and on how many rows."""
+    first = results[0]
+    train, test = first.train_counts, first.test_counts
+    has_network = first.train_loss is not None
+    rows = "images" if has_network else "rows"
+    fit, _ = mean_and_spread(result.train_balanced_accuracy for result in results)
+    lines = [
+        f"Train: {sum(train.values())} {rows}, {max(train.values())} in the largest class, "
+        f"{min(train.values())} in the smallest. Test: {sum(test.values())} {rows}, used for the "
+        "scores only."
+    ]
+    if has_network:
+        seconds_train, _ = mean_and_spread(result.seconds_train for result in results)
+        seconds_embed, _ = mean_and_spread(result.seconds_embed for result in results)
+        lines.append(
+            f"Network, mean over seeds: trained in {seconds_train:.2f} s to balanced accuracy "
+            f"{fit:.4f} on its training images, all images embedded in {seconds_embed:.3f} s."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def format_table(results):
+    """Give the table of all methods, and below it what failed or warned.
+
+    Parameters
+    ----------
+    results : list of SeedResult
+        What `compare` or `compare_table` gave.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from imblearn_eos.compare import compare_table, format_table
+    >>> X, y = make_classification(n_samples=500, weights=[0.9], random_state=0)
+    >>> results = list(compare_table(X, y, samplers=["eos"], seeds=2))
+    >>> print(format_table(results).splitlines()[0].split()[:3])
+    ['method', 'balanced', 'accuracy']
+    """
+    rows = []
+    for method, metrics in summarize(results).items():
+        outcomes = [result.methods[method] for result in results]
+        succeeded = [outcome for outcome in outcomes if outcome.error is None]
+        cells = [format_value(value["mean"], value["spread"]) for value in metrics.values()]
+        for seconds in ("seconds_resample", "seconds_refit"):
+            mean, _ = mean_and_spread(getattr(outcome, seconds) for outcome in succeeded)
+            has_none = mean is None or method in ("network", "logit_adjustment")
+            cells.append("-" if has_none else f"{mean:.3f}")
+        cells.append(f"{len(succeeded)}/{len(outcomes)}")
+        rows.append([NAMES[method], *cells])
+    headers = ["method", *METRICS, "resample_s", "refit_s", "seeds"]
+    headers = [header.replace("_", " ") for header in headers]
+    table = tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=["left"])
+    return "\n".join([table, *(f"\n{note}" for note in format_notes(results))])
+
+
+def format_value(mean, spread):
+    """Give a mean and its spread as text."""
+    if mean is None:
+        return "failed"
+    return f"{mean:.4f}" if spread is None else f"{mean:.4f} ± {spread:.4f}"
+
+
+def format_notes(results):
+    """Give one line for each method that failed, and one for each that warned."""
+    for method in results[0].methods:
+        outcomes = [result.methods[method] for result in results]
+        errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+        warned = [outcome.warnings for outcome in outcomes if outcome.warnings]
+        if errors:
+            yield _format_note(f"{NAMES[method]} failed on {len(errors)}", len(outcomes), errors[0])
+        if warned:
+            text = warned[0][0]
+            if len(warned[0]) > 1:
+                text = f"{text} (and {len(warned[0]) - 1} more like this)"
+            yield _format_note(f"{NAMES[method]} warned on {len(warned)}", len(outcomes), text)
+
+
+def _format_note(fact, n_seeds, text):
+    return f"{fact} of {n_seeds} seeds: {' '.join(text.split())}"
+
+
+def format_verdict(results):
+    """Say whether EOS was better, by how much, and whether that is within noise.
+
+    Parameters
+    ----------
+    results : list of SeedResult
+        What `compare` or `compare_table` gave.
+
+    Returns
+    -------
+    str
+        One paragraph, whose first words say whether EOS helped.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from imblearn_eos.compare import compare_table, format_verdict
+    >>> X, y = make_classification(n_samples=500, weights=[0.9], random_state=0)
+    >>> print(format_verdict(list(compare_table(X, y, samplers=["smote"], seeds=2))))
+    EOS was not among the samplers.
+    """
+    if "eos" not in results[0].methods:
+        return "EOS was not among the samplers."
+    eos = collect(results, "eos", "balanced_accuracy")
+    if not eos:
+        return "EOS failed on every seed."
+    best = best_rival(results)
+    if best is None:
+        return "No other method succeeded on a seed where EOS did."
+    mean, _ = mean_and_spread(eos.values())
+    rivals = dict.fromkeys([best, "none"])
+    differences = {rival: paired_difference(results, "eos", rival) for rival in rivals}
+    parts = [
+        _format_difference(difference, _describe(rival, best))
+        for rival, difference in differences.items()
+        if difference is not None
+    ]
+    headline = _headline(differences[best], differences["none"])
+    return f"{headline} Its balanced accuracy, {mean:.4f}, is {', and '.join(parts)}."
+
+
+def _headline(to_best, to_none):
+    if to_best.n_seeds == 1:
+        outcome = "came first" if to_best.mean > 0 else "did not come first"
+        return f"EOS {outcome} here, on one seed, which is no measure of noise."
+    if to_best.mean > 0:
+        if not to_best.is_noise:
+            return "EOS helped here, more than any other method."
+        return "EOS came first here, but its lead is within noise."
+    helped = to_none is not None and to_none.mean > 0 and not to_none.is_noise
+    harmed = to_none is not None and to_none.mean < 0 and not to_none.is_noise
+    if to_best.mean == 0:
+        return "EOS made no difference here."
+    place = "lost" if not to_best.is_noise else "did not come first"
+    if helped:
+        return f"EOS {place} here, though it is better than no over-sampling."
+    if harmed:
+        return f"EOS {place} here: it is worse than no over-sampling."
+    return f"EOS {place} here, and it is no better than no over-sampling beyond noise."
+
+
+def _describe(name, best):
+    names = {**NAMES, "network": "the network's own head", "random": "random over-sampling"}
+    return names[name] + (", the best other" if name == best else "")
+
+
+def _format_difference(difference, name):
+    if difference.mean == difference.low == difference.high == 0:
+        return f"no different from {name}"
+    direction = "above" if difference.mean > 0 else "below"
+    size = f"{abs(difference.mean):.4f} {direction} that of {name}"
+    if difference.low is None:
+        return f"{size} on one seed"
+    noise = ", which is within noise" if difference.is_noise else ""
+    return (
+        f"{size} (95 % interval over {difference.n_seeds} seeds: {difference.low:+.4f} to "
+        f"{difference.high:+.4f}{noise})"
+    )

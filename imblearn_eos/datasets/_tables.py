@@ -1,0 +1,132 @@
+"""Rows of numbers from a CSV file."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+
+def load_table(path, *, target, header=True):
+    r"""Load the numeric columns of a CSV file and the labels beside them.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, also compressed as pandas knows it (``.csv.gz``). Its separator, one of comma,
+        semicolon, tab and bar, is found out.
+    target : str
+        Name of the column that holds the labels.
+    header : bool, default=True
+        Whether the first line has the names of the columns. Without it they are named "0", "1"...
+
+    Returns
+    -------
+    :class:`~sklearn.utils.Bunch`
+        data : dataframe of shape (n_samples, n_features)
+            The numeric columns as float64; NaN stands for a missing value.
+        target : ndarray of shape (n_samples,)
+            The labels, numbers or strings as in the file.
+        left_out : dict of str to str
+            The other columns, and why they cannot be used.
+
+    Raises
+    ------
+    ImportError
+        When pandas is missing; the extra ``tables`` brings it.
+    ValueError
+        When the file cannot be read as a table, has no such column, no numeric one, labels that
+        are missing, or an infinite number.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from imblearn_eos.datasets import load_table
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "animals.csv")
+    ...     _ = path.write_text("weight,name,kind\n4.5,Tom,cat\n,Rex,dog\n")
+    ...     table = load_table(path, target="kind")
+    >>> table.data.columns.tolist(), table.target.tolist(), table.left_out
+    (['weight'], ['cat', 'dog'], {'name': 'text'})
+    """
+    frame = _read(path, header)
+    if target not in frame.columns:
+        raise ValueError(
+            f"{path} has no column {target!r}. Its columns are {_shorten(frame.columns)}"
+            + (
+                "."
+                if header
+                else "; without a header they are named by their numbers, the first is 0."
+            )
+        )
+    labels, features = frame[target], frame.drop(columns=target)
+    if labels.isna().any():
+        raise ValueError(
+            f"The column {target!r} of {path} has no label in {labels.isna().sum()} rows; the first"
+            f" is row {int(np.flatnonzero(labels.isna())[0])} of the data. Drop those rows."
+        )
+    left_out = {
+        name: reason for name in features if (reason := _reason_to_leave_out(features[name]))
+    }
+    data = features.drop(columns=list(left_out)).astype(np.float64)
+    if data.shape[1] == 0:
+        raise ValueError(
+            f"{path} has no numeric column besides {target!r}, and samplers need numbers. Encode "
+            f"the others first: {_shorten(left_out)}."
+        )
+    infinite = np.isinf(data).any()
+    if infinite.any():
+        raise ValueError(
+            f"The column {infinite.idxmax()!r} of {path} has infinite numbers. Replace them, or "
+            "leave the cells empty, which means missing."
+        )
+    is_text = not np.issubdtype(np.asarray(labels).dtype, np.number)
+    return Bunch(
+        data=data, target=np.asarray(labels, dtype=str if is_text else None), left_out=left_out
+    )
+
+
+def _read(path, header):
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError(
+            "Reading a table needs pandas. Install the extra 'tables': "
+            "pip install 'imblearn-eos[tables]'."
+        ) from error
+    try:
+        # The first line is enough to see what separates columns.
+        line = pd.read_csv(
+            path, header=None, nrows=1, sep="\0", quoting=csv.QUOTE_NONE, engine="python", dtype=str
+        )
+        separator = _find_separator(str(line.iat[0, 0]))
+        frame = pd.read_csv(path, header=0 if header else None, sep=separator)
+    except FileNotFoundError:
+        raise
+    # pandas raises many things on what is no table; most are a ValueError.
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{Path(path)} cannot be read as a table of values: {error}") from error
+    frame.columns = [str(name) for name in frame.columns]
+    return frame
+
+
+def _find_separator(line):
+    try:
+        return csv.Sniffer().sniff(line, delimiters=",;\t|").delimiter
+    except csv.Error:
+        return ","
+
+
+def _reason_to_leave_out(column):
+    if column.isna().all():
+        return "no values"
+    if column.dtype.kind in "biuf":
+        return None
+    return "text" if column.dtype.kind not in "mM" else "dates"
+
+
+def _shorten(names, most=20):
+    names = [repr(str(name)) for name in names]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

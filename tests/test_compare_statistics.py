@@ -1,0 +1,151 @@
+"""Differences and verdicts, on results whose scores are known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from imblearn_eos.compare import MethodResult, SeedResult, format_table, format_verdict, summarize
+from imblearn_eos.compare._statistics import best_rival, paired_difference
+from imblearn_eos.compare._text import format_runs
+
+
+def make_results(**scores):
+    """Make results with the given balanced accuracies per seed; None is a failure."""
+
+    def outcome(value):
+        if value is None:
+            return MethodResult(error="ValueError: too few rows")
+        metrics = ("balanced_accuracy", "macro_g_mean", "macro_f1")
+        return MethodResult(scores=dict.fromkeys(metrics, value))
+
+    return [
+        SeedResult(
+            seed=seed,
+            train_counts={"a": 2},
+            test_counts={"a": 1},
+            test_size=0.3,
+            train_loss=None,
+            train_balanced_accuracy=1.0,
+            seconds_train=1.0,
+            seconds_embed=1.0,
+            methods={name: outcome(value) for name, value in zip(scores, values, strict=True)},
+        )
+        for seed, values in enumerate(zip(*scores.values(), strict=True))
+    ]
+
+
+def test_difference_is_that_of_a_t_test_corrected_for_shared_rows():
+    eos, none = np.array([0.7, 0.8, 0.75, 0.9]), np.array([0.6, 0.75, 0.8, 0.7])
+    found = paired_difference(make_results(none=none, eos=eos), "eos")
+    plain = stats.ttest_rel(eos, none).confidence_interval(0.95)
+    assert found.mean == pytest.approx(np.mean(eos - none))
+    assert found.high - found.mean == pytest.approx(found.mean - found.low)
+    # The variance grows by test over training share, 0.3 / 0.7, beside one over the seeds.
+    wider = np.sqrt((1 / 4 + 0.3 / 0.7) / (1 / 4))
+    assert found.high - found.low == pytest.approx((plain.high - plain.low) * wider)
+    assert found.n_seeds == 4
+    assert found.is_noise
+
+
+def test_difference_takes_only_seeds_on_which_both_ran():
+    results = make_results(none=[0.5, None, 0.6], eos=[0.6, 0.9, None])
+    found = paired_difference(results, "eos")
+    assert (found.mean, found.low, found.n_seeds) == (pytest.approx(0.1), None, 1)
+    assert found.is_noise is None
+    assert paired_difference(make_results(none=[None], eos=[0.5]), "eos") is None
+
+
+def test_best_rival_is_chosen_on_the_seeds_where_eos_ran():
+    results = make_results(none=[0.5, 0.5], smote=[0.6, None], random=[0.7, 0.1], eos=[0.4, 0.4])
+    assert best_rival(results) == "smote"
+    results = make_results(none=[0.5, 0.5], random=[0.4, 0.9], eos=[0.4, None])
+    assert best_rival(results) == "none"
+
+
+def test_summary_has_the_difference_to_no_over_sampling():
+    summary = summarize(make_results(none=[0.5, 0.6], eos=[0.6, 0.8], smote=[None, None]))
+    assert summary["none"]["macro_f1"]["difference"] is None
+    difference = summary["eos"]["macro_f1"]["difference"]
+    assert difference["mean"] == pytest.approx(0.15)
+    assert difference["low"] < 0.15 < difference["high"]
+    assert summary["smote"]["macro_f1"] == {
+        "mean": None,
+        "spread": None,
+        "n_seeds": 0,
+        "difference": None,
+    }
+    assert summarize([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("scores", "start", "words"),
+    [
+        (
+            {"none": [0.5, 0.6, 0.55], "smote": [0.6, 0.7, 0.65], "eos": [0.8, 0.9, 0.86]},
+            "EOS helped here, more than any other method. Its balanced accuracy, 0.8533, is ",
+            ["0.2033 above that of SMOTE, the best other (95 % interval over 3 seeds: +0."],
+        ),
+        (
+            {"none": [0.5, 0.6, 0.5], "smote": [0.7, 0.7, 0.7], "eos": [0.8, 0.82, 0.69]},
+            "EOS came first here, but its lead is within noise.",
+            ["which is within noise)", "above that of no over-sampling"],
+        ),
+        (
+            {"none": [0.5, 0.6, 0.55], "random": [0.8, 0.9, 0.85], "eos": [0.7, 0.8, 0.76]},
+            "EOS lost here, though it is better than no over-sampling.",
+            ["0.0967 below that of random over-sampling, the best other", "0.2033 above"],
+        ),
+        (
+            {"none": [0.8, 0.9, 0.85], "eos": [0.7, 0.8, 0.76]},
+            "EOS lost here: it is worse than no over-sampling.",
+            ["0.0967 below that of no over-sampling, the best other (95 %"],
+        ),
+        (
+            {"none": [0.7, 0.8], "eos": [0.6, 0.85]},
+            "EOS did not come first here, and it is no better than no over-sampling beyond noise.",
+            ["0.0250 below that of no over-sampling, the best other", "which is within noise"],
+        ),
+        (
+            {"none": [0.7], "eos": [0.6]},
+            "EOS did not come first here, on one seed, which is no measure of noise.",
+            ["is 0.1000 below that of no over-sampling, the best other on one seed."],
+        ),
+        (
+            {"network": [0.9, 0.9, 0.9], "none": [0.5, 0.5, 0.5], "eos": [0.6, 0.6, None]},
+            "EOS lost here, though it is better than no over-sampling.",
+            ["0.3000 below that of the network's own head", "over 2 seeds"],
+        ),
+        (
+            {"none": [0.7, 0.8], "eos": [0.7, 0.8]},
+            "EOS made no difference here.",
+            ["0.7500, is no different from no over-sampling, the best other."],
+        ),
+        ({"none": [0.7], "eos": [None]}, "EOS failed on every seed.", []),
+        (
+            {"none": [None], "eos": [0.5]},
+            "No other method succeeded on a seed where EOS did.",
+            [],
+        ),
+        ({"none": [0.5]}, "EOS was not among the samplers.", []),
+    ],
+)
+def test_verdict_is_plain_about_who_wins_and_by_how_much(scores, start, words):
+    verdict = format_verdict(make_results(**scores))
+    assert verdict.startswith(start)
+    for text in words:
+        assert text in verdict
+
+
+def test_table_tells_failures_and_their_reason():
+    table = format_table(make_results(none=[0.5, 0.6], smote=[None, 0.7]))
+    assert "1/2" in table
+    assert "SMOTE failed on 1 of 2 seeds: ValueError: too few rows" in table
+    table = format_table(make_results(none=[0.5, 0.5], smote=[None, None]))
+    assert "failed" in table.splitlines()[3]
+
+
+def test_runs_without_a_network_tell_rows_only():
+    assert format_runs(make_results(none=[0.5])) == (
+        "Train: 2 rows, 2 in the largest class, 2 in the smallest. Test: 1 rows, used for the "
+        "scores only.\n"
+    )
