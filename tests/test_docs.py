@@ -1,28 +1,160 @@
-"""The pages in docs, run as they stand: in a folder that holds the data they name."""
+"""The documentation: its pages run, its links lead somewhere, and it names all that is public."""
 
 import doctest
+import inspect
+import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [DOCS / "index.md", *sorted((DOCS / "guide").glob("*.md"))]
+LINKED = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ROOT / "benchmarks" / "README.md",
+    *sorted(DOCS.glob("*.md")),
+    *sorted((DOCS / "guide").glob("*.md")),
+]
+PUBLIC_MODULES = [
+    f"imblearn_eos{name}"
+    for name in (
+        "",
+        ".compare",
+        ".datasets",
+        ".losses",
+        ".metrics",
+        ".models",
+        ".neighbors",
+        ".plotting",
+        ".training",
+    )
+]
 
 
-def assert_runs(page):
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    page = str(DOCS / page)
-    failed, attempted = doctest.testfile(page, module_relative=False, optionflags=flags)
-    assert attempted > 0
-    assert failed == 0
+def relative_to_root(path):
+    return str(path.relative_to(ROOT))
 
 
-def test_mammography(real_data, monkeypatch):
-    monkeypatch.chdir(real_data("mammography.csv").parent)
-    assert_runs("mammography.md")
-
-
-def test_training(tmp_path, monkeypatch):
-    for library in ("safetensors", "onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(library, reason=f"needs {library}, from the extra 'export'")
+@pytest.mark.parametrize("page", PAGES, ids=relative_to_root)
+def test_page_runs(page, tmp_path, monkeypatch):
+    if page.name == "export.md":
+        for library in ("safetensors", "onnx", "onnxscript", "onnxruntime"):
+            pytest.importorskip(library, reason=f"needs {library}, from the extra 'export'")
     monkeypatch.chdir(tmp_path)
-    assert_runs("training.md")
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    failed, attempted = doctest.testfile(str(page), module_relative=False, optionflags=flags)
+    assert failed == 0
+    assert attempted > 0 or page.name == "index.md"
+
+
+def prose(page):
+    """Give the text of a Markdown page without code, in which # and [x](y) mean other things."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return re.sub(r"`[^`\n]*`", lambda code: re.sub(r"[\[\]()#]", "", code[0]), text)
+
+
+def anchors(page):
+    """Give the anchors of a page's headings, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), flags=re.M)
+    texts = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings]
+    slugs = [re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-") for text in texts]
+    # Of equal headings, the second gets -1, the third -2.
+    return {
+        slug + f"-{n}" * (n > 0) for i, slug in enumerate(slugs) for n in [slugs[:i].count(slug)]
+    }
+
+
+@pytest.mark.parametrize("page", LINKED, ids=relative_to_root)
+def test_links_lead_to_files_and_headings(page):
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        # Written when the site is built.
+        if file.is_relative_to(DOCS / "auto_examples"):
+            file = DOCS / "examples" / "GALLERY_HEADER.rst"
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_anchors_are_those_of_github(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# `EOS`, K = 10?\n## Same\n## Same\n```\n# no heading\n```\n### [A](b.md) b_c\n"
+    )
+    assert anchors(page) == {"eos-k--10", "same", "same-1", "a-b_c"}
+
+
+def test_gallery_links_have_examples():
+    for page in LINKED:
+        for name in re.findall(r"auto_examples/(plot_\w+)", page.read_text(encoding="utf-8")):
+            assert (DOCS / "examples" / f"{name}.py").exists(), f"{name} in {page}"
+
+
+def test_every_guide_page_is_in_its_index():
+    index = (DOCS / "guide" / "index.md").read_text(encoding="utf-8")
+    pages = {page.stem for page in (DOCS / "guide").glob("*.md")} - {"index"}
+    toctree = index.partition("{toctree}")[2]
+    assert pages <= set(toctree.split())
+    assert all(f"]({page}.md)" in index for page in pages)
+
+
+def public_names(module):
+    if hasattr(module, "__all__"):
+        return module.__all__
+    return [
+        name
+        for name, member in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isclass(member) or inspect.isfunction(member))
+        and member.__module__ == module.__name__
+    ]
+
+
+def documented_names():
+    """Give the full names that the API page lists."""
+    names, module = set(), ""
+    for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
+        if found := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = found[1]
+        elif found := re.match(r"(?:   |\.\. py:data:: )(\w+)$", line):
+            names.add(f"{module}.{found[1]}")
+    return names
+
+
+@pytest.mark.parametrize("module", PUBLIC_MODULES)
+def test_api_page_lists_every_public_name(module):
+    loaded = import_module(module)
+    documented = documented_names()
+    missing = [
+        name
+        for name in public_names(loaded)
+        # What several modules have is documented once.
+        if not any(
+            f"{other}.{name}" in documented
+            and getattr(import_module(other), name, None) is getattr(loaded, name)
+            for other in PUBLIC_MODULES
+        )
+    ]
+    assert missing == []
+
+
+def test_api_page_lists_only_what_there_is():
+    for name in documented_names():
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(import_module(module), attribute), name
+
+
+def test_every_public_module_is_on_the_api_page():
+    package = import_module("imblearn_eos")
+    entries = Path(package.__file__).parent.iterdir()
+    names = {entry.stem for entry in entries if entry.suffix == ".py" or entry.is_dir()}
+    # What `embedding` and `over_sampling` have is in the package itself; `cli` is the command.
+    private = {"embedding", "over_sampling", "cli"}
+    public = {name for name in names if not name.startswith("_")} - private
+    assert {f"imblearn_eos.{name}" for name in public} == set(PUBLIC_MODULES) - {"imblearn_eos"}

@@ -1,4 +1,4 @@
-"""Interrupted training that skorch's own checkpoints continue, as docs/training.md shows."""
+"""Interrupted training that skorch's own checkpoints continue, as docs/guide/training.md shows."""
 
 import signal
 from functools import partial

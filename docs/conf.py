@@ -1,0 +1,107 @@
+"""How Sphinx builds this site: ``make docs``."""
+
+import re
+from datetime import datetime, timezone
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+import imblearn_eos
+
+project = "imblearn-eos"
+author = "the contributors of imblearn-eos"
+copyright = f"{datetime.now(timezone.utc):%Y}, {author}. MIT licence"
+release = version = imblearn_eos.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.extlinks",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "examples"]
+# In docstrings, `name` is a link where there is such a name in the package.
+default_role = "autolink"
+nitpicky = True
+# Nothing is downloaded while building, so other projects' names are no links.
+nitpick_ignore_regex = [("py:.*", r"(imblearn|joblib|matplotlib|numpy|sklearn|skorch|torch)\..*")]
+
+# Pages that GitHub shows too, with links to its headings.
+myst_heading_anchors = 3
+myst_enable_extensions = ["attrs_block", "colon_fence"]
+
+autosummary_generate = True
+autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
+autodoc_default_options = {
+    # scikit-learn adds these to every estimator, for metadata that none here takes.
+    "exclude-members": "set_fit_request, set_predict_request, set_predict_proba_request, "
+    "set_score_request, set_transform_request",
+}
+numpydoc_show_class_members = False
+extlinks = {"arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s")}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "copyfile_regex": r".*\.csv\.gz",
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("imblearn_eos",),
+    "reference_url": {"imblearn_eos": None},
+    "image_srcset": ["2x"],
+    "thumbnail_size": (400, 280),
+    "matplotlib_animations": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+    # Its page of times would load scripts from elsewhere.
+    "write_computation_times": False,
+    "show_signature": False,
+    "download_all_examples": False,
+    "min_reported_time": 1,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = html_short_title = "imblearn-eos"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+# Pages without sub-pages have nothing to show on the left.
+html_sidebars = {name: [] for name in ("index", "benchmarks", "changelog", "contributing")}
+html_theme_options = {
+    "logo": {"text": "imblearn-eos"},
+    "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 6,
+    "primary_sidebar_end": [],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+}
+html_math_renderer = "mathml"
+
+
+def _inline_mathml(translator, node):
+    translator.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def _block_mathml(translator, node):
+    translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def _close_doctests(app, docname, source):
+    """Drop the blank line at the end of a doctest: doctest needs it, readers do not."""
+    source[0] = re.sub(r"\n\n```\n(?=\n|\Z)", "\n```\n", source[0])
+
+
+def setup(app):
+    """Write formulas as MathML, which browsers draw by themselves: MathJax would be downloaded."""
+    app.add_html_math_renderer("mathml", (_inline_mathml, None), (_block_mathml, None))
+    app.connect("source-read", _close_doctests)
