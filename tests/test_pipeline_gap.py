@@ -42,7 +42,7 @@ def assert_same_report(first, second):
         RandomUnderSampler(sampling_strategy="not minority", random_state=0),
         FunctionSampler(func=lambda X, y: (X[::-1], y[::-1])),
     ],
-    ids=str,
+    ids=["EOS", "none", "under-sampler", "reversed"],
 )
 def test_gap_is_that_of_its_embeddings(sampler):
     pipeline = make_pipeline(sampler=sampler).fit(X[::2], y[::2])

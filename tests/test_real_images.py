@@ -101,7 +101,7 @@ EXPECTED = pytest.StashKey()
         {"criterion": losses.LogitAdjustedLoss},
         {"criterion": losses.BalancedSoftmaxLoss},
     ],
-    ids=lambda params: " ".join(getattr(v, "__name__", str(v)) for v in params.values()),
+    ids=lambda params: "-".join([params["criterion"].__name__, *list(params)[1:]]),
 )
 def test_every_loss_learns(cifar, params):
     X_train, X_test, y_train, y_test = cifar
