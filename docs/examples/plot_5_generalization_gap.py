@@ -41,7 +41,7 @@ pipeline = pipeline.fit(X_train, y_train)
 # larger gap then, for no other reason than its size. Only what lies above it is due to more.
 #
 # Diamonds: the gap after EOS. The dotted line is the gap when random rows of *other* classes get
-# the label instead. It is narrower still, although such rows can only do harm.
+# the label instead. It is narrower still, although those labels are wrong.
 
 GeneralizationGapDisplay.from_estimator(pipeline, X_test, y_test)
 plt.show()
