@@ -1,12 +1,12 @@
 import csv
 import json
-import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from interrupts import InterruptedBar
 
 from imblearn_eos import cli
 from imblearn_eos.compare import _files
@@ -217,24 +217,6 @@ def test_interrupt_keeps_the_finished_seeds(npz, tmp_path, capsys, monkeypatch):
     content = json.loads(path.read_text())
     assert not content["complete"]
     assert [seed["seed"] for seed in content["runs"]] == [0]
-
-
-class InterruptedBar:
-    """A progress bar during whose display the user presses Ctrl-C."""
-
-    def __init__(self, after):
-        self.left = after
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def update(self):
-        self.left -= 1
-        if self.left == 0:
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_interrupt_before_the_first_seed(npz, tmp_path, capsys, monkeypatch):

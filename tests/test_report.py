@@ -3,12 +3,12 @@
 import json
 import re
 import shutil
-import signal
 import sys
 
 import numpy as np
 import pytest
 import torch
+from interrupts import InterruptedBar
 
 from imblearn_eos import cli
 from imblearn_eos.compare import (
@@ -320,21 +320,3 @@ def test_interrupted_run_leaves_a_report_of_the_finished_seeds(
     assert "Interrupted: 1 of 3 seeds" in capsys.readouterr().err
     text = open_page(tmp_path / "report.html").locator("main").inner_text()
     assert "This run was interrupted: it shows 1 of 3 seeds." in text
-
-
-class InterruptedBar:
-    """A progress bar during whose display the user presses Ctrl-C."""
-
-    def __init__(self, after):
-        self.left = after
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def update(self):
-        self.left -= 1
-        if self.left == 0:
-            signal.raise_signal(signal.SIGINT)

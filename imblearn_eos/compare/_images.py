@@ -19,7 +19,6 @@ from skorch.callbacks import Callback
 from imblearn_eos._device import resolve_device
 from imblearn_eos.compare import _methods
 from imblearn_eos.compare._methods import SAMPLERS, MethodResult, SeedResult
-from imblearn_eos.datasets import split_imbalanced
 from imblearn_eos.embedding import Embedder, LinearHead
 from imblearn_eos.models import SmallCNN
 
@@ -135,17 +134,7 @@ def compare(
         callbacks=[_AfterEpoch(on_epoch and (lambda: on_epoch()))],
     )
     head = LinearHead(alpha=alpha, device=device)
-    # All splits before any training: an unusable class is found now, not after an hour.
-    splits = [
-        split_imbalanced(
-            np.arange(len(y)),
-            y,
-            test_size=test_size,
-            imbalance_ratio=imbalance_ratio,
-            random_state=seed,
-        )[:2]
-        for seed in range(seeds)
-    ]
+    splits = _methods.make_splits(y, seeds, test_size, imbalance_ratio)
     return (
         _run_seed(seed, (X[train], X[test], y[train], y[test]), net, samplers, head, test_size)
         for seed, (train, test) in enumerate(splits)

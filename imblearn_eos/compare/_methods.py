@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 
 from imblearn_eos._device import DEVICE_CONSTRAINT
+from imblearn_eos.datasets import split_imbalanced
 from imblearn_eos.metrics import expected_calibration_error, generalization_gap_report
 from imblearn_eos.over_sampling import EOS
 
@@ -190,6 +191,23 @@ def check_classes(y):
             f"y has {len(classes)} class ({', '.join(map(str, classes))}); a comparison needs at "
             "least 2."
         )
+
+
+def make_splits(y, seeds, test_size, imbalance_ratio):
+    """Give the numbers of the training and of the test rows for each seed.
+
+    All splits before any work: an unusable class is found now, not after an hour.
+    """
+    return [
+        split_imbalanced(
+            np.arange(len(y)),
+            y,
+            test_size=test_size,
+            imbalance_ratio=imbalance_ratio,
+            random_state=seed,
+        )[:2]
+        for seed in range(seeds)
+    ]
 
 
 def count(y):

@@ -14,7 +14,6 @@ from sklearn.utils._param_validation import HasMethods, validate_params
 
 from imblearn_eos.compare import _methods
 from imblearn_eos.compare._methods import SAMPLERS, SeedResult
-from imblearn_eos.datasets import split_imbalanced
 
 # All with their own defaults; a thousand iterations are enough for logistic regression to converge.
 CLASSIFIERS = {
@@ -104,17 +103,7 @@ def compare_table(
     eos_params = {"n_neighbors": n_neighbors, "enemy_search": enemy_search, "device": device}
     samplers = _methods.make_samplers(samplers, eos_params)
     classifier = CLASSIFIERS["logistic"] if classifier is None else classifier
-    # All splits before any work: an unusable class is found now, not after an hour.
-    splits = [
-        split_imbalanced(
-            np.arange(len(y)),
-            y,
-            test_size=test_size,
-            imbalance_ratio=imbalance_ratio,
-            random_state=seed,
-        )[:2]
-        for seed in range(seeds)
-    ]
+    splits = _methods.make_splits(y, seeds, test_size, imbalance_ratio)
     return (
         _run_seed(seed, (X[train], X[test], y[train], y[test]), samplers, classifier, test_size)
         for seed, (train, test) in enumerate(splits)
