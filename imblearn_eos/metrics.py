@@ -296,11 +296,12 @@ def _encode(y, classes, name="y_test"):
 def _ranges_by_class(Z, codes, n_classes):
     """Give minima and maxima, of shape (2, n_classes, n_features); NaN for classes without rows."""
     ranges = np.full((2, n_classes, Z.shape[1]), np.nan, dtype=Z.dtype)
-    if len(Z):
-        order = np.argsort(codes, kind="stable")
-        present, starts = np.unique(codes[order], return_index=True)
-        ranges[0, present] = np.minimum.reduceat(Z[order], starts)
-        ranges[1, present] = np.maximum.reduceat(Z[order], starts)
+    ends = np.cumsum(np.bincount(codes, minlength=n_classes))
+    # A class at a time: sorted as a whole, the rows would be copied as a whole.
+    for c, rows in enumerate(np.split(np.argsort(codes, kind="stable"), ends[:-1])):
+        if len(rows):
+            of_class = Z[rows]
+            ranges[:, c] = of_class.min(axis=0), of_class.max(axis=0)
     return ranges
 
 
