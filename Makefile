@@ -27,7 +27,7 @@ lint: .venv/.dev
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .ruff_cache demo-report
+	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .ruff_cache *-report
 	rm -rf docs/_build docs/auto_examples docs/generated
 
 # A stamp is written when its installation has succeeded, so a second run installs nothing.

@@ -1,6 +1,7 @@
 """The command ``imblearn-eos``."""
 
 import argparse
+import contextlib
 import shlex
 import sys
 from inspect import signature
@@ -73,7 +74,12 @@ def main(argv=None):
     except (ImportError, MemoryError, OSError, ValueError) as error:
         parser.error(error)
     except KeyboardInterrupt:
-        _report_interrupt(options, results)
+        # Pressed again, while what is finished is shown, it ends that too.
+        with contextlib.suppress(KeyboardInterrupt):
+            try:
+                _report_interrupt(options, results)
+            except (OSError, ValueError) as error:
+                parser.error(error)
         return INTERRUPTED
     return 0
 
@@ -238,11 +244,11 @@ def _compare(options, argv, results):
     outputs = _get_outputs(options)
     if hasattr(options, "json") and len(outputs) < hasattr(options, "csv") + 1:
         raise ValueError(f"--json and --csv both name {options.json}; each needs a file of its own")
-    for path in outputs:
-        check_writable(path)
+    X, y, said = _load(options)
     if hasattr(options, "report"):
         check_report(options.report)
-    X, y, said = _load(options)
+    for path in outputs:
+        check_writable(path)
     is_table = "features" in said
     job, defaults = (compare_table, TABLE_DEFAULTS) if is_table else (compare, DEFAULTS)
     parameters = {name: getattr(options, name) for name in defaults if hasattr(options, name)}
@@ -302,7 +308,7 @@ def _load(options):
         path = path.resolve()
         if not path.exists():
             raise ValueError(f"--data names {path}, but there is no such file or folder")
-    is_table = path is not None and ".csv" in path.suffixes
+    is_table = path is not None and ".csv" in [suffix.lower() for suffix in path.suffixes]
     _refuse_useless_options(options, path, is_table)
     if is_table:
         if not hasattr(options, "target"):
@@ -354,6 +360,7 @@ def _describe_data(record):
 
 
 def _print_results(results, options):
+    options.is_printed = True
     print(format_runs(results))
     print(format_table(results))
     print()
@@ -366,7 +373,7 @@ def _print_results(results, options):
 
 
 def _report_interrupt(options, results):
-    if results:
-        _print_results(results, options)
     n_seeds = getattr(options, "n_seeds", getattr(options, "seeds", DEFAULTS["seeds"]))
     print(f"Interrupted: {len(results)} of {n_seeds} seeds finished.", file=sys.stderr)
+    if results and not hasattr(options, "is_printed"):
+        _print_results(results, options)

@@ -1,8 +1,8 @@
 """How far test embeddings lie outside the range of training embeddings, and calibration.
 
-A generalization gap depends on the number of rows alone: a range widens with every row. So
-`generalization_gap_report` gives two references beside it, that know nothing of what a class or a
-sampler is like.
+A generalization gap depends on the number of rows, since the more there are the wider is their
+range. So `generalization_gap_report` gives two references beside it, that know nothing of what a
+class or a sampler is like.
 """
 
 from numbers import Integral
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import _check_sample_weight
 
 from imblearn_eos._labels import label_vector
@@ -69,9 +70,9 @@ def generalization_gap(Z_train, y_train, Z_test, y_test, *, average="macro"):
 
     Notes
     -----
-    Ranges widen with the number of rows, so classes with fewer training rows have a larger gap
-    whatever else is true of them, and rows added anywhere narrow it, even mislabelled ones. A small
-    gap is not a goal in itself. Where you show a gap, show the references of
+    Ranges widen with the number of rows, so classes with fewer training rows tend to a larger gap
+    whatever else is true of them, and rows outside of the range narrow it, even mislabelled ones.
+    A small gap is not a goal in itself. Where you show a gap, show the references of
     :func:`generalization_gap_report` beside it.
 
     References
@@ -140,9 +141,9 @@ def generalization_gap_report(
         before : Bunch of the gaps of the training rows: ``all`` for all test rows and, with
         predictions, ``right`` and ``wrong`` for those classified so.
         after : the same for the resampled rows.
-        size_matched : reference for ``before.all``. The gap of the largest class when it has as few
-        training and test rows as this class (at most as many as it has). What this explains is the
-        size of the class and nothing else.
+        size_matched : reference for ``before``, with the same keys. The gap of the largest class
+        when it has as few training and test rows as this class (at most as many as it has). What
+        this explains is the number of rows and nothing else.
         label_noise : reference for ``after``, with the same keys. The gap when, instead of the
         sampler's rows, as many random training rows of other classes take the class's label. A
         sampler that narrows the gap no more than this has found nothing.
@@ -214,7 +215,13 @@ class TrainingRanges:
         ranges = self.before.copy()
         for c in np.flatnonzero(self.added):
             others, n_rows = np.flatnonzero(codes != c), self.added[c]
-            drawn = Z[rng.choice(others, n_rows, replace=n_rows > len(others))]
+            if len(others) == 0:
+                continue
+            if n_rows > len(others):
+                drawn = Z[others[rng.randint(len(others), size=n_rows)]]
+            else:
+                # Much faster than rng.choice, which permutes all of them.
+                drawn = Z[others[sample_without_replacement(len(others), n_rows, random_state=rng)]]
             ranges[0, c] = np.minimum(ranges[0, c], drawn.min(axis=0))
             ranges[1, c] = np.maximum(ranges[1, c], drawn.max(axis=0))
         return ranges
@@ -225,6 +232,7 @@ class TrainingRanges:
         parts = {"all": np.full(len(codes), True)}
         if y_pred is not None:
             y_pred = _check_labels(y_pred, "y_pred", Z_test)
+            _encode(y_pred, self.classes, "y_pred")
             right = y_pred == y_test
             parts.update(right=right, wrong=~right)
         tests = {
@@ -241,7 +249,12 @@ class TrainingRanges:
             test_counts=Bunch(**counts),
             before=Bunch(**{name: _class_gaps([self.before], [r]) for name, r in tests.items()}),
             after=Bunch(**{name: _class_gaps([self.after], [r]) for name, r in tests.items()}),
-            size_matched=self._size_matched_gaps(Z_test, codes, counts["all"]),
+            size_matched=Bunch(
+                **{
+                    name: self._size_matched_gaps(Z_test, codes, n_rows)
+                    for name, n_rows in counts.items()
+                }
+            ),
             label_noise=Bunch(
                 **{
                     name: _class_gaps(self.label_noise, [test] * N_DRAWS)
@@ -258,10 +271,7 @@ class TrainingRanges:
 
 def check_rows(Z, y, part, n_features=None):
     """Validate embeddings and labels; errors name them, as in Z_train and y_train."""
-    name = f"Z_{part}"
-    if isinstance(Z, torch.Tensor):
-        # NumPy has no bfloat16.
-        Z = Z.detach().cpu().to(torch.float64 if Z.dtype == torch.float64 else torch.float32)
+    name, Z = f"Z_{part}", to_array(Z)
     if np.ndim(Z) != 2:
         raise ValueError(
             f"{name} must hold one embedding per row, of shape (n_samples, n_features). Got shape "
@@ -276,8 +286,28 @@ def check_rows(Z, y, part, n_features=None):
     return Z, _check_labels(y, f"y_{part}", Z)
 
 
+def to_array(Z):
+    """Give tensors, on any device and of any float dtype, as what NumPy can read."""
+    if not isinstance(Z, torch.Tensor):
+        return Z
+    # NumPy has no bfloat16.
+    return Z.detach().cpu().to(torch.float64 if Z.dtype == torch.float64 else torch.float32).numpy()
+
+
 def _check_labels(y, name, Z):
+    if y is None:
+        raise ValueError(f"{name} is None. Pass the label of each row of embeddings.")
     y = column_or_1d(label_vector(y))
+    try:
+        missing = y != y  # NaN is the only label that differs from itself.
+        np.unique(y)
+    except TypeError as error:
+        raise ValueError(
+            f"{name} has labels that cannot be sorted: {error}. Use labels of one type, all "
+            "numbers or all strings."
+        ) from error
+    if np.any(missing):
+        raise ValueError(f"{name} contains NaN in {np.sum(missing)} rows. Drop rows without label.")
     if len(y) != len(Z):
         raise ValueError(f"{name} has {len(y)} labels for {len(Z)} rows of embeddings.")
     return y
@@ -288,7 +318,8 @@ def _encode(y, classes, name="y_test"):
     if unknown.any():
         raise ValueError(
             f"{name} has rows of the classes {np.unique(y[unknown]).tolist()}, of which y_train "
-            "has none, so that there is no training range to compare them with. Drop those rows."
+            f"has none; its classes are {classes[:10].tolist()}. Drop those rows, or give labels "
+            "of the same kind."
         )
     return np.searchsorted(classes, y)
 
@@ -384,7 +415,10 @@ def expected_calibration_error(y_true, y_proba, *, labels=None, n_bins=15, sampl
     y_true = column_or_1d(label_vector(y_true))
     y_proba = check_array(y_proba, dtype=np.float64, input_name="y_proba")
     check_consistent_length(y_true, y_proba)
-    labels = np.unique(y_true if labels is None else labels)
+    sorted_labels = np.unique(y_true if labels is None else labels)
+    if labels is not None and not np.array_equal(labels, sorted_labels):
+        raise ValueError(f"labels must be sorted, as the columns of y_proba are. Got {labels!r}.")
+    labels = sorted_labels
     if y_proba.shape[1] != len(labels):
         raise ValueError(
             f"y_proba has {y_proba.shape[1]} columns for {len(labels)} classes; pass labels when "
@@ -396,6 +430,8 @@ def expected_calibration_error(y_true, y_proba, *, labels=None, n_bins=15, sampl
     if y_proba.min() < 0 or not np.allclose(y_proba.sum(axis=1), 1, atol=1e-3):
         raise ValueError("y_proba must hold probabilities: none below 0, the sum of a row 1.")
     weight = _check_sample_weight(sample_weight, y_proba)
+    if weight.min() < 0 or weight.sum() == 0:
+        raise ValueError("sample_weight must not be negative, and some must be above 0.")
     confidence = y_proba.max(axis=1)
     surplus = confidence - (labels[y_proba.argmax(axis=1)] == y_true)
     bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)

@@ -9,14 +9,14 @@ from imblearn_eos.compare._statistics import best_rival, paired_difference
 from imblearn_eos.compare._text import format_runs
 
 
-def make_results(**scores):
+def make_results(rows_added=1, **scores):
     """Make results with the given balanced accuracies per seed; None is a failure."""
 
     def outcome(value):
         if value is None:
             return MethodResult(error="ValueError: too few rows")
         metrics = ("balanced_accuracy", "macro_g_mean", "macro_f1")
-        return MethodResult(scores=dict.fromkeys(metrics, value))
+        return MethodResult(scores=dict.fromkeys(metrics, value), rows_added=rows_added)
 
     return [
         SeedResult(
@@ -57,9 +57,11 @@ def test_difference_takes_only_seeds_on_which_both_ran():
 
 def test_best_rival_is_chosen_on_the_seeds_where_eos_ran():
     results = make_results(none=[0.5, 0.5], smote=[0.6, None], random=[0.7, 0.1], eos=[0.4, 0.4])
-    assert best_rival(results) == "smote"
+    # SMOTE failed where others did not, so its mean is one over other seeds.
+    assert best_rival(results) == "none"
     results = make_results(none=[0.5, 0.5], random=[0.4, 0.9], eos=[0.4, None])
     assert best_rival(results) == "none"
+    assert best_rival(make_results(none=[None], eos=[0.5])) is None
 
 
 def test_summary_has_the_difference_to_no_over_sampling():
@@ -87,17 +89,17 @@ def test_summary_has_the_difference_to_no_over_sampling():
         ),
         (
             {"none": [0.5, 0.6, 0.5], "smote": [0.7, 0.7, 0.7], "eos": [0.8, 0.82, 0.69]},
-            "EOS came first here, but its lead is within noise.",
+            "EOS came first here, and it is better than no over-sampling.",
             ["which is within noise)", "above that of no over-sampling"],
         ),
         (
             {"none": [0.5, 0.6, 0.55], "random": [0.8, 0.9, 0.85], "eos": [0.7, 0.8, 0.76]},
-            "EOS lost here, though it is better than no over-sampling.",
+            "EOS lost here, and it is better than no over-sampling.",
             ["0.0967 below that of random over-sampling, the best other", "0.2033 above"],
         ),
         (
             {"none": [0.8, 0.9, 0.85], "eos": [0.7, 0.8, 0.76]},
-            "EOS lost here: it is worse than no over-sampling.",
+            "EOS lost here, and it is worse than no over-sampling.",
             ["0.0967 below that of no over-sampling, the best other (95 %"],
         ),
         (
@@ -108,17 +110,37 @@ def test_summary_has_the_difference_to_no_over_sampling():
         (
             {"none": [0.7], "eos": [0.6]},
             "EOS did not come first here, on one seed, which is no measure of noise.",
-            ["is 0.1000 below that of no over-sampling, the best other on one seed."],
+            ["is 0.1000 below that of no over-sampling, the best other."],
         ),
         (
-            {"network": [0.9, 0.9, 0.9], "none": [0.5, 0.5, 0.5], "eos": [0.6, 0.6, None]},
-            "EOS lost here, though it is better than no over-sampling.",
-            ["0.3000 below that of the network's own head", "over 2 seeds"],
+            {"network": [0.9, 0.91, 0.9], "none": [0.5, 0.5, 0.5], "eos": [0.6, 0.6, None]},
+            "EOS lost here, and it is no better than no over-sampling beyond noise.",
+            ["0.3050 below that of the network's own head", "over 2 seeds"],
+        ),
+        (
+            {"none": [0.5, 0.6, 0.5], "random": [0.8, 0.9, 0.81], "eos": [0.8, 0.9, 0.81]},
+            "EOS tied for the first place here, and it is better than no over-sampling.",
+            ["is the same as that of random over-sampling, the best other, and 0.3033 above"],
+        ),
+        (
+            {"none": [0.2, 0.9, 0.5], "random": [0.4, 0.1, 0.6], "eos": [0.6, 0.91, 0.8]},
+            "EOS came first here, and it is no better than no over-sampling beyond noise.",
+            [],
+        ),
+        (
+            {"none": [0.5, 0.6], "eos": [0.6, 0.7]},
+            "EOS came first here, on 2 seeds of equal differences, which is no measure of noise.",
+            ["is 0.1000 above that of no over-sampling, the best other."],
+        ),
+        (
+            {"none": [0.5, 0.6], "eos": [0.5, 0.6], "rows_added": 0},
+            "The classes are balanced already: EOS added no rows",
+            [],
         ),
         (
             {"none": [0.7, 0.8], "eos": [0.7, 0.8]},
             "EOS made no difference here.",
-            ["0.7500, is no different from no over-sampling, the best other."],
+            ["0.7500, is the same as that of no over-sampling, the best other."],
         ),
         ({"none": [0.7], "eos": [None]}, "EOS failed on every seed.", []),
         (

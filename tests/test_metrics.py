@@ -116,6 +116,8 @@ def test_gap_takes_tensors_and_any_labels(rows, dtype):
         (0, np.empty((0, 2)), "minimum of 1"),
         (1, ["a", "b"], "y_train has 2 labels for 1 rows"),
         (3, [], "y_test has 0 labels for 1 rows"),
+        (3, None, "y_test is None"),
+        (1, [np.nan], "y_train contains NaN in 1 rows"),
     ],
 )
 def test_gap_refuses_what_it_cannot_measure(position, value, message):
@@ -123,6 +125,35 @@ def test_gap_refuses_what_it_cannot_measure(position, value, message):
     arguments[position] = value
     with pytest.raises(ValueError, match=message):
         generalization_gap(*arguments)
+
+
+def test_labels_that_do_not_sort_are_refused():
+    Z, y = [[1.0], [2.0]], np.array(["a", 1], dtype=object)
+    with pytest.raises(ValueError, match=r"y_train has labels that cannot be sorted.*one type"):
+        generalization_gap(Z, y, Z, y)
+
+
+def test_predictions_of_another_kind_are_refused(rows):
+    Z_train, y_train, Z_test, y_test = rows
+    with pytest.raises(ValueError, match=r"y_pred has rows of the classes \['0', '1', '2'\]"):
+        generalization_gap_report(
+            Z_train, y_train, Z_train, y_train, Z_test, y_test, y_pred=y_test.astype(str)
+        )
+
+
+def test_size_matched_reference_of_wrong_rows_has_as_few_test_rows():
+    """Few wrong rows reach less far than all, and so does the reference for them."""
+    rng = np.random.RandomState(0)
+    y_train, y_test = np.repeat(range(2), [400, 40]), np.repeat(range(2), 200)
+    Z_train, Z_test = rng.normal(size=(440, 2000)), rng.normal(size=(400, 2000))
+    y_pred = np.where(np.arange(400) % 40, y_test, 1 - y_test)
+    found = generalization_gap_report(
+        Z_train, y_train, Z_train, y_train, Z_test, y_test, y_pred=y_pred
+    )
+    assert found.test_counts.wrong.tolist() == [5, 5]
+    assert found.size_matched.wrong[1] < found.size_matched.right[1] < found.size_matched.all[1]
+    for name in ("all", "right", "wrong"):
+        assert found.size_matched[name][1] == pytest.approx(found.before[name][1], rel=0.15)
 
 
 def test_gap_refuses_another_average(rows):
@@ -165,9 +196,9 @@ def test_size_matched_reference_is_the_largest_class_made_small():
     y_train, y_test = np.repeat(range(3), sizes), np.repeat(range(3), 200)
     Z_train, Z_test = rng.normal(size=(525, 200)), rng.normal(size=(600, 200))
     found = generalization_gap_report(Z_train, y_train, Z_train, y_train, Z_test, y_test)
-    assert found.size_matched[0] == found.before.all[0]
-    np.testing.assert_allclose(found.size_matched, found.before.all, rtol=0.15)
-    assert np.all(np.diff(found.size_matched) > 0.3)
+    assert found.size_matched.all[0] == found.before.all[0]
+    np.testing.assert_allclose(found.size_matched.all, found.before.all, rtol=0.15)
+    assert np.all(np.diff(found.size_matched.all) > 0.3)
 
 
 def test_size_matched_reference_matches_test_rows_too():
@@ -175,7 +206,7 @@ def test_size_matched_reference_matches_test_rows_too():
     y_train, y_test = np.repeat(range(2), [400, 25]), np.repeat(range(2), [200, 5])
     Z_train, Z_test = rng.normal(size=(425, 5000)), rng.normal(size=(205, 5000))
     found = generalization_gap_report(Z_train, y_train, Z_train, y_train, Z_test, y_test)
-    assert found.size_matched[1] == pytest.approx(found.before.all[1], rel=0.15)
+    assert found.size_matched.all[1] == pytest.approx(found.before.all[1], rel=0.15)
 
 
 def test_label_noise_reference_adds_rows_of_other_classes(rows):
@@ -210,7 +241,7 @@ def test_report_is_the_same_each_time_and_draws_nothing_from_the_global_state(ro
     first, second = (
         generalization_gap_report(Z_train, y_train, *resampled, Z_test, y_test) for _ in range(2)
     )
-    np.testing.assert_array_equal(first.size_matched, second.size_matched)
+    np.testing.assert_array_equal(first.size_matched.all, second.size_matched.all)
     np.testing.assert_array_equal(first.label_noise.all, second.label_noise.all)
     np.testing.assert_array_equal(np.random.get_state()[1], state)
 
@@ -234,7 +265,7 @@ def test_report_on_real_embeddings_shows_what_is_known_of_them(real_data):
     y_pred = (test[0] @ data["head_weight"].T + data["head_bias"]).argmax(axis=1)
     found = generalization_gap_report(Z, y, *resampled, *test, y_pred=y_pred)
     assert np.corrcoef(np.arange(10), found.before.all)[0, 1] > 0.9
-    assert found.size_matched[9] > 5 * found.size_matched[0]
+    assert found.size_matched.all[9] > 5 * found.size_matched.all[0]
     assert found.label_noise.all.mean() < found.after.all.mean() < found.before.all.mean()
     assert found.before.wrong.mean() > found.before.right.mean()
 
@@ -284,6 +315,7 @@ def test_calibration_error_of_certain_and_right_predictions_is_zero():
         ([0, 1], [[0.5, 0.7]] * 2, None, "probabilities"),
         ([0, 1], [[-0.5, 1.5]] * 2, None, "probabilities"),
         ([0, 1], [[np.nan, 1]] * 2, None, "y_proba contains NaN"),
+        ([0, 1], [[0.5, 0.5]] * 2, [1, 0], "labels must be sorted"),
     ],
 )
 def test_calibration_error_refuses_what_are_no_probabilities(y_true, y_proba, labels, message):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from imblearn import FunctionSampler
+from imblearn.over_sampling import RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
 from networks import make_data, make_net
 from scipy import sparse
@@ -16,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch.utils.data import TensorDataset
 
 from imblearn_eos import EOS, EmbeddingPipeline, make_embedding_pipeline
-from imblearn_eos.metrics import generalization_gap, generalization_gap_report
+from imblearn_eos.metrics import generalization_gap, generalization_gap_report, to_array
 
 X, y = make_data()
 
@@ -26,9 +27,9 @@ def make_pipeline(sampler=None, head=None):
 
 
 def assert_same_report(first, second):
-    for name in ("train_counts", "added_counts", "size_matched"):
-        np.testing.assert_allclose(first[name], second[name])
-    for name in ("before", "after", "label_noise", "test_counts"):
+    for name in ("train_counts", "added_counts"):
+        np.testing.assert_array_equal(first[name], second[name])
+    for name in ("before", "after", "size_matched", "label_noise", "test_counts"):
         assert list(first[name]) == list(second[name]) == ["all", "right", "wrong"]
         for part in first[name]:
             np.testing.assert_allclose(first[name][part], second[name][part], rtol=1e-5)
@@ -103,3 +104,24 @@ def test_steps_that_make_sparse_matrices_still_fit():
     pipeline.fit(X, y)
     with pytest.raises(NotFittedError, match="sparse"):
         pipeline.generalization_gap(X, y)
+
+
+def test_tensors_that_numpy_cannot_read_are_taken():
+    """As those on a GPU, which Embedder gives back for samples on a GPU."""
+
+    def refuse(tensor, *args, **params):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    pipeline = make_pipeline(sampler=RandomOverSampler(random_state=0))
+    expected = clone(pipeline).fit(X, y).generalization_gap(X, y)
+
+    class Shield(torch.Tensor):
+        __array__ = refuse
+
+    Z = torch.ones(3, 2).as_subclass(Shield)
+    with pytest.raises(TypeError, match="cuda:0"):
+        np.asarray(Z)
+    np.testing.assert_array_equal(to_array(Z), np.ones((3, 2)))
+    assert_same_report(
+        pipeline.fit(torch.from_numpy(X), y).generalization_gap(torch.from_numpy(X), y), expected
+    )

@@ -61,7 +61,7 @@ def report_of(counts, classes=None):
         before={part: rng.uniform(size=n_classes) for part in parts},
         after={part: rng.uniform(size=n_classes) for part in parts},
         label_noise={part: rng.uniform(size=n_classes) for part in parts},
-        size_matched=rng.uniform(size=n_classes),
+        size_matched={part: rng.uniform(size=n_classes) for part in parts},
     )
 
 
@@ -248,13 +248,9 @@ def test_gap_always_shows_its_references(test_rows):
     assert_array_equal(noise.edges, [-0.5, 0.5, 1.5, 2.5])
     texts = legend_texts(display)
     assert any("label noise" in text for text in texts)
-    if test_rows == "all":
-        values = display.size_matched_.get_data().values
-        assert_array_equal(values, REPORT.size_matched[BY_SIZE])
-        assert any("size alone" in text for text in texts)
-    else:
-        assert display.size_matched_ is None
-        assert not any("size alone" in text for text in texts)
+    values = display.size_matched_.get_data().values
+    assert_array_equal(values, REPORT.size_matched[test_rows][BY_SIZE])
+    assert any("size alone" in text for text in texts)
 
 
 def test_gap_draws_what_is_told_apart_without_colour():

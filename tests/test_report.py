@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from interrupts import InterruptedBar
+from sklearn.linear_model import LogisticRegression
 
 from imblearn_eos import cli
 from imblearn_eos.compare import (
@@ -136,7 +137,7 @@ def test_scores_are_those_of_the_results(open_page, images):
     path, _, results = images
     rows = cells(open_page(path), "scores")
     assert rows[0] == ["method", "balanced accuracy", "macro g mean", "macro f1", "seeds"]
-    names = ["network, own head", "logit adjustment", "no over-sampling"]
+    names = ["network, own head", "no over-sampling", "logit adjustment"]
     assert [row[0] for row in rows[1:]] == [*names, "random", "SMOTE", "ADASYN", "EOS"]
     for row, metrics in zip(rows[1:], summarize(results).values(), strict=True):
         for cell, value in zip(row[1:4], metrics.values(), strict=True):
@@ -243,6 +244,39 @@ def test_the_code_on_the_page_loads_the_network(images, monkeypatch):
     np.testing.assert_allclose(proba, expected, atol=1e-5)
 
 
+def test_network_of_an_earlier_report_does_not_stay(table, tmp_path):
+    _, record, results = table
+    (tmp_path / "network.pt").touch()
+    write_report(tmp_path, record, results)
+    assert not (tmp_path / "network.pt").exists()
+
+
+def test_options_of_eos_are_told(table, tmp_path):
+    _, record, results = table
+    for arguments, words in (
+        ({}, "with their defaults. Logit"),
+        ({"n_neighbors": 77}, "but EOS with\nn_neighbors=77 and enemy_search=neighborhood."),
+    ):
+        path = write_report(tmp_path, {**record, "arguments": arguments}, results)
+        assert words in path.read_text(encoding="utf-8")
+
+
+def test_arguments_may_be_anything(table, tmp_path):
+    _, record, results = table
+    arguments = {"seeds": np.int64(3), "classifier": LogisticRegression()}
+    write_report(tmp_path, {**record, "arguments": arguments}, results)
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert content["arguments"] == {"seeds": 3, "classifier": "LogisticRegression()"}
+
+
+def test_only_the_name_of_a_file_is_shown(table, tmp_path):
+    _, record, results = table
+    record = {**record, "data": {**record["data"], "source": "/home/someone/rows.csv"}}
+    text = write_report(tmp_path, record, results).read_text(encoding="utf-8")
+    assert "<h1>Over-sampling compared on rows.csv</h1>" in text
+    assert "someone" not in text
+
+
 def test_table_has_no_network(table):
     assert sorted(file.name for file in table[0].parent.iterdir()) == [
         "report.html",
@@ -267,9 +301,10 @@ def test_failed_sampler_is_told(tmp_path, open_page):
     rows = {row[0]: row for row in cells(page, "scores")}
     assert rows["SMOTE"][1:] == ["failed", "failed", "failed", "0 of 1"]
     assert "SMOTE failed on 1 of 1 seeds: ValueError: Expected n_neighbors" in page.inner_text("ul")
-    assert "one seed" in rows["random"][1]
+    assert "noise unknown" in rows["random"][1]
     assert page.locator("p").first.inner_text() == "EOS was not among the samplers."
     assert torch.load(tmp_path / "network.pt", weights_only=True)["sampler"] == "random"
+    assert "with the head refitted for random:" in page.inner_text("main")
 
 
 @pytest.mark.parametrize("n_features", [1, 2])
@@ -299,7 +334,7 @@ def test_folder_that_cannot_be_made_is_named_before_the_work(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["compare", "--report", str(tmp_path / "file" / "report")])
     captured = capsys.readouterr()
-    assert "report cannot be made: Not a directory" in captured.err
+    assert "for the report cannot be made: Not a directory" in captured.err
     assert captured.out == ""
 
 

@@ -86,14 +86,30 @@ def test_columns_that_are_no_numbers(tmp_path, values):
     assert table.data.columns.tolist() == (["n", "x"] if first == "true" else ["n"])
 
 
+def test_classes_called_na_are_classes(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("x,kind\n1,NA\n2,None\n,NA\n")
+    table = load_table(path, target="kind")
+    assert table.target.tolist() == ["NA", "None", "NA"]
+    assert np.isnan(table.data["x"][2])
+
+
+def test_few_cells_that_are_no_numbers_are_shown(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(",x,z,kind\n0,1,5,a\n1,?,6,b\n2,3,7,b\n")
+    table = load_table(path, target="kind")
+    assert table.left_out == {"Unnamed: 0": "no name", "x": "text in 1 cells, such as '?'"}
+
+
 @pytest.mark.parametrize(
     ("content", "params", "message"),
     [
         ("a,b\n1,2\n", {"target": "c"}, "no column 'c'. Its columns are 'a', 'b'."),
         ("1,2\n", {"target": "b", "header": False}, "named by their numbers, the first is 0"),
         ("a,b\n1,\n2,x\n", {"target": "b"}, "no label in 1 rows; the first is row 0"),
-        ("a,b\nx,1\ny,2\n", {"target": "b"}, "no numeric column besides 'b'.*Encode.*'a'"),
+        ("a,b\nx,1\ny,2\n", {"target": "b"}, "no numeric column besides 'b'.*a .text.*encode"),
         ("a,b\n1,x\ninf,y\n", {"target": "b"}, "column 'a' of .* infinite"),
+        ("a,b\n", {"target": "b"}, "no rows"),
         ("", {"target": "b"}, "cannot be read as a table"),
         ("a,b\n1,2\n1,2,3\n", {"target": "b"}, "cannot be read as a table.*line 3"),
         ("\xff\xfe\x00", {"target": "b"}, "cannot be read as a table"),
@@ -120,7 +136,7 @@ def test_scores_are_those_of_the_same_steps_by_hand(rows):
     X, y = rows[0].copy(), rows[1]
     X[::5, 3] = np.nan
     (result,) = compare_table(X, y, samplers=["smote", "eos"], seeds=1, n_neighbors=4)
-    assert list(result.methods) == ["logit_adjustment", "none", "smote", "eos"]
+    assert list(result.methods) == ["none", "logit_adjustment", "smote", "eos"]
     X_train, X_test, y_train, y_test = split_imbalanced(X, y, random_state=0)
     imputer = SimpleImputer(strategy="median").fit(X_train)
     scaler = StandardScaler().fit(imputer.transform(X_train))

@@ -56,7 +56,7 @@ Z_train, Z_test = embedder.transform(X_train), embedder.transform(X_test)
 Z_smote, y_smote = SMOTE(random_state=0).fit_resample(Z_train, y_train)
 gaps = {
     "before over-sampling": report.before.all,
-    "the largest class, size-matched": report.size_matched,
+    "the largest class, size-matched": report.size_matched.all,
     "after SMOTE": generalization_gap(Z_smote, y_smote, Z_test, y_test, average=None),
     "after EOS": report.after.all,
     "after label noise": report.label_noise.all,

@@ -130,7 +130,7 @@ def write_json(path, record, results):
     """
     runs = [_to_dict(result) for result in results]
     content = {**record, "summary": summarize(results), "runs": runs}
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=_to_json) + "\n")
 
 
 def write_csv(path, record, results):
@@ -174,6 +174,11 @@ def write_network(path, result):
         The file, for ``torch.load(path, weights_only=True)``.
     result : SeedResult
         Of images, with its ``fitted``.
+
+    Returns
+    -------
+    str
+        The sampler that the head was refitted for.
     """
     fitted = result.fitted
     name = "eos" if "eos" in fitted.heads else list(fitted.heads)[-1]
@@ -191,6 +196,7 @@ def write_network(path, result):
     }
     with _replacing(path) as temporary:
         torch.save(content, temporary)
+    return name
 
 
 def _to_dict(result):
@@ -206,7 +212,14 @@ def _to_dict(result):
 
 
 def _to_cell(value):
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, default=_to_json)
+    return value
+
+
+def _to_json(value):
+    """Give numbers of NumPy as numbers, and what JSON does not know, as an estimator, as text."""
+    return value.item() if isinstance(value, np.generic) else repr(value)
 
 
 def check_writable(path):

@@ -59,8 +59,9 @@ def compare(
 
     For each seed: split, train the network by Adam on the training rows, embed the training and
     the test rows, and for each sampler refit a `LinearHead` on the over-sampled training
-    embeddings. Beside them stand the network's own head, and that head with logit adjustment, the
-    rival that needs no sampling. The test rows are used for nothing but the scores.
+    embeddings. Beside them stand the network's own head, and the head refitted without a sampler
+    but with logit adjustment, the rival that needs no new rows. The test rows are used for nothing
+    but the scores.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def compare(
     >>> results = compare(X, y, samplers=["none", "eos"], seeds=1, epochs=1, imbalance_ratio=20)
     >>> for result in results:
     ...     print(result.seed, *result.methods)
-    0 network logit_adjustment none eos
+    0 network none logit_adjustment eos
     """
     X, y = _check_images(X, y)
     eos_params = {"n_neighbors": n_neighbors, "enemy_search": enemy_search, "device": device}
@@ -185,7 +186,6 @@ def _run_seed(seed, split, net, samplers, head, test_size):
     seconds_embed = time.perf_counter() - start
     y_proba, network = embedder.predict_proba(X_test), MethodResult()
     _methods.evaluate(network, y_train, y_test, embedder.predict(X_test), y_proba)
-    adjusted = _methods.run_logit_adjustment(y_train, y_test, y_proba)
     rows = Z_train, Z_test, y_train, y_test
     results, fitted = _methods.run_samplers(samplers, head, rows, seed)
     return SeedResult(
@@ -197,7 +197,7 @@ def _run_seed(seed, split, net, samplers, head, test_size):
         train_balanced_accuracy=float(balanced_accuracy_score(y_train, embedder.predict(X_train))),
         seconds_train=seconds_train,
         seconds_embed=seconds_embed,
-        methods={"network": network, "logit_adjustment": adjusted, **results},
+        methods={"network": network, **results},
         fitted=Bunch(
             embedder=embedder,
             classes=embedder.classes_,

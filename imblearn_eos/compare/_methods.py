@@ -20,6 +20,9 @@ from imblearn_eos.datasets import split_imbalanced
 from imblearn_eos.metrics import expected_calibration_error, generalization_gap_report
 from imblearn_eos.over_sampling import EOS
 
+# Most classes that a warning names.
+MAX_NAMES = 10
+
 
 class LenientADASYN(ADASYN):
     """ADASYN that leaves the classes as they are for which ADASYN would raise, and warns.
@@ -43,7 +46,8 @@ class LenientADASYN(ADASYN):
         if refused:
             warnings.warn(
                 f"ADASYN refuses {len(refused)} of {len(self.sampling_strategy_)} classes, which "
-                f"stay as they are: {', '.join(refused)}. For the first, it says: "
+                f"stay as they are: {', '.join(list(refused)[:MAX_NAMES])}"
+                f"{' and others' * (len(refused) > MAX_NAMES)}. For the first, it says: "
                 f"{next(iter(refused.values()))}",
                 UserWarning,
                 stacklevel=2,
@@ -60,8 +64,9 @@ SAMPLERS = {
     "eos": EOS(),
 }
 
-# The geometric mean is that of sensitivity and specificity of each class against the rest, averaged
-# over classes as the paper does; so it is above 0 even where a class is never predicted.
+# The geometric mean is that of two means over classes, of sensitivity and of specificity against
+# the rest, as in the paper; so it is above 0 even where a class is never predicted, and with two
+# classes it is the balanced accuracy.
 METRICS = {
     "balanced_accuracy": balanced_accuracy_score,
     "macro_g_mean": lambda y, y_pred: geometric_mean_score(y, y_pred, average="macro"),
@@ -96,10 +101,8 @@ class MethodResult:
     recall : dict of str to float
         Share of the test rows of each class that are recognised.
     gap : dict of str to float
-        Macro generalization gap "before" and "after" over-sampling and of the references
-        "size_matched" and "label_noise", and after over-sampling for the test rows classified
-        "right" and "wrong"; None where there are no such rows. Empty for methods that add no rows
-        to anything.
+        Macro generalization gap "before" and "after" over-sampling, and of their references
+        "size_matched" and "label_noise". Empty for methods that are no sampler.
     rows_added : int
         Synthetic training rows.
     seconds_resample, seconds_refit : float
@@ -146,8 +149,8 @@ class SeedResult:
     seconds_train, seconds_embed : float
         Time to train the network, or what scales the features, and to embed all rows.
     methods : dict of str to MethodResult
-        One for each sampler, and for the ways without one: "logit_adjustment" and, on images,
-        "network", the network's own head.
+        One for each sampler, "none" among them, and for the ways without one: "logit_adjustment"
+        of the head or classifier of "none" and, on images, "network", the network's own head.
     fitted : :class:`~sklearn.utils.Bunch` or None
         What files do not hold: ``embedder``, ``classes``, the training rows as ``Z_train`` and
         ``y_train``, and by method the ``samplers`` and ``heads``. Set it to None to save memory.
@@ -183,7 +186,8 @@ def check_classes(y):
     """Raise ValueError unless y holds labels of at least two classes."""
     try:
         check_classification_targets(y)
-    except ValueError as error:
+    # Labels that cannot be sorted raise a TypeError.
+    except (TypeError, ValueError) as error:
         raise ValueError(f"y must hold the labels of classes: {error}") from error
     classes = np.unique(y)
     if len(classes) < 2:
@@ -225,7 +229,7 @@ def seeded(estimator, seed):
 
 
 def run_samplers(samplers, head, rows, seed):
-    """Fit a head on what each sampler makes of the same rows.
+    """Fit a head on what each sampler makes of the same rows, and adjust the one without sampler.
 
     Parameters
     ----------
@@ -240,13 +244,27 @@ def run_samplers(samplers, head, rows, seed):
     results : dict of str to MethodResult
     fitted : :class:`~sklearn.utils.Bunch`
         The fitted ``samplers`` and ``heads`` of the methods that did not fail.
+
+    Raises
+    ------
+    ValueError
+        When the head cannot be fitted to the rows as they are.
     """
+    _, Z_test, y_train, y_test = rows
     results, fitted = {}, Bunch(samplers={}, heads={})
     for name, sampler in samplers.items():
         sampler, fitted_head = seeded(sampler, seed), seeded(head, seed)
         results[name] = _run_sampler(sampler, fitted_head, rows)
         if results[name].error is None:
             fitted.samplers[name], fitted.heads[name] = sampler, fitted_head
+        elif name == "none":
+            raise ValueError(
+                f"The classifier {head!r} cannot be fitted to the training rows as they are. It "
+                f"says: {results[name].error}"
+            )
+        if name == "none":
+            y_proba = fitted_head.predict_proba(Z_test)
+            results["logit_adjustment"] = _adjust_logits(y_train, y_test, y_proba)
     return results, fitted
 
 
@@ -274,7 +292,7 @@ def _run_sampler(sampler, head, rows):
     return result
 
 
-def run_logit_adjustment(y_train, y_test, y_proba):
+def _adjust_logits(y_train, y_test, y_proba):
     """Divide the probabilities of a classifier by the class frequencies that it was trained on.
 
     The rival that needs no sampling. With tau 1, as here, it has nothing to choose; its decisions
@@ -311,15 +329,5 @@ def evaluate(result, y_train, y_test, y_pred, y_proba):
 
 
 def _macro_gaps(gap):
-    values = {
-        "before": gap.before.all,
-        "size_matched": gap.size_matched,
-        "after": gap.after.all,
-        "label_noise": gap.label_noise.all,
-        "right": gap.after.right,
-        "wrong": gap.after.wrong,
-    }
-    return {
-        name: None if np.isnan(value).all() else float(np.nanmean(value))
-        for name, value in values.items()
-    }
+    names = ("before", "size_matched", "after", "label_noise")
+    return {name: float(np.nanmean(gap[name].all)) for name in names}

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import warnings
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -25,8 +26,6 @@ from imblearn_eos.plotting._axes import import_pyplot
 
 PAGE, RESULTS, NETWORK = "report.html", "results.json", "network.pt"
 NOTHING = "-"
-# Class frequencies that differ by less than this are those of one stratified split.
-SAME_FREQUENCY = 0.01
 
 
 def write_report(directory, record, results):
@@ -71,10 +70,13 @@ def write_report(directory, record, results):
     directory = Path(directory).resolve()
     check_report(directory)
     write_json(directory / RESULTS, record, results)
-    has_network = results[0].train_loss is not None
-    if has_network:
-        write_network(directory / NETWORK, results[0])
-    write_text(directory / PAGE, _render(record, results, has_network))
+    sampler = None
+    if results[0].train_loss is not None:
+        sampler = write_network(directory / NETWORK, results[0])
+    else:
+        # One of an earlier report would pass for that of this one.
+        (directory / NETWORK).unlink(missing_ok=True)
+    write_text(directory / PAGE, _render(record, results, sampler))
     return directory / PAGE
 
 
@@ -86,7 +88,10 @@ def check_report(directory):
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(f"{directory} cannot be made: {error.strerror or error}") from error
+        raise OSError(
+            f"The folder {directory} for the report cannot be made: {error.strerror or error}. "
+            "Name another."
+        ) from error
     for name in (PAGE, RESULTS, NETWORK):
         check_writable(directory / name)
 
@@ -106,7 +111,7 @@ def _make_environment():
     return environment
 
 
-def _render(record, results, has_network):
+def _render(record, results, sampler_of_network):
     template = resources.files("imblearn_eos.compare").joinpath("report.html").read_text("utf-8")
     gaps = _gap_rows(results)
     return (
@@ -114,13 +119,16 @@ def _render(record, results, has_network):
         .from_string(template)
         .render(
             record=record,
-            has_network=has_network,
+            title=_shorten_source(record["data"]["source"]),
+            has_network=sampler_of_network is not None,
             network_file=NETWORK,
             results_file=RESULTS,
             n_seeds=len(results),
             verdict=format_verdict(results),
             class_rows=_class_rows(results[0]),
             first=results[0],
+            seconds_train=mean_and_spread(result.seconds_train for result in results)[0],
+            seconds_embed=mean_and_spread(result.seconds_embed for result in results)[0],
             fit=mean_and_spread(result.train_balanced_accuracy for result in results)[0],
             metric_names=[name.replace("_", " ") for name in METRICS],
             score_rows=_score_rows(results),
@@ -130,9 +138,14 @@ def _render(record, results, has_network):
             second_rows=_second_rows(results),
             notes=list(format_notes(results)),
             pictures=_draw(results, gaps),
-            sampler_of_network=NAMES.get("eos" if "eos" in results[0].methods else None),
+            sampler_of_network=NAMES.get(sampler_of_network),
         )
     )
+
+
+def _shorten_source(source):
+    """Give the name of a file or folder: where it lies is nobody's business."""
+    return Path(source).name if Path(source).is_absolute() else source
 
 
 def _class_rows(result):
@@ -167,11 +180,18 @@ def _describe_difference(difference, *, lower_is_better=False):
         return None
     mean, low, high = difference["mean"], difference["low"], difference["high"]
     if low is None:
-        return Bunch(kind="unknown", word="one seed", mean=f"{mean:+.4f}", interval="")
+        return Bunch(kind="unknown", word="noise unknown", mean=_signed(mean), interval="")
     is_better = (mean > 0) != lower_is_better
     kind = "noise" if low <= 0 <= high else "better" if is_better else "worse"
     word = {"noise": "≈ within noise", "better": "▲ better", "worse": "▼ worse"}[kind]
-    return Bunch(kind=kind, word=word, mean=f"{mean:+.4f}", interval=f"{low:+.4f} to {high:+.4f}")
+    interval = f"{_signed(low)} to {_signed(high)}"
+    return Bunch(kind=kind, word=word, mean=_signed(mean), interval=interval)
+
+
+def _signed(value):
+    """Give four decimals and a sign, but none for zero."""
+    text = f"{value:+.4f}"
+    return "0.0000" if text in ("+0.0000", "-0.0000") else text
 
 
 def _calibration_rows(results):
@@ -199,11 +219,11 @@ def _calibration_rows(results):
 
 
 def _have_same_frequencies(result):
-    train, test = (
-        np.array([counts.get(name, 0) for name in result.train_counts])
-        for counts in (result.train_counts, result.test_counts)
+    # What a stratified split gives is within one row of its share.
+    return all(
+        abs(n_test - result.test_size * (n_test + result.train_counts[name])) <= 1
+        for name, n_test in result.test_counts.items()
     )
-    return bool(np.abs(train / train.sum() - test / test.sum()).max() < SAME_FREQUENCY)
 
 
 def _gap_rows(results):
@@ -212,10 +232,7 @@ def _gap_rows(results):
     for method in results[0].methods:
         gaps = [result.methods[method].gap for result in results if result.methods[method].gap]
         if gaps:
-            means = {
-                name: mean_and_spread(gap[name] for gap in gaps if gap[name] is not None)[0]
-                for name in gaps[0]
-            }
+            means = {name: float(np.mean([gap[name] for gap in gaps])) for name in gaps[0]}
             rows.append(Bunch(method=method, name=NAMES[method], **means))
     return rows
 
@@ -246,9 +263,12 @@ def _draw(results, gap_rows):
     if shown is not None and results[0].methods[shown].rows_added > 0:
         fitted = results[0].fitted
         if fitted.Z_train.shape[1] > 1:
-            display = plotting.EmbeddingDisplay.from_embeddings(
-                fitted.Z_train, fitted.y_train, fitted.samplers[shown], max_rows=500
-            )
+            with warnings.catch_warnings():
+                # The page has them already, from when the sampler ran for the scores.
+                warnings.simplefilter("ignore")
+                display = plotting.EmbeddingDisplay.from_embeddings(
+                    fitted.Z_train, fitted.y_train, fitted.samplers[shown], max_rows=500
+                )
             pictures["embeddings"] = _picture(display.figure_)
     pictures["confusion"] = _picture(_draw_confusion(results))
     return Bunch(shown=shown and NAMES[shown], **pictures)
@@ -284,7 +304,7 @@ def _mean_gap(results, method):
         test_counts=gaps[0].test_counts,
         before=Bunch(all=mean(lambda gap: gap.before.all)),
         after=Bunch(all=mean(lambda gap: gap.after.all)),
-        size_matched=mean(lambda gap: gap.size_matched),
+        size_matched=Bunch(all=mean(lambda gap: gap.size_matched.all)),
         label_noise=Bunch(all=mean(lambda gap: gap.label_noise.all)),
     )
 

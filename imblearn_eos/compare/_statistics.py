@@ -11,8 +11,8 @@ CONFIDENCE = 0.95
 # What each method is called in sentences and tables.
 NAMES = {
     "network": "network, own head",
-    "logit_adjustment": "logit adjustment",
     "none": "no over-sampling",
+    "logit_adjustment": "logit adjustment",
     "random": "random",
     "smote": "SMOTE",
     "adasyn": "ADASYN",
@@ -28,7 +28,8 @@ class Difference:
     ----------
     mean : float
     low, high : float or None
-        The 95 % interval; None where fewer than two seeds tell of noise.
+        The 95 % interval; None where nothing is known of the noise: on one seed, or on few whose
+        differences are all the same, as happens with few test rows.
     n_seeds : int
         Seeds on which neither failed.
     """
@@ -65,7 +66,8 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
 
     The splits of different seeds share rows, so the usual interval of a paired t test is too
     narrow. This one is corrected for that, by test over training share, as Nadeau and Bengio
-    propose ("Inference for the Generalization Error", Machine Learning, 2003).
+    propose ("Inference for the Generalization Error", Machine Learning, 2003). The share is that
+    of the split: rows that are left out afterwards, for a long tail, make splits no more alike.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
     if n == 0:
         return None
     mean, low, high = float(differences.mean()), None, None
-    if n > 1:
+    if n > 1 and (np.ptp(differences) > 0 or mean == 0):
         share = results[0].test_size
         error = differences.std(ddof=1) * np.sqrt(1 / n + share / (1 - share))
         margin = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * error
@@ -87,15 +89,19 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
 
 
 def best_rival(results, method="eos", metric="balanced_accuracy"):
-    """Give the other method of the highest mean on the seeds where ``method`` ran, or None."""
-    ours = collect(results, method, metric)
-    means = {}
-    for name in results[0].methods:
-        values = collect(results, name, metric)
-        # Means over different seeds do not compare.
-        shared = [values[seed] for seed in values if seed in ours]
-        if shared and name != method:
-            means[name] = np.mean(shared)
+    """Give the other method that is furthest above ``method``, or None.
+
+    Methods that failed where others did not are left aside: means over different seeds do not
+    compare.
+    """
+    differences = {
+        name: paired_difference(results, name, method, metric)
+        for name in results[0].methods
+        if name != method
+    }
+    differences = {name: found for name, found in differences.items() if found is not None}
+    most = max((found.n_seeds for found in differences.values()), default=0)
+    means = {name: found.mean for name, found in differences.items() if found.n_seeds == most}
     return max(means, key=means.get) if means else None
 
 
@@ -122,7 +128,7 @@ def summarize(results):
     >>> X, y = make_classification(n_samples=500, weights=[0.9], random_state=0)
     >>> summary = summarize(list(compare_table(X, y, samplers=["eos"], seeds=2)))
     >>> list(summary), list(summary["eos"]["macro_f1"])
-    (['logit_adjustment', 'none', 'eos'], ['mean', 'spread', 'n_seeds', 'difference'])
+    (['none', 'logit_adjustment', 'eos'], ['mean', 'spread', 'n_seeds', 'difference'])
     """
     methods = results[0].methods if results else {}
     return {

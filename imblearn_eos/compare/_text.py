@@ -125,6 +125,8 @@ def format_verdict(results):
     eos = collect(results, "eos", "balanced_accuracy")
     if not eos:
         return "EOS failed on every seed."
+    if not any(result.methods["eos"].rows_added for result in results):
+        return "The classes are balanced already: EOS added no rows, so it changed nothing."
     best = best_rival(results)
     if best is None:
         return "No other method succeeded on a seed where EOS did."
@@ -141,23 +143,26 @@ def format_verdict(results):
 
 
 def _headline(to_best, to_none):
-    if to_best.n_seeds == 1:
-        outcome = "came first" if to_best.mean > 0 else "did not come first"
-        return f"EOS {outcome} here, on one seed, which is no measure of noise."
-    if to_best.mean > 0:
-        if not to_best.is_noise:
-            return "EOS helped here, more than any other method."
-        return "EOS came first here, but its lead is within noise."
-    helped = to_none is not None and to_none.mean > 0 and not to_none.is_noise
-    harmed = to_none is not None and to_none.mean < 0 and not to_none.is_noise
+    place = "came first" if to_best.mean > 0 else "did not come first"
     if to_best.mean == 0:
+        place = "tied for the first place"
+    if to_best.is_noise is None:
+        seeds = (
+            "one seed" if to_best.n_seeds == 1 else f"{to_best.n_seeds} seeds of equal differences"
+        )
+        return f"EOS {place} here, on {seeds}, which is no measure of noise."
+    if to_none is None:
+        return f"EOS {place} here."
+    if to_none.mean == to_none.low == to_none.high == 0:
         return "EOS made no difference here."
-    place = "lost" if not to_best.is_noise else "did not come first"
-    if helped:
-        return f"EOS {place} here, though it is better than no over-sampling."
-    if harmed:
-        return f"EOS {place} here: it is worse than no over-sampling."
-    return f"EOS {place} here, and it is no better than no over-sampling beyond noise."
+    if not to_best.is_noise:
+        place = "won" if to_best.mean > 0 else "lost"
+    relation = "no better than no over-sampling beyond noise"
+    if to_none.is_noise is False:
+        relation = f"{'better' if to_none.mean > 0 else 'worse'} than no over-sampling"
+    if place == "won" and to_none.mean > 0 and to_none.is_noise is False:
+        return "EOS helped here, more than any other method."
+    return f"EOS {place} here, and it is {relation}."
 
 
 def _describe(name, best):
@@ -166,12 +171,12 @@ def _describe(name, best):
 
 
 def _format_difference(difference, name):
-    if difference.mean == difference.low == difference.high == 0:
-        return f"no different from {name}"
+    if f"{abs(difference.mean):.4f}" == "0.0000":
+        return f"the same as that of {name}"
     direction = "above" if difference.mean > 0 else "below"
     size = f"{abs(difference.mean):.4f} {direction} that of {name}"
     if difference.low is None:
-        return f"{size} on one seed"
+        return size
     noise = ", which is within noise" if difference.is_noise else ""
     return (
         f"{size} (95 % interval over {difference.n_seeds} seeds: {difference.low:+.4f} to "

@@ -1,5 +1,6 @@
 """Rows of numbers from a CSV file."""
 
+import contextlib
 import csv
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def load_table(path, *, target, header=True):
         data : dataframe of shape (n_samples, n_features)
             The numeric columns as float64; NaN stands for a missing value.
         target : ndarray of shape (n_samples,)
-            The labels, numbers or strings as in the file.
+            The labels: numbers if all are, else strings.
         left_out : dict of str to str
             The other columns, and why they cannot be used.
 
@@ -50,7 +51,7 @@ def load_table(path, *, target, header=True):
     >>> table.data.columns.tolist(), table.target.tolist(), table.left_out
     (['weight'], ['cat', 'dog'], {'name': 'text'})
     """
-    frame = _read(path, header)
+    frame = _read(path, header, target)
     if target not in frame.columns:
         raise ValueError(
             f"{path} has no column {target!r}. Its columns are {_shorten(frame.columns)}"
@@ -60,11 +61,14 @@ def load_table(path, *, target, header=True):
                 else "; without a header they are named by their numbers, the first is 0."
             )
         )
+    if frame.empty:
+        raise ValueError(f"{path} has names of columns, but no rows.")
     labels, features = frame[target], frame.drop(columns=target)
-    if labels.isna().any():
+    missing = np.flatnonzero(labels == "")
+    if len(missing):
         raise ValueError(
-            f"The column {target!r} of {path} has no label in {labels.isna().sum()} rows; the first"
-            f" is row {int(np.flatnonzero(labels.isna())[0])} of the data. Drop those rows."
+            f"The column {target!r} of {path} has no label in {len(missing)} rows; the first is "
+            f"row {missing[0]} of the data. Drop those rows."
         )
     left_out = {
         name: reason for name in features if (reason := _reason_to_leave_out(features[name]))
@@ -72,8 +76,8 @@ def load_table(path, *, target, header=True):
     data = features.drop(columns=list(left_out)).astype(np.float64)
     if data.shape[1] == 0:
         raise ValueError(
-            f"{path} has no numeric column besides {target!r}, and samplers need numbers. Encode "
-            f"the others first: {_shorten(left_out)}."
+            f"{path} has no numeric column besides {target!r}, and samplers need numbers. The "
+            f"others are {_describe(left_out)}. Write numbers with a point, and encode categories."
         )
     infinite = np.isinf(data).any()
     if infinite.any():
@@ -81,13 +85,18 @@ def load_table(path, *, target, header=True):
             f"The column {infinite.idxmax()!r} of {path} has infinite numbers. Replace them, or "
             "leave the cells empty, which means missing."
         )
-    is_text = not np.issubdtype(np.asarray(labels).dtype, np.number)
-    return Bunch(
-        data=data, target=np.asarray(labels, dtype=str if is_text else None), left_out=left_out
-    )
+    return Bunch(data=data, target=_as_numbers(labels.to_numpy(dtype=str)), left_out=left_out)
 
 
-def _read(path, header):
+def _as_numbers(labels):
+    """Give labels as numbers if all of them are, else as they are."""
+    for dtype in (np.int64, np.float64):
+        with contextlib.suppress(ValueError, OverflowError):
+            return labels.astype(dtype)
+    return labels
+
+
+def _read(path, header, target):
     try:
         import pandas as pd
     except ImportError as error:
@@ -101,14 +110,28 @@ def _read(path, header):
             path, header=None, nrows=1, sep="\0", quoting=csv.QUOTE_NONE, engine="python", dtype=str
         )
         separator = _find_separator(str(line.iat[0, 0]))
-        frame = pd.read_csv(path, header=0 if header else None, sep=separator)
+        # A class may be called NA. With a mark before it, pandas does not take it for missing.
+        marked = {name: "={}".format for name in _spellings(target)}
+        frame = pd.read_csv(
+            path, header=0 if header else None, sep=separator, converters=marked, low_memory=False
+        )
     except FileNotFoundError:
         raise
     # pandas raises many things on what is no table; most are a ValueError.
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{Path(path)} cannot be read as a table of values: {error}") from error
+        raise ValueError(
+            f"{Path(path)} cannot be read as a table of values: {str(error).strip()}. Save it as "
+            "CSV in UTF-8, with as many cells in every line."
+        ) from error
     frame.columns = [str(name) for name in frame.columns]
+    if target in frame:
+        frame[target] = [label[1:] for label in frame[target]]
     return frame
+
+
+def _spellings(target):
+    """Give the names that pandas may have for a column: without a header they are numbers."""
+    return [target, int(target)] if target.isdecimal() else [target]
 
 
 def _find_separator(line):
@@ -119,11 +142,22 @@ def _find_separator(line):
 
 
 def _reason_to_leave_out(column):
+    import pandas as pd
+
     if column.isna().all():
         return "no values"
+    if str(column.name).startswith("Unnamed: "):
+        return "no name"
     if column.dtype.kind in "biuf":
         return None
-    return "text" if column.dtype.kind not in "mM" else "dates"
+    no_number = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+    if 2 * no_number.sum() < len(column):
+        return f"text in {no_number.sum()} cells, such as {column[no_number].iloc[0]!r}"
+    return "text"
+
+
+def _describe(left_out):
+    return _shorten([f"{name} ({reason})" for name, reason in left_out.items()])
 
 
 def _shorten(names, most=20):

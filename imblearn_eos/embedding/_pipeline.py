@@ -18,7 +18,7 @@ from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._head import LinearHead
 from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer
 from imblearn_eos.embedding._samples import is_dataset
-from imblearn_eos.metrics import TrainingRanges, check_rows
+from imblearn_eos.metrics import TrainingRanges, check_rows, to_array
 from imblearn_eos.over_sampling import EOS
 
 
@@ -218,8 +218,12 @@ class EmbeddingPipeline(Pipeline):
                 f"{type(self).__name__} were not fitted by it, or a step makes sparse matrices. "
                 "Call fit, or use imblearn_eos.metrics.generalization_gap_report on embeddings."
             )
-        Z_test, y_test = check_rows(self._embed(X_test), _labels(X_test, y_test), "test")
-        return self._training_ranges.report(Z_test, y_test, self._final_estimator.predict(Z_test))
+        embeddings = self._embed(X_test)
+        Z_test, y_test = check_rows(embeddings, _labels(X_test, y_test), "test")
+        head, y_pred = self._final_estimator, None
+        if hasattr(head, "predict"):
+            y_pred = head.predict(embeddings)
+        return self._training_ranges.report(Z_test, y_test, y_pred)
 
     def _fit(self, X, y=None, *args, **kwargs):
         Z_resampled, y_resampled = super()._fit(X, y, *args, **kwargs)
@@ -237,7 +241,7 @@ class EmbeddingPipeline(Pipeline):
         else:
             Z = self._embed(X)
         self._training_ranges = TrainingRanges(
-            np.asarray(Z), y_train, np.asarray(Z_resampled), y_all
+            np.asarray(to_array(Z)), y_train, np.asarray(to_array(Z_resampled)), y_all
         )
         return Z_resampled, y_resampled
 

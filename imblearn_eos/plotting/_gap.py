@@ -42,8 +42,8 @@ class GeneralizationGapDisplay:
     label_noise_ : matplotlib StepPatch
         Reference for ``after_``.
 
-    size_matched_ : matplotlib StepPatch or None
-        Reference for ``before_``; None unless all test rows are shown.
+    size_matched_ : matplotlib StepPatch
+        Reference for ``before_``.
 
     ax_ : matplotlib Axes
         Axes with the picture.
@@ -73,7 +73,7 @@ class GeneralizationGapDisplay:
         self.report = report
 
     @classmethod
-    def from_estimator(cls, pipeline, X_test, y_test, *, test_rows="all", ax=None):
+    def from_estimator(cls, pipeline, X_test, y_test=None, *, test_rows="all", ax=None):
         """Plot the gaps of a fitted pipeline.
 
         Parameters
@@ -84,7 +84,7 @@ class GeneralizationGapDisplay:
         X_test : {array-like, torch.Tensor, torch.utils.data.Dataset} of shape (n_test, ...)
             Test samples, before embedding.
 
-        y_test : {array-like, torch.Tensor} of shape (n_test,)
+        y_test : {array-like, torch.Tensor} of shape (n_test,), default=None
             Their labels.
 
         test_rows : {"all", "right", "wrong"}, default="all"
@@ -183,7 +183,7 @@ class GeneralizationGapDisplay:
 
         test_rows : {"all", "right", "wrong"}, default="all"
             Which test rows: all, or those classified rightly or wrongly, if the report was made
-            with predictions. The size-matched reference exists for all rows only.
+            with predictions.
 
         Returns
         -------
@@ -214,17 +214,15 @@ class GeneralizationGapDisplay:
             x, before, "o", color=BLUE, markersize=size, label="before over-sampling"
         )
         # Steps, not lines, so that a class whose neighbours have no test rows shows its reference.
-        self.size_matched_ = None
-        if test_rows == "all":
-            self.size_matched_ = ax.stairs(
-                report.size_matched[order],
-                edges,
-                baseline=None,
-                color="0.35",
-                linestyle=(0, (6, 2)),
-                linewidth=1.3,
-                label="before, by size alone: largest class cut to this size",
-            )
+        self.size_matched_ = ax.stairs(
+            report.size_matched[test_rows][order],
+            edges,
+            baseline=None,
+            color="0.35",
+            linestyle=(0, (6, 2)),
+            linewidth=1.3,
+            label="before, by size alone: largest class cut to this size",
+        )
         (self.after_,) = ax.plot(
             x,
             after,
@@ -258,10 +256,10 @@ class GeneralizationGapDisplay:
             )
         label_classes(ax, report.classes[order], report.train_counts[order], grow=is_new)
         ax.set_xlim(edges[0], edges[-1])
-        ax.set_ylabel(f"Generalization gap (embedding units)\nof {_TEST_ROWS[test_rows]}")
+        ax.set_ylabel(f"Generalization gap\nof {_TEST_ROWS[test_rows]}")
         # Above the axes, where it hides no class.
         ax.legend(
-            handles=[handle for handle in handles if handle is not None],
+            handles=handles,
             loc="lower center",
             bbox_to_anchor=(0.5, 1),
             frameon=False,
