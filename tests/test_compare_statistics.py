@@ -94,7 +94,7 @@ def test_summary_has_the_difference_to_no_over_sampling():
         ),
         (
             {"none": [0.5, 0.6, 0.55], "random": [0.8, 0.9, 0.85], "eos": [0.7, 0.8, 0.76]},
-            "EOS lost here, and it is better than no over-sampling.",
+            "EOS lost here, but it is better than no over-sampling.",
             ["0.0967 below that of random over-sampling, the best other", "0.2033 above"],
         ),
         (
@@ -124,7 +124,7 @@ def test_summary_has_the_difference_to_no_over_sampling():
         ),
         (
             {"none": [0.2, 0.9, 0.5], "random": [0.4, 0.1, 0.6], "eos": [0.6, 0.91, 0.8]},
-            "EOS came first here, and it is no better than no over-sampling beyond noise.",
+            "EOS came first here, but it is no better than no over-sampling beyond noise.",
             [],
         ),
         (

@@ -355,3 +355,19 @@ def test_interrupted_run_leaves_a_report_of_the_finished_seeds(
     assert "Interrupted: 1 of 3 seeds" in capsys.readouterr().err
     text = open_page(tmp_path / "report.html").locator("main").inner_text()
     assert "This run was interrupted: it shows 1 of 3 seeds." in text
+
+
+@pytest.mark.parametrize("after", [2, 3])
+def test_interrupt_while_the_report_is_written_ends_quietly(tmp_path, capsys, monkeypatch, after):
+    """Also when it is the second Ctrl-C, after one that ended the seeds."""
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "write_report", interrupt)
+    monkeypatch.setattr(cli, "tqdm", lambda **params: InterruptedBar(after=after))
+    arguments = ["--seeds", "2", "--epochs", "1", "--samplers", "eos", "--report", str(tmp_path)]
+    assert cli.main(["compare", *arguments]) == cli.INTERRUPTED
+    captured = capsys.readouterr()
+    assert f"Interrupted: {after - 1} of 2 seeds" in captured.err
+    assert captured.out.count("macro f1") == 1

@@ -162,7 +162,8 @@ def _headline(to_best, to_none):
         relation = f"{'better' if to_none.mean > 0 else 'worse'} than no over-sampling"
     if place == "won" and to_none.mean > 0 and to_none.is_noise is False:
         return "EOS helped here, more than any other method."
-    return f"EOS {place} here, and it is {relation}."
+    is_first, is_better = place not in ("lost", "did not come first"), relation.startswith("better")
+    return f"EOS {place} here, {'and' if is_first == is_better else 'but'} it is {relation}."
 
 
 def _describe(name, best):
