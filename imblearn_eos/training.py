@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset, default_collate
 
 from imblearn_eos._device import has_bfloat16
 
-__all__ = ["BatchAugmentation", "BatchLoader", "ChannelsLast", "MixedPrecision", "Resume"]
+__all__ = ["BatchAugmentation", "BatchLoader", "ChannelsLast", "MixedPrecision", "Mixup", "Resume"]
 
 
 class BatchLoader(DataLoader):
@@ -117,14 +117,18 @@ class BatchAugmentation(Callback):
         """Replace the samples of a training batch."""
         if not training:
             return
-        if not isinstance(batch, list):
-            raise TypeError(
-                "BatchAugmentation replaces the samples in a batch, which it can do in a list "
-                f"only, but the net's iterator_train gives a {type(batch).__name__}. Use torch's "
-                "DataLoader or imblearn_eos.training.BatchLoader."
-            )
+        _check_batch(batch, "BatchAugmentation")
         samples, _ = unpack_data(batch)
         batch[0] = self.transform(to_tensor(samples, device=net.device))
+
+
+def _check_batch(batch, name):
+    if not isinstance(batch, list):
+        raise TypeError(
+            f"{name} replaces the samples in a batch, which it can do in a list only, but the "
+            f"net's iterator_train gives a {type(batch).__name__}. Use torch's DataLoader or "
+            "imblearn_eos.training.BatchLoader."
+        )
 
 
 class ChannelsLast(Callback):
@@ -210,6 +214,92 @@ class _Autocast:
             return (outputs[0].float(), *outputs[1:])
         # None after an error.
         return None if outputs is None else outputs.float()
+
+
+class Mixup(Callback):
+    r"""Train on mixtures of samples.
+
+    Each sample :math:`x_i` of a batch becomes :math:`\lambda x_i + (1 - \lambda) x_j`, with another
+    sample :math:`x_j` of the batch, and its loss :math:`\lambda` times that for the class of
+    :math:`x_i` plus :math:`1 - \lambda` times that for the class of :math:`x_j`, where
+    :math:`\lambda` is drawn for each batch from :math:`\mathrm{Beta}(\alpha, \alpha)` [1]_. Put it
+    after `BatchAugmentation`. The training loss that skorch shows is that of mixtures.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        How even mixtures are, more than 0: with 1 all shares are as likely, with less most are
+        near 0 and 1. The random numbers are torch's, which :class:`imblearn_eos.Embedder` seeds.
+
+    Raises
+    ------
+    ValueError
+        When training begins and ``alpha`` is not more than 0.
+    TypeError
+        When the samples of a batch are not one tensor of floating-point numbers, or the net's
+        criterion is no torch module.
+
+    References
+    ----------
+    .. [1] Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: Beyond Empirical Risk Minimization",
+       ICLR 2018, :arxiv:`1710.09412`.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetClassifier
+    >>> from imblearn_eos.models import SmallCNN
+    >>> from imblearn_eos.training import Mixup
+    >>> net = NeuralNetClassifier(SmallCNN, module__n_classes=10, callbacks=[Mixup(alpha=0.2)])
+    """
+
+    def __init__(self, alpha=1.0):
+        self.alpha = alpha
+
+    def on_train_begin(self, net, **kwargs):
+        """Let the criterion mix losses as samples are mixed."""
+        if not self.alpha > 0:
+            raise ValueError(f"The alpha of Mixup must be more than 0, got {self.alpha!r}.")
+        if not isinstance(net.criterion_, torch.nn.Module):
+            raise TypeError(
+                f"Mixup mixes the losses of a torch module, but the net's criterion is a "
+                f"{type(net.criterion_).__name__}. Use one of torch.nn or imblearn_eos.losses."
+            )
+        # skorch does not call on_train_end after an error.
+        self.on_train_end(net)
+        self._mixture = None
+        self._handle = net.criterion_.register_forward_hook(self._mix_losses)
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        """Mix the samples of a training batch."""
+        self._mixture = None
+        if not training:
+            return
+        _check_batch(batch, "Mixup")
+        samples, _ = unpack_data(batch)
+        samples = to_tensor(samples, device=net.device)
+        if not isinstance(samples, torch.Tensor) or not samples.is_floating_point():
+            kind = samples.dtype if isinstance(samples, torch.Tensor) else type(samples).__name__
+            raise TypeError(
+                "Mixup mixes samples that are one tensor of floating-point numbers, but a batch "
+                f"holds {kind}. Convert samples to float32, or train without Mixup."
+            )
+        share = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
+        partners = torch.randperm(len(samples), device=samples.device)
+        batch[0] = torch.lerp(samples[partners], samples, share)
+        self._mixture = share, partners
+
+    def on_train_end(self, net, **kwargs):
+        """Leave the criterion as it was."""
+        if vars(self).get("_handle") is not None:
+            self._handle.remove()
+        self._handle = self._mixture = None
+
+    def _mix_losses(self, criterion, args, loss):
+        if self._mixture is None:
+            return None
+        share, partners = self._mixture
+        outputs, target = args
+        return share * loss + (1 - share) * criterion.forward(outputs, target[partners])
 
 
 class Resume(Callback):

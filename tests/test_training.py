@@ -13,11 +13,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from imblearn_eos import Embedder, make_embedding_pipeline, training
+from imblearn_eos.losses import FocalLoss
 from imblearn_eos.training import (
     BatchAugmentation,
     BatchLoader,
     ChannelsLast,
     MixedPrecision,
+    Mixup,
     Resume,
 )
 
@@ -153,6 +155,123 @@ def test_batches_that_cannot_be_replaced_are_refused():
 def collate_to_tuple(batch):
     samples, labels = zip(*batch, strict=True)
     return torch.tensor(np.stack(samples)), torch.tensor(np.array(labels))
+
+
+# --- Mixup ----------------------------------------------------------------------------------------
+
+
+class Mixed(Callback):
+    """Keep the samples and the loss of each training batch."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.samples_, self.losses_ = [], []
+
+    def on_batch_end(self, net, batch=None, training=False, loss=None, **kwargs):
+        if training:
+            self.samples_.append(batch[0].clone())
+            self.losses_.append(loss.item())
+
+
+@pytest.mark.parametrize("criterion", [nn.CrossEntropyLoss, FocalLoss])
+def test_mixup_mixes_samples_and_losses_by_the_same_share(criterion):
+    # With one batch and no learning, the trained network is the one that gave the losses.
+    mixed = Mixed()
+    net = make_net(
+        criterion=criterion, callbacks=[Mixup(), mixed], batch_size=len(X), lr=0.0, max_epochs=5
+    )
+    net.fit(X, y)
+    labels, shares = torch.from_numpy(y), []
+    for samples, loss in zip(mixed.samples_, mixed.losses_, strict=True):
+        partner, share = find_partners(samples.numpy())
+        with torch.no_grad():
+            logits = net.module_(samples)
+            expected = share * criterion()(logits, labels)
+            expected += (1 - share) * criterion()(logits, labels[partner])
+        assert_allclose(loss, expected, rtol=1e-4)
+        shares.append(share)
+    assert len(set(shares)) == 5
+    assert all(0 < share < 1 for share in shares)
+
+
+def find_partners(samples):
+    """Find, for each mixture, which row it was mixed with, and their common share."""
+    # The share that puts the most mixtures on a segment between rows of X is the right one.
+    moved = samples - X
+    found = np.empty(len(X), dtype=int)
+    ratios = np.empty(len(X))
+    for i, step in enumerate(moved):
+        directions = X - X[i]
+        length = np.maximum((directions**2).sum(axis=1), 1e-12)
+        ratio = directions @ step / length
+        residual = ((step - ratio[:, np.newaxis] * directions) ** 2).sum(axis=1)
+        found[i] = residual.argmin()
+        ratios[i] = ratio[found[i]]
+    moves = (moved**2).sum(axis=1) > 1e-9
+    share = 1 - np.median(ratios[moves])
+    assert_allclose(ratios[moves], 1 - share, atol=1e-4)
+    return np.where(moves, found, np.arange(len(X))), float(share)
+
+
+class CheckValidation(Callback):
+    """Compute the loss of each batch of validation by hand."""
+
+    n_checked = 0
+
+    def on_batch_end(self, net, batch=None, training=False, loss=None, **kwargs):
+        if not training:
+            expected = nn.functional.cross_entropy(net.module_(batch[0]), batch[1])
+            assert_allclose(loss.item(), expected.item(), rtol=1e-6)
+            self.n_checked += 1
+
+
+def test_mixup_is_for_training_only():
+    check = CheckValidation()
+    net = make_net(callbacks=[Mixup(), check], train_split=ValidSplit(3, stratified=True))
+    net.fit(X, y)
+    assert check.n_checked
+    assert not net.criterion_._forward_hooks
+
+
+def test_mixup_is_reproducible_and_can_be_cached(tmp_path):
+    net = make_net(callbacks=[Mixup(alpha=0.4)])
+    plain = Embedder(make_net(), random_state=0).fit_transform(X, y)
+    first, second, cached, again = (
+        Embedder(net, random_state=0, memory=memory).fit_transform(X, y)
+        for memory in (None, None, str(tmp_path), str(tmp_path))
+    )
+    assert_array_equal(first, second)
+    assert_array_equal(first, cached)
+    assert_array_equal(first, again)
+    assert not np.array_equal(first, plain)
+
+
+def test_mixup_survives_a_training_that_failed():
+    net = make_net(callbacks=[Mixup(), FailOnce()])
+    with pytest.raises(RuntimeError, match="out of memory"):
+        net.fit(X, y)
+    pickle.dumps(net)
+    net.partial_fit(X, y)
+    assert not net.criterion_._forward_hooks
+
+
+@pytest.mark.parametrize("alpha", [0, -1.0, float("nan")])
+def test_mixup_refuses_an_alpha_that_is_not_positive(alpha):
+    with pytest.raises(ValueError, match="alpha of Mixup must be more than 0"):
+        make_net(callbacks=[Mixup(alpha=alpha)]).fit(X, y)
+
+
+def test_mixup_refuses_what_it_cannot_mix():
+    with pytest.raises(TypeError, match=r"a batch holds torch\.int64"):
+        make_net(callbacks=[Mixup()]).fit(np.rint(X).astype(np.int64), y)
+    with pytest.raises(TypeError, match=r"Mixup replaces .* gives a tuple"):
+        make_net(callbacks=[Mixup()], iterator_train__collate_fn=collate_to_tuple).fit(X, y)
+    with pytest.raises(TypeError, match="criterion is a Callable"):
+        make_net(callbacks=[Mixup()], criterion=Callable).fit(X, y)
+
+
+class Callable:
+    def __call__(self, outputs, target):
+        return nn.functional.cross_entropy(outputs, target)
 
 
 # --- ChannelsLast and MixedPrecision --------------------------------------------------------------
