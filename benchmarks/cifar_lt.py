@@ -1,0 +1,234 @@
+"""The paper's claims on long-tailed CIFAR-10: losses, refitted heads, and corrections without any.
+
+    python benchmarks/cifar_lt.py --data cifar-10-binary.tar.gz --output study
+
+trains a ResNet-32 per loss and subset of the images on all of the subset, and one without each of
+its folds. On the embeddings of each network, every method makes a head. Methods choose their
+settings on the folds left out, never on the test images, which score what was chosen, and the
+default settings beside it. Results are lines of ``results.jsonl`` in the output folder, which
+also keeps networks and embeddings: with ``--resume`` a study goes on where it was interrupted,
+and without ``results.jsonl`` heads are refitted and no network is trained. ``--reduced`` is for a
+laptop. ``cifar_lt_tables.py`` turns results into tables and plots.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+import warnings
+from dataclasses import asdict
+from datetime import datetime, timezone
+from itertools import product
+from pathlib import Path
+
+import torch
+from _cifar import RECIPES, Budget, Case, embed, load_images
+from _heads import METHODS, Network, choose, evaluate
+from sklearn.exceptions import ConvergenceWarning
+from tqdm import tqdm
+
+import imblearn_eos
+
+# Two cores, less than 90 minutes.
+REDUCED = {
+    "recipes": ["CE"],
+    "subsets": 3,
+    "seeds": 1,
+    "folds": 2,
+    "epochs": 25,
+    "schedule": "cosine",
+}
+FULL = {
+    "recipes": [name for name in RECIPES if not RECIPES[name].balance],
+    "subsets": 3,
+    "seeds": 2,
+    "folds": 3,
+    "epochs": 200,
+    "schedule": "steps",
+}
+# What may not differ within one file of results.
+FIXED = ("epochs", "schedule", "batch_size", "folds")
+
+
+def parse_options(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True, help="the binary archive, or a pack of JPEG files")
+    parser.add_argument("--output", required=True, type=Path, help="folder of results")
+    parser.add_argument("--resume", action="store_true", help="continue the study in the folder")
+    parser.add_argument("--reduced", action="store_true", help=f"defaults for a laptop: {REDUCED}")
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), metavar="RECIPE")
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument(
+        "--kinds", nargs="+", choices=["exponential", "step"], default=["exponential"]
+    )
+    parser.add_argument("--ratios", nargs="+", type=float, default=[100.0])
+    parser.add_argument("--subsets", type=_positive, help="random subsets of the images")
+    parser.add_argument("--seeds", type=_positive, help="trainings on each subset")
+    parser.add_argument("--folds", type=int, help="to choose settings on, at least 2")
+    parser.add_argument("--epochs", type=_positive)
+    parser.add_argument("--schedule", choices=["steps", "cosine"], help="of the learning rate")
+    parser.add_argument("--batch-size", type=_positive, default=128)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action="store_true", help="train with torch.compile")
+    options = parser.parse_args(arguments)
+    for name, value in (REDUCED if options.reduced else FULL).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.folds < 2:
+        parser.error(f"--folds must be at least 2, got {options.folds}.")
+    if not Path(options.data).exists():
+        parser.error(f"--data: there is no {options.data}.")
+    return options
+
+
+def _positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+class Results:
+    """Records in a file, a line of JSON each, that can be added to.
+
+    Parameters
+    ----------
+    file : Path
+    """
+
+    def __init__(self, file):
+        self.file = file
+        self.records = []
+        if file.exists():
+            lines = file.read_text().splitlines(keepends=True)
+            if lines and not lines[-1].endswith("\n"):
+                # The run was killed while it wrote this line.
+                lines.pop()
+                file.write_text("".join(lines))
+            self.records = [json.loads(line) for line in lines]
+
+    def add(self, **record):
+        """Write a record at once."""
+        self.records.append(record)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.file, "a") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    def has(self, **wanted):
+        """Whether there is a record with these values."""
+        return any(wanted.items() <= record.items() for record in self.records)
+
+
+def begin(results, options):
+    """Record how the study is run, unless it contradicts how it began."""
+    settings = {name: getattr(options, name) for name in FIXED}
+    begun = [record for record in results.records if record["record"] == "study"]
+    if begun and not options.resume:
+        sys.exit(
+            f"{results.file} has the results of a study. Add --resume to continue it, or give "
+            "another --output."
+        )
+    for name, value in settings.items():
+        if begun and begun[0][name] != value:
+            sys.exit(
+                f"{results.file} was begun with {name}={begun[0][name]}, and now is {value}. Use "
+                "the same, or give another --output."
+            )
+    results.add(
+        record="study",
+        command=sys.argv,
+        date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
+        machine=describe_machine(options.device),
+        versions={"imblearn_eos": imblearn_eos.__version__, "torch": torch.__version__},
+        data=Path(options.data).name,
+        **settings,
+    )
+
+
+def describe_machine(device):
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} threads, {platform.machine()}"
+
+
+def run_case(images, case, budget, options, results):
+    """Train the networks of a case, or read them, and run all methods that have no results yet."""
+    described = asdict(case)
+    has_folds = RECIPES[case.recipe].balance is None
+    # Added images are an alternative to all that is done to embeddings.
+    methods = options.methods if has_folds else [m for m in options.methods if m == "network"]
+    missing = [m for m in methods if not results.has(record="method", case=described, method=m)]
+    if not missing:
+        return
+    networks = []
+    for fold in [*(range(options.folds) if has_folds else ()), None]:
+        print(f"{case.name}, {'all rows' if fold is None else f'without fold {fold}'}", flush=True)
+        embedded = embed(images, case, budget, options.output, fold, options.folds)
+        networks.append(Network(embedded, seed=case.seed))
+        if not results.has(record="network", case=described, fold=fold):
+            results.add(
+                record="network",
+                case=described,
+                fold=fold,
+                class_counts=networks[-1].counts.tolist(),
+                n_parameters=embedded.n_parameters,
+                seconds=embedded.seconds,
+            )
+    *folds, network = networks
+    for name in tqdm(missing, desc=case.name, unit="method"):
+        results.add(
+            record="method", case=described, method=name, **run_method(name, folds, network)
+        )
+
+
+def run_method(name, folds, network):
+    """Choose a method's settings, and score them and the fixed ones on the test images."""
+    start = time.perf_counter()
+    try:
+        found = _run_method(METHODS[name], folds, network)
+    # Samplers refuse classes that are too small for them, each in its own way.
+    except (RuntimeError, ValueError) as error:
+        found = {"rows": [], "error": f"{type(error).__name__}: {error}"}
+    return {**found, "seconds": time.perf_counter() - start}
+
+
+def _run_method(method, folds, network):
+    with warnings.catch_warnings():
+        # With hardly any penalty, which is one of the settings.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        validation = choose(method, folds) if folds else [(method.fixed[0], None)]
+        chosen = validation[0][0]
+        scores = dict((json.dumps(setting), score) for setting, score in validation)
+        rows = [
+            {
+                "setting": setting,
+                "is_chosen": setting == chosen,
+                "is_default": setting == method.fixed[0],
+                "validation": scores.get(json.dumps(setting)),
+                **evaluate(method.make(network, **setting), network),
+            }
+            for setting in [*method.fixed, *([chosen] if chosen not in method.fixed else [])]
+        ]
+    return {"rows": rows, "validation": validation[:20]}
+
+
+def main():
+    options = parse_options()
+    results = Results(options.output / "results.jsonl")
+    begin(results, options)
+    budget = Budget(
+        options.epochs, options.batch_size, options.schedule, options.device, options.compile
+    )
+    grid = product(
+        options.kinds, options.ratios, options.recipes, range(options.subsets), range(options.seeds)
+    )
+    cases = [Case(recipe, *rest, subset, seed) for *rest, recipe, subset, seed in grid]
+    images = load_images(options.data)
+    for case in tqdm(cases, unit="case"):
+        run_case(images, case, budget, options, results)
+    print(f"Done: {results.file}. For tables, run benchmarks/cifar_lt_tables.py on it.")
+
+
+if __name__ == "__main__":
+    main()

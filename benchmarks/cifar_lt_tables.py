@@ -1,0 +1,389 @@
+"""Tables and plots of a study by ``cifar_lt.py``.
+
+    python benchmarks/cifar_lt_tables.py study/results.jsonl --plots FOLDER
+
+prints Markdown. Balanced accuracies are in points, means over the subsets of the images, within
+which trainings are averaged. Intervals are those of paired t tests over subsets.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from cifar_lt import Results
+from scipy import stats
+from tabulate import tabulate
+
+SCORES = {"macro_g_mean": "g mean", "macro_f1": "macro F1"}
+# By loss, test accuracy on CIFAR-10-LT, ratio 100, as BagofTricks-LT and imbalanced-DL re-ran them.
+PUBLISHED = {
+    "CE": 70.4,
+    "focal": 71.6,
+    "LDAM-DRW": 77.0,
+    "CE + cRT": 75.0,
+    "CE + LWS": 72.6,
+    "CE + tau-normalisation": 72.7,
+    "balanced softmax": 77.5,
+    "MiSLAS": 82.5,
+}
+
+
+class Study:
+    """The results of one kind and ratio of imbalance.
+
+    Parameters
+    ----------
+    records : list of dict
+    kind : str
+    ratio : float
+    """
+
+    def __init__(self, records, kind="exponential", ratio=100.0):
+        of_kind = [
+            record
+            for record in records
+            if "case" in record
+            and (record["case"]["kind"], record["case"]["ratio"]) == (kind, ratio)
+        ]
+        self.networks = [record for record in of_kind if record["record"] == "network"]
+        self.errors = {
+            f"{record['method']} failed ({record['error']})"
+            for record in of_kind
+            if "error" in record
+        }
+        self.rows = defaultdict(lambda: defaultdict(list))
+        for record in of_kind:
+            if record["record"] == "method":
+                case = record["case"]
+                for row in record["rows"]:
+                    for name in names_of(record["method"], row):
+                        self.rows[case["recipe"], name][case["subset"]].append(row)
+
+    @property
+    def recipes(self):
+        return list(dict.fromkeys(recipe for recipe, _ in self.rows))
+
+    def methods(self, recipe):
+        """Give the methods that were run on networks of a recipe."""
+        return [name for found, name in self.rows if found == recipe]
+
+    def values(self, recipe, name, get):
+        """Give a value per subset, trainings averaged: {subset: value}."""
+        rows = self.rows.get((recipe, name), {})
+        return {
+            subset: np.mean([get(row) for row in found], axis=0) for subset, found in rows.items()
+        }
+
+    def mean(self, recipe, name, get):
+        """Give the mean over subsets of the values that ``get`` gives."""
+        return np.mean(list(self.values(recipe, name, get).values()), axis=0)
+
+    def points(self, recipe, name):
+        """Give the balanced accuracy per subset, in points."""
+        return self.values(recipe, name, lambda row: 100 * row["scores"]["balanced_accuracy"])
+
+    def difference(self, recipe, name, other):
+        """Give the mean difference in points and its 95 % interval, None with one subset."""
+        first, second = self.points(recipe, name), self.points(recipe, other)
+        found = np.array([first[subset] - second[subset] for subset in first if subset in second])
+        if len(found) == 0:
+            return None
+        margin = None
+        if len(found) > 1:
+            margin = stats.t.ppf(0.975, len(found) - 1) * stats.sem(found)
+        return found.mean(), margin
+
+
+def names_of(method, row):
+    """Name a row: a method as "default" and "chosen", and EOS by its K and search."""
+    if row["is_default"]:
+        yield f"{method}, default"
+    if row["is_chosen"]:
+        yield f"{method}, chosen"
+    setting = row["setting"]
+    is_curve = method in ("EOS, neighborhood", "EOS, nearest") and setting["alpha"] == 0.01
+    if is_curve:
+        yield f"{method}, K={setting['n_neighbors']}"
+
+
+def mean_and_spread(values):
+    values = list(values)
+    if not values:
+        return ""
+    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{spread}"
+
+
+def format_difference(found):
+    if found is None:
+        return ""
+    mean, margin = found
+    if margin is None:
+        return f"{mean:+.1f}"
+    return f"{mean:+.1f} ({mean - margin:+.1f} to {mean + margin:+.1f})"
+
+
+def base_names(study, recipe):
+    names = [name.removesuffix(", default") for name in study.methods(recipe)]
+    return [name for name in dict.fromkeys(names) if f"{name}, chosen" in study.methods(recipe)]
+
+
+def main_table(study, recipe):
+    """Tabulate all methods on the networks of a recipe."""
+    rows = []
+    for name in base_names(study, recipe):
+        key, is_network = (recipe, f"{name}, chosen"), name == "network"
+        gap, reference = study.mean(*key, gap_and_reference)
+        row = {
+            "method": name,
+            "default": mean_and_spread(study.points(recipe, f"{name}, default").values()),
+            "chosen": mean_and_spread(study.points(*key).values()),
+            "chosen - network": "-"
+            if is_network
+            else format_difference(study.difference(*key, "network, chosen")),
+        }
+        for score, title in SCORES.items():
+            row[title] = f"{100 * study.mean(*key, lambda row, s=score: row['scores'][s]):.1f}"
+        row["ECE"] = f"{study.mean(*key, lambda row: row['calibration_error']):.3f}"
+        row["gap (reference)"] = f"{gap:.2f} ({reference:.2f})"
+        row["parameters"] = f"{study.mean(*key, lambda row: row['n_parameters']):.0f}"
+        row["seconds"] = f"{study.mean(*key, lambda row: sum(row['seconds'].values())):.1f}"
+        rows.append(row)
+    return rows
+
+
+def gap_and_reference(row):
+    """Give a row's gap, after over-sampling if there was any, and what it is to be held against."""
+    gap = row["gap"]
+    if "after" in gap:
+        return gap["after"], gap["label_noise"]
+    return gap["before"], gap["size_matched"]
+
+
+def neighbors_table(study, recipe):
+    """Tabulate EOS by K, with the head's default strength."""
+    found = {}
+    for name in study.methods(recipe):
+        method, _, last = name.rpartition(", ")
+        if last.startswith("K="):
+            row = found.setdefault(int(last[2:]), {"K": int(last[2:])})
+            row[method] = mean_and_spread(study.points(recipe, name).values())
+    return [found[k] for k in sorted(found)]
+
+
+def recipes_table(study):
+    """Tabulate methods with chosen settings by recipes."""
+    names = dict.fromkeys(name for recipe in study.recipes for name in base_names(study, recipe))
+    return [
+        {
+            "method": name,
+            **{
+                recipe: mean_and_spread(study.points(recipe, f"{name}, chosen").values())
+                for recipe in study.recipes
+            },
+        }
+        for name in names
+    ]
+
+
+def recall_table(study, recipe, methods):
+    """Tabulate recall by class, the most frequent first."""
+    counts = next(r for r in study.networks if r["fold"] is None)["class_counts"]
+    rows = []
+    for name in methods:
+        recall = study.mean(recipe, f"{name}, chosen", lambda row: row["recall"])
+        rows.append(
+            {"method": name}
+            | {str(n): f"{100 * r:.0f}" for n, r in zip(counts, recall, strict=True)}
+        )
+    return rows
+
+
+def phases_table(study):
+    """Tabulate seconds of the phases, on networks trained on all rows of a subset."""
+    rows = []
+    for recipe in study.recipes:
+        networks = [
+            record["seconds"]
+            for record in study.networks
+            if record["case"]["recipe"] == recipe and record["fold"] is None
+        ]
+        mean = {key: np.mean([seconds[key] for seconds in networks]) for key in networks[0]}
+        row = {
+            "recipe": recipe,
+            "making images": mean.get("images", 0),
+            "training": mean["training"],
+        }
+        refits = study.values(recipe, "EOS, chosen", lambda row: sum(row["seconds"].values()))
+        if refits:
+            later = mean["embedding"] + np.mean(list(refits.values()))
+            row["phases 2 and 3, EOS"] = later
+            row["share, %"] = 100 * later / (mean["training"] + later)
+        rows.append(row)
+    return rows
+
+
+TARGETS = [
+    # What, a method, the other, at least, aim, and whether the interval must be above 0.
+    ("EOS, K=10, over the network", "EOS, neighborhood, K=10", "network, chosen", 5, 7, False),
+    ("EOS, K chosen, over the network", "EOS, chosen", "network, chosen", 7, 10, False),
+    ("EOS, K chosen, over SMOTE", "EOS, chosen", "SMOTE, chosen", 1.5, 5, True),
+    (
+        "EOS over logit adjustment, both chosen",
+        "EOS, chosen",
+        "logit adjustment, chosen",
+        -1,
+        0,
+        False,
+    ),
+]
+
+
+def targets_table(study, recipe):
+    rows = []
+    for what, name, other, least, aim, is_interval in TARGETS:
+        found = study.difference(recipe, name, other)
+        if found is None:
+            continue
+        mean, margin = found
+        is_clear = not is_interval or (margin is not None and mean - margin > 0)
+        is_met = mean >= least and is_clear
+        rows.append(
+            {
+                "what": what,
+                "at least": f"{least:+g}" + ", interval above 0" * is_interval,
+                "aim": f"{aim:+g}",
+                "found": format_difference(found),
+                "": "missed" if not is_met else "aim met" if mean >= aim else "met",
+            }
+        )
+    return rows
+
+
+def plot_methods(study, recipe, file):
+    """Plot by how much each method is above the network itself."""
+    names = [name for name in base_names(study, recipe) if name != "network"]
+    found = {name: study.difference(recipe, f"{name}, chosen", "network, chosen") for name in names}
+    names.sort(key=lambda name: found[name][0])
+    figure, axes = plt.subplots(figsize=(7, 0.3 * len(names) + 1.2), layout="constrained")
+    for position, name in enumerate(names):
+        color = "C3" if name.startswith("EOS") else "C0"
+        points = study.points(recipe, f"{name}, chosen")
+        network = study.points(recipe, "network, chosen")
+        differences = [points[subset] - network[subset] for subset in points]
+        axes.plot(differences, [position] * len(differences), "o", color=color, alpha=0.35)
+        axes.plot(found[name][0], position, "|", color=color, markersize=16, markeredgewidth=2)
+    axes.set(yticks=range(len(names)), yticklabels=names)
+    axes.set_xlabel("balanced accuracy above the network's own head, points (a dot per subset)")
+    axes.axvline(0, color="0.6", linewidth=1)
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(file, dpi=120)
+
+
+def plot_neighbors(study, recipe, file):
+    """Plot EOS by K, beside methods without it."""
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for color, method in (("C3", "EOS, neighborhood"), ("C1", "EOS, nearest")):
+        names = [name for name in study.methods(recipe) if name.startswith(f"{method}, K=")]
+        if not names:
+            continue
+        k = sorted(int(name.rpartition("=")[2]) for name in names)
+        scores = np.array([list(study.points(recipe, f"{method}, K={n}").values()) for n in k])
+        axes.plot(k, scores, color=color, linewidth=0.7, alpha=0.5)
+        axes.plot(k, scores.mean(axis=1), "o-", color=color, label=method)
+    styles = zip(("network", "SMOTE", "logit adjustment"), (":", "--", "-."), strict=True)
+    for name, style in styles:
+        if name not in base_names(study, recipe):
+            continue
+        mean = np.mean(list(study.points(recipe, f"{name}, chosen").values()))
+        axes.axhline(mean, color="C0", linestyle=style, label=name)
+    axes.set(xscale="log", xlabel="K", ylabel="balanced accuracy, points")
+    axes.set_xticks(k, k)
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(file, dpi=120)
+
+
+def plot_recall(study, recipe, methods, file):
+    """Plot recall by class."""
+    counts = next(r for r in study.networks if r["fold"] is None)["class_counts"]
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for name, marker in zip(methods, "osD^v", strict=False):
+        recall = study.mean(recipe, f"{name}, chosen", lambda row: row["recall"])
+        axes.plot(100 * recall, f"{marker}-", label=name)
+    axes.set(xlabel="training images of the class", ylabel="recall, %")
+    axes.set_xticks(range(len(counts)), counts)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(file, dpi=120)
+
+
+SHOWN = ("network", "SMOTE", "logit adjustment", "EOS")
+
+
+def shown(study, recipe):
+    return [name for name in SHOWN if name in base_names(study, recipe)]
+
+
+def print_table(rows, **options):
+    if rows:
+        options = {"headers": "keys", "tablefmt": "github", "disable_numparse": True} | options
+        print(tabulate(rows, **options), "\n")
+
+
+def print_study(study, title):
+    """Print all tables of one kind and ratio of imbalance."""
+    print(f"## {title}\n")
+    for recipe in study.recipes:
+        if not base_names(study, recipe):
+            continue
+        n_subsets = len(study.points(recipe, "network, chosen"))
+        print(f"### {recipe}: {n_subsets} subset{'s' * (n_subsets > 1)}\n")
+        print_table(main_table(study, recipe))
+        print_table(neighbors_table(study, recipe))
+        print_table(recall_table(study, recipe, shown(study, recipe)))
+        print_table(targets_table(study, recipe))
+    print("### All recipes, settings chosen\n")
+    print_table(recipes_table(study))
+    for error in sorted(study.errors):
+        print(f"- {error}\n")
+    print("### Seconds\n")
+    print_table(phases_table(study), disable_numparse=False, floatfmt=".1f")
+
+
+def plot_study(study, folder):
+    """Plot what was done with networks trained with cross-entropy."""
+    if not shown(study, "CE"):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    plot_methods(study, "CE", folder / "methods.png")
+    plot_neighbors(study, "CE", folder / "neighbors.png")
+    plot_recall(study, "CE", shown(study, "CE"), folder / "recall.png")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--plots", type=Path, help="folder for plots")
+    options = parser.parse_args()
+    if not options.results.exists():
+        parser.error(f"there is no {options.results}.")
+    records = Results(options.results).records
+    for header in (record for record in records if record["record"] == "study"):
+        print(json.dumps(header))
+    kinds = dict.fromkeys(
+        (record["case"]["kind"], record["case"]["ratio"]) for record in records if "case" in record
+    )
+    for kind, ratio in kinds:
+        study = Study(records, kind, ratio)
+        print_study(study, f"{kind} imbalance, ratio {ratio:g}")
+        if options.plots:
+            plot_study(study, options.plots / f"{kind}_{ratio:g}")
+
+
+if __name__ == "__main__":
+    main()
