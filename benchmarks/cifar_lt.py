@@ -47,7 +47,8 @@ FULL = {
     "epochs": 200,
     "schedule": "steps",
 }
-# What may not differ within one file of results.
+# What is run, and what may not differ within one file of results.
+CASES = ("kinds", "ratios", "recipes", "subsets", "seeds")
 FIXED = ("epochs", "schedule", "batch_size", "folds")
 
 
@@ -137,11 +138,11 @@ def begin(results, options):
             )
     results.add(
         record="study",
-        command=sys.argv,
         date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
         machine=describe_machine(options.device),
         versions={"imblearn_eos": imblearn_eos.__version__, "torch": torch.__version__},
         data=Path(options.data).name,
+        cases={name: getattr(options, name) for name in CASES},
         **settings,
     )
 

@@ -1,13 +1,13 @@
 """Tables and plots of a study by ``cifar_lt.py``.
 
-    python benchmarks/cifar_lt_tables.py study/results.jsonl --plots FOLDER
+    python benchmarks/cifar_lt_tables.py study/results.jsonl
 
-prints Markdown. Balanced accuracies are in points, means over the subsets of the images, within
-which trainings are averaged. Intervals are those of paired t tests over subsets.
+writes ``tables.md`` and plots beside the results, and prints the tables. Balanced accuracies are in
+points, means over the subsets of the images, within which trainings are averaged. Intervals are
+those of paired t tests over subsets.
 """
 
 import argparse
-import json
 from collections import defaultdict
 from pathlib import Path
 
@@ -18,17 +18,6 @@ from scipy import stats
 from tabulate import tabulate
 
 SCORES = {"macro_g_mean": "g mean", "macro_f1": "macro F1"}
-# By loss, test accuracy on CIFAR-10-LT, ratio 100, as BagofTricks-LT and imbalanced-DL re-ran them.
-PUBLISHED = {
-    "CE": 70.4,
-    "focal": 71.6,
-    "LDAM-DRW": 77.0,
-    "CE + cRT": 75.0,
-    "CE + LWS": 72.6,
-    "CE + tau-normalisation": 72.7,
-    "balanced softmax": 77.5,
-    "MiSLAS": 82.5,
-}
 
 
 class Study:
@@ -329,30 +318,45 @@ def shown(study, recipe):
     return [name for name in SHOWN if name in base_names(study, recipe)]
 
 
-def print_table(rows, **options):
-    if rows:
-        options = {"headers": "keys", "tablefmt": "github", "disable_numparse": True} | options
-        print(tabulate(rows, **options), "\n")
+def format_table(rows, **options):
+    options = {"headers": "keys", "tablefmt": "github", "disable_numparse": True} | options
+    return tabulate(rows, **options)
 
 
-def print_study(study, title):
-    """Print all tables of one kind and ratio of imbalance."""
-    print(f"## {title}\n")
+def format_study(study, title):
+    """Give all tables of one kind and ratio of imbalance, as paragraphs of Markdown."""
+    yield f"## {title}"
     for recipe in study.recipes:
         if not base_names(study, recipe):
             continue
         n_subsets = len(study.points(recipe, "network, chosen"))
-        print(f"### {recipe}: {n_subsets} subset{'s' * (n_subsets > 1)}\n")
-        print_table(main_table(study, recipe))
-        print_table(neighbors_table(study, recipe))
-        print_table(recall_table(study, recipe, shown(study, recipe)))
-        print_table(targets_table(study, recipe))
-    print("### All recipes, settings chosen\n")
-    print_table(recipes_table(study))
-    for error in sorted(study.errors):
-        print(f"- {error}\n")
-    print("### Seconds\n")
-    print_table(phases_table(study), disable_numparse=False, floatfmt=".1f")
+        yield f"### {recipe}, {n_subsets} subset{'s' * (n_subsets > 1)}"
+        yield format_table(main_table(study, recipe))
+        rows = neighbors_table(study, recipe)
+        if rows:
+            yield "By K, with the default strength of the head:"
+            yield format_table(rows)
+        yield "Recall in percent, by the number of training images of the class:"
+        yield format_table(recall_table(study, recipe, shown(study, recipe)))
+        rows = targets_table(study, recipe)
+        if rows:
+            yield "Targets:"
+            yield format_table(rows)
+    yield "### All recipes, settings chosen"
+    yield format_table(recipes_table(study))
+    yield from (f"- {error}" for error in sorted(study.errors))
+    yield "### Seconds"
+    yield format_table(phases_table(study), disable_numparse=False, floatfmt=".1f")
+
+
+def format_header(record):
+    """Say how and where a part of the study was run."""
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return (
+        f"- {record['date']}, {record['machine']}, {versions}, {record['data']}: "
+        f"{record['epochs']} epochs, schedule {record['schedule']!r}, batches of "
+        f"{record['batch_size']}, {record['folds']} folds to choose settings on."
+    )
 
 
 def plot_study(study, folder):
@@ -368,21 +372,23 @@ def plot_study(study, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("results", type=Path)
-    parser.add_argument("--plots", type=Path, help="folder for plots")
     options = parser.parse_args()
     if not options.results.exists():
         parser.error(f"there is no {options.results}.")
     records = Results(options.results).records
-    for header in (record for record in records if record["record"] == "study"):
-        print(json.dumps(header))
+    folder = options.results.parent
+    headers = [format_header(record) for record in records if record["record"] == "study"]
+    parts = ["# Long-tailed CIFAR-10", "\n".join(dict.fromkeys(headers))]
     kinds = dict.fromkeys(
         (record["case"]["kind"], record["case"]["ratio"]) for record in records if "case" in record
     )
     for kind, ratio in kinds:
         study = Study(records, kind, ratio)
-        print_study(study, f"{kind} imbalance, ratio {ratio:g}")
-        if options.plots:
-            plot_study(study, options.plots / f"{kind}_{ratio:g}")
+        parts += format_study(study, f"{kind.capitalize()} imbalance, ratio {ratio:g}")
+        plot_study(study, folder / f"{kind}_{ratio:g}")
+    text = "\n\n".join(parts) + "\n"
+    (folder / "tables.md").write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":

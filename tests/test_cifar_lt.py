@@ -146,20 +146,26 @@ def test_networks_are_trained_once(pack, monkeypatch, tmp_path):
     assert seconds[0] == seconds[1]
 
 
-def test_tables_and_plots_show_the_study(study, monkeypatch, capsys, tmp_path):
+def test_tables_and_plots_show_the_study(study, monkeypatch, capsys):
     folder, records = study
-    arguments = [str(folder / "results.jsonl"), "--plots", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["cifar_lt_tables.py", *arguments])
+    monkeypatch.setattr(sys, "argv", ["cifar_lt_tables.py", str(folder / "results.jsonl")])
     cifar_lt_tables.main()
-    output = capsys.readouterr().out
+    text = (folder / "tables.md").read_text()
+    assert capsys.readouterr().out.strip() == text.strip()
     score = 100 * records[-1]["rows"][0]["scores"]["balanced_accuracy"]
-    assert f"| EOS               | {score:.1f} " in output
-    assert "| EOS, K=10, over the network " in output
-    assert {file.name for file in tmp_path.glob("*/*.png")} == {
-        "methods.png",
-        "neighbors.png",
-        "recall.png",
-    }
+    assert f"| EOS               | {score:.1f} " in text
+    assert "| EOS, K=10, over the network " in text
+    plots = {file.name for file in folder.glob("exponential_3/*.png")}
+    assert plots == {"methods.png", "neighbors.png", "recall.png"}
+
+
+def test_published_tables_are_those_of_the_published_results(monkeypatch, tmp_path):
+    published = Path(cifar_lt.__file__).parent / "cifar_lt"
+    shutil.copy(published / "results.jsonl", tmp_path)
+    file = str(tmp_path / "results.jsonl")
+    monkeypatch.setattr(sys, "argv", ["cifar_lt_tables.py", file])
+    cifar_lt_tables.main()
+    assert (tmp_path / "tables.md").read_text() == (published / "tables.md").read_text()
 
 
 def test_differences_are_paired_by_subset():
