@@ -3,21 +3,24 @@
 import io
 import json
 import math
+import os
 import shutil
 import sys
 import time
+import zlib
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 
 import _gan
-import kornia.augmentation as kornia
 import numpy as np
 import torch
 from imblearn.over_sampling import SMOTE, RandomOverSampler
+from joblib import Memory
 from sklearn.model_selection import StratifiedKFold
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, Checkpoint, LoadInitState
 from torch import nn
+from torch.nn import functional
 
 from imblearn_eos import Embedder
 from imblearn_eos.datasets import load_cifar, make_imbalanced
@@ -39,6 +42,8 @@ from imblearn_eos.training import (
 )
 
 N_CLASSES = 10
+# To be counted up when networks are trained in another way than before: old ones are then not used.
+VERSION = 1
 # Of the training images of CIFAR-10, per channel.
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
@@ -118,9 +123,6 @@ class Case:
         recipe = "".join(c if c.isalnum() else "-" for c in self.recipe)
         return f"{recipe}_{self.kind}_{self.ratio:g}_subset{self.subset}_seed{self.seed}"
 
-    def as_dict(self):
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Budget:
@@ -191,23 +193,42 @@ class LearningRate(Callback):
             group["lr"] = factor * net.lr
 
 
-def make_augmentation():
-    """Crop at random after padding by 4 pixels, and flip half of the images."""
-    return nn.Sequential(
-        kornia.RandomCrop((32, 32), padding=4), kornia.RandomHorizontalFlip()
-    ).requires_grad_(False)
+class AtomicCheckpoint(Checkpoint):
+    """Write each file under another name first, so that a killed run leaves whole files.
+
+    Killed between two files, it repeats the last epoch.
+    """
+
+    def _save_params(self, f, net, f_name, log_name):
+        # Not by skorch's own method, which goes on when a disk is full.
+        net.save_params(**{f_name: f"{f}.new"})
+        os.replace(f"{f}.new", f)
+
+
+def crop_and_flip(images):
+    """Crop a batch at random after padding by 4 pixels, and flip half of it."""
+    n, channels, height, width = images.shape
+    padded = functional.pad(images, (4, 4, 4, 4))
+    top, left = torch.randint(9, (2, n, 1), device=images.device)
+    rows = top + torch.arange(height, device=images.device)
+    columns = left + torch.arange(width, device=images.device)
+    is_flipped = torch.rand(n, 1, device=images.device) < 0.5
+    columns = torch.where(is_flipped, columns.flip(1), columns)
+    # One gather for all images: a loop over them would keep a GPU waiting.
+    pixels = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).flatten(1)
+    return padded.flatten(2).gather(2, pixels[:, None].expand(-1, channels, -1)).view_as(images)
 
 
 def make_net(recipe, budget, n_rows, checkpoints):
     """Make the net of the authors' recipe; ``checkpoints`` is the folder of its checkpoints."""
     n_batches = math.ceil(n_rows / budget.batch_size)
-    checkpoint = Checkpoint(monitor=None, dirname=str(checkpoints), f_pickle=None)
+    checkpoint = AtomicCheckpoint(monitor=None, dirname=str(checkpoints), f_pickle=None)
     callbacks = [
         LoadInitState(checkpoint),
         Resume(),
         checkpoint,
         LearningRate(budget.schedule, budget.epochs, n_batches),
-        BatchAugmentation(make_augmentation()),
+        BatchAugmentation(crop_and_flip),
         ChannelsLast(),
         MixedPrecision(),
     ]
@@ -240,13 +261,25 @@ def make_net(recipe, budget, n_rows, checkpoints):
 
 
 def balance_images(X, y, how, budget, seed):
-    """Add images until classes balance; the second result counts the maker's parameters."""
+    """Add images until classes balance.
+
+    Returns
+    -------
+    X, y : ndarray
+    n_parameters : int
+        Of what made the images.
+    seconds : float
+        To make them.
+    """
+    start, n_parameters = time.perf_counter(), 0
     if how == "GAN":
         n_steps = budget.epochs * math.ceil(len(y) / budget.batch_size)
-        return _gan.balance(X, y, n_steps=n_steps, device=budget.device, seed=seed)
-    sampler = {"random": RandomOverSampler, "SMOTE": SMOTE}[how](random_state=seed)
-    rows, y = sampler.fit_resample(X.reshape(len(X), -1).astype(np.float32), y)
-    return rows.round().astype(np.uint8).reshape(-1, *X.shape[1:]), y, 0
+        X, y, n_parameters = _gan.balance(X, y, n_steps=n_steps, device=budget.device, seed=seed)
+    else:
+        sampler = {"random": RandomOverSampler, "SMOTE": SMOTE}[how](random_state=seed)
+        rows, y = sampler.fit_resample(X.reshape(len(X), -1).astype(np.float32), y)
+        X = rows.round().astype(np.uint8).reshape(-1, *X.shape[1:])
+    return X, y, n_parameters, time.perf_counter() - start
 
 
 def normalize(X):
@@ -280,19 +313,21 @@ def embed(images, case, budget, folder, fold=None, n_folds=1):
     Embedded
     """
     which = "all" if fold is None else f"without{fold}of{n_folds}"
-    name = f"{case.name}_{budget.name}_{which}"
+    name = f"{case.name}_{budget.name}_{which}_{_digest(images, case):08x}"
     file = folder / "embeddings" / f"{name}.npz"
     if file.exists():
-        return _read(file)
+        return read_embedded(file)
     X, y, X_new, y_new = _split(images, case, fold, n_folds)
     embedded = _train(X, y, X_new, y_new, case, budget, folder, name)
     _write(file, embedded)
     return embedded
 
 
-def training_counts(images, case):
-    """Give the sizes of the classes of a case's subset."""
-    return np.bincount(_split(images, case, None, 1)[1])
+def _digest(images, case):
+    """Tell networks apart that were trained on other images or by another recipe."""
+    X_train, _, X_test, _ = images
+    digest = zlib.crc32(repr((VERSION, RECIPES[case.recipe])).encode())
+    return zlib.crc32(X_test, zlib.crc32(X_train, digest))
 
 
 def _split(images, case, fold, n_folds):
@@ -310,9 +345,10 @@ def _train(X, y, X_new, y_new, case, budget, folder, name):
     recipe, seconds, maker_parameters = RECIPES[case.recipe], {}, 0
     X_all, y_all = X, y
     if recipe.balance:
-        start = time.perf_counter()
-        X_all, y_all, maker_parameters = balance_images(X, y, recipe.balance, budget, case.seed)
-        seconds["images"] = time.perf_counter() - start
+        # Kept, or a network could be trained further on other images than it began with.
+        balance = Memory(folder / "images", verbose=0).cache(balance_images)
+        made = balance(X, y, recipe.balance, budget, case.seed)
+        X_all, y_all, maker_parameters, seconds["images"] = made
         # As many steps as without the added images.
         budget = replace(budget, epochs=max(1, round(budget.epochs * len(y) / len(y_all))))
     checkpoints = folder / "checkpoints" / name
@@ -356,7 +392,7 @@ def _write(file, embedded):
     unfinished.replace(file)
 
 
-def _read(file):
+def read_embedded(file):
     with np.load(file, allow_pickle=False) as arrays:
         contents = {name: arrays[name] for name in arrays.files}
     contents["seconds"] = json.loads(str(contents["seconds"]))

@@ -24,9 +24,12 @@ from imblearn_eos.compare._methods import METRICS, LenientADASYN
 from imblearn_eos.losses import adjust_logits
 from imblearn_eos.metrics import expected_calibration_error, generalization_gap_report
 
-ALPHAS = (0.001, 0.01, 0.1, 1.0)
+ALPHAS = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
+# Of methods with further settings, whose heads hardly depend on it.
+FEW_ALPHAS = (0.0001, 0.01, 1.0)
 NEIGHBORS = (5, 10, 50, 100, 300, 1000)
 SEARCHES = ("neighborhood", "nearest")
+SMOTE_NEIGHBORS = (3, 5, 10, 20)
 TAUS = tuple(np.arange(0, 3.25, 0.25).tolist())
 # On embeddings of CIFAR-10 a tenth of the iterations of LinearHead's default, and scores that
 # differ by less than 0.0005.
@@ -35,7 +38,7 @@ TOLERANCE = 1e-4
 SAMPLERS = {
     "none": lambda seed: None,
     "random over-sampling": lambda seed: RandomOverSampler(random_state=seed),
-    "SMOTE": lambda seed: SMOTE(random_state=seed),
+    "SMOTE": lambda seed, **params: SMOTE(random_state=seed, **params),
     "Borderline-SMOTE": lambda seed: BorderlineSMOTE(random_state=seed),
     "SVM-SMOTE": lambda seed: SVMSMOTE(random_state=seed),
     "ADASYN": lambda seed: LenientADASYN(random_state=seed),
@@ -58,6 +61,8 @@ class Head:
         How many numbers were fitted.
     rows : tuple of ndarray, or None
         The embeddings and labels that a sampler gave.
+    n_without_enemies : int
+        For how many classes EOS searched all enemies, since it found none in the neighborhood.
     seconds : dict
         Of over-sampling and of fitting.
     """
@@ -67,6 +72,7 @@ class Head:
     is_unit: bool = False
     n_parameters: int = 0
     rows: tuple | None = None
+    n_without_enemies: int = 0
     seconds: dict = field(default_factory=dict)
 
     def logits(self, Z):
@@ -104,32 +110,37 @@ class Network:
         )
         self._heads, self._resampled = {}, (None, None)
 
-    def resample(self, sampler, is_unit, params):
-        """Over-sample the embeddings; the last result is kept for heads of other strengths."""
-        key = (sampler, is_unit, *sorted(params.items()))
+    def resample(self, sampler, params):
+        """Over-sample the embeddings; the last result is kept for heads of other strengths.
+
+        Returns
+        -------
+        Z, y : ndarray
+        n_without_enemies : int
+        seconds : float
+        """
+        key = (sampler, *sorted(params.items()))
         if self._resampled[0] != key:
-            self._resampled = key, self._resample(sampler, is_unit, params)
+            self._resampled = key, self._resample(sampler, params)
         return self._resampled[1]
 
-    def _resample(self, sampler, is_unit, params):
-        Z, found = (
-            (normalize(self.Z) if is_unit else self.Z),
-            SAMPLERS[sampler](self.seed, **params),
-        )
+    def _resample(self, sampler, params):
+        found = SAMPLERS[sampler](self.seed, **params)
         if found is None:
-            return Z, self.y, 0.0
+            return self.Z, self.y, 0, 0.0
         start = time.perf_counter()
-        with warnings.catch_warnings():
-            # Of classes without enemies, which are common among embeddings of training rows.
-            warnings.simplefilter("ignore", UserWarning)
-            rows = found.fit_resample(Z, self.y)
-        return *rows, time.perf_counter() - start
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            rows = found.fit_resample(self.Z, self.y)
+        seconds = time.perf_counter() - start
+        n_without_enemies = sum("row of another class among" in str(w.message) for w in caught)
+        return *rows, n_without_enemies, seconds
 
-    def refit(self, sampler, *, alpha=0.01, is_unit=False, class_weight=None, **params):
+    def refit(self, sampler, *, alpha=0.01, class_weight=None, **params):
         """Fit a new head on the over-sampled embeddings."""
-        key = (sampler, alpha, is_unit, class_weight, *sorted(params.items()))
+        key = (sampler, alpha, class_weight, *sorted(params.items()))
         if key not in self._heads:
-            Z, y, sampling = self.resample(sampler, is_unit, params)
+            Z, y, n_without_enemies, sampling = self.resample(sampler, params)
             start = time.perf_counter()
             if class_weight is None:
                 fitted = LinearHead(alpha=alpha, tol=TOLERANCE).fit(Z, y)
@@ -141,9 +152,9 @@ class Network:
             self._heads[key] = Head(
                 fitted.coef_,
                 fitted.intercept_,
-                is_unit=is_unit,
                 n_parameters=fitted.coef_.size + fitted.intercept_.size,
                 rows=None if sampler == "none" else (Z, y),
+                n_without_enemies=n_without_enemies,
                 seconds=seconds,
             )
         return self._heads[key]
@@ -166,8 +177,12 @@ def tau_normalize(network, tau=1.0):
     return replace(network.own_head, coef=coef / lengths**tau, intercept=intercept, n_parameters=0)
 
 
-def scale_weights(network):
-    """LWS, learnable weight scaling, with classes weighted equally: Kang et al., ICLR 2020."""
+def scale_weights(network, penalty=0.0):
+    """LWS, learnable weight scaling, with classes weighted equally: Kang et al., ICLR 2020.
+
+    They stop after ten epochs. Here the squared distance of scales from 1 is penalized instead, and
+    the penalty is chosen: training rows that the network has memorised want ever larger scales.
+    """
     start, head = time.perf_counter(), network.own_head
     logits, chosen = head.logits(network.Z), (np.arange(len(network.y)), network.y)
     weight = 1 / (len(network.counts) * network.counts[network.y])
@@ -177,7 +192,8 @@ def scale_weights(network):
         residuals = np.exp(log_proba)
         residuals[chosen] -= 1
         gradient = (weight[:, np.newaxis] * residuals * logits).sum(axis=0)
-        return -(weight * log_proba[chosen]).sum(), gradient
+        loss = penalty / 2 * ((scale - 1) ** 2).sum() - (weight * log_proba[chosen]).sum()
+        return loss, gradient + penalty * (scale - 1)
 
     scale = minimize(loss_and_gradient, np.ones(logits.shape[1]), jac=True, method="L-BFGS-B").x
     return replace(
@@ -215,48 +231,45 @@ class Method:
         return [*self.fixed[:1], *(setting for setting in found if setting not in self.fixed[:1])]
 
 
-def _refits(sampler, **grid):
-    first = {name: 0.01 if name == "alpha" else values[0] for name, values in grid.items()}
-    return Method(partial(refit, sampler=sampler), grid, ({"alpha": 0.01, **first},))
+def _refits(sampler, default=None, **grid):
+    first = {name: values[0] for name, values in grid.items()} | {"alpha": 0.01} | (default or {})
+    return Method(partial(refit, sampler=sampler), grid, (first,))
 
 
-def _eos(searches, neighbors=NEIGHBORS, n_fixed=None, **grid):
-    """Make EOS with a grid; fixed settings are all K with an alpha of 0.01, K=10 first."""
-    fixed = [
-        {
-            "enemy_search": search,
-            "n_neighbors": k,
-            "alpha": 0.01,
-            **{n: v[0] for n, v in grid.items()},
-        }
-        for search in searches
-        for k in sorted(neighbors, key=lambda k: k != 10)
-    ]
-    grid = {"enemy_search": searches, "n_neighbors": neighbors, "alpha": ALPHAS, **grid}
-    return Method(partial(refit, sampler="EOS"), grid, tuple(fixed[:n_fixed]))
+def _eos(searches, *, is_curve=False, **grid):
+    """Make EOS; with ``is_curve`` all K are reported with the default strength of the head."""
+    grid = {"enemy_search": searches, "n_neighbors": NEIGHBORS, "alpha": FEW_ALPHAS, **grid}
+    first = {name: values[0] for name, values in grid.items()} | {"alpha": 0.01}
+    neighbors = sorted(NEIGHBORS, key=lambda k: k != 10) if is_curve else [10]
+    fixed = tuple(first | {"n_neighbors": k} for k in neighbors)
+    return Method(partial(refit, sampler="EOS"), grid, fixed)
 
 
 METHODS = {
     "network": Method(own_head),
     "logit adjustment": Method(adjust, {"tau": TAUS}, ({"tau": 1.0},)),
     "tau-normalisation": Method(tau_normalize, {"tau": TAUS}, ({"tau": 1.0},)),
-    "LWS": Method(scale_weights),
+    "LWS": Method(scale_weights, {"penalty": (0.0, *ALPHAS)}, ({"penalty": 0.0},)),
     "plain refit": _refits("none", alpha=ALPHAS),
     "class weights": _refits("none", alpha=ALPHAS, class_weight=("balanced",)),
     "random over-sampling": _refits("random over-sampling", alpha=ALPHAS),
-    "SMOTE": _refits("SMOTE", alpha=ALPHAS),
+    "SMOTE": _refits("SMOTE", {"k_neighbors": 5}, alpha=FEW_ALPHAS, k_neighbors=SMOTE_NEIGHBORS),
     "Borderline-SMOTE": _refits("Borderline-SMOTE", alpha=ALPHAS),
-    "SVM-SMOTE": _refits("SVM-SMOTE", alpha=ALPHAS),
+    "SVM-SMOTE": _refits("SVM-SMOTE", alpha=FEW_ALPHAS),
     "ADASYN": _refits("ADASYN", alpha=ALPHAS),
     "EOS, authors' off-by-one": _refits("authors' procedure", alpha=ALPHAS),
-    "EOS, neighborhood": _eos(("neighborhood",)),
-    "EOS, nearest": _eos(("nearest",)),
-    "EOS": _eos(SEARCHES, n_fixed=1),
-    # Combinations, tried on validation rows as all of them are.
-    "plain refit + logit adjustment": _refits("none", alpha=ALPHAS, tau=TAUS),
-    "SMOTE + logit adjustment": _refits("SMOTE", alpha=ALPHAS, tau=TAUS),
-    "EOS + logit adjustment": _eos(SEARCHES, n_fixed=1, tau=TAUS),
-    "EOS, embeddings of length 1": _eos(SEARCHES, (10, 100, 300), n_fixed=1, is_unit=(True,)),
+    "EOS, neighborhood": _eos(("neighborhood",), is_curve=True),
+    "EOS, nearest": _eos(("nearest",), is_curve=True),
+    "EOS": _eos(SEARCHES),
+    # Combinations.
+    "plain refit + logit adjustment": _refits("none", {"tau": 1.0}, alpha=ALPHAS, tau=TAUS),
+    "random over-sampling + logit adjustment": _refits(
+        "random over-sampling", alpha=ALPHAS, tau=TAUS
+    ),
+    "SMOTE + logit adjustment": _refits(
+        "SMOTE", {"k_neighbors": 5}, alpha=FEW_ALPHAS, k_neighbors=SMOTE_NEIGHBORS, tau=TAUS
+    ),
+    "EOS + logit adjustment": _eos(SEARCHES, tau=TAUS),
 }
 
 
@@ -275,10 +288,17 @@ def choose(method, folds):
         The best first; of equal ones the default, or what is first in the grid.
     """
     y = np.concatenate([fold.y_new for fold in folds])
-    scores = []
+    scores, error = [], None
     for setting in method.settings:
-        found = [method.make(fold, **setting).predict(fold.Z_new) for fold in folds]
+        try:
+            found = [method.make(fold, **setting).predict(fold.Z_new) for fold in folds]
+        except ValueError as refusal:
+            # More neighbors than a small class has rows.
+            error = refusal
+            continue
         scores.append((setting, float(balanced_accuracy_score(y, np.concatenate(found)))))
+    if not scores:
+        raise error
     return sorted(scores, key=lambda pair: -pair[1])
 
 
@@ -286,15 +306,28 @@ def evaluate(head, network):
     """Score a head on the network's new rows, with the gap and its two references."""
     logits, y = head.logits(network.Z_new), network.y_new
     predicted, classes = logits.argmax(axis=1), np.arange(logits.shape[1])
-    Z, y_train = (normalize(network.Z) if head.is_unit else network.Z), network.y
-    Z_new = normalize(network.Z_new) if head.is_unit else network.Z_new
-    report = generalization_gap_report(Z, y_train, *(head.rows or (Z, y_train)), Z_new, y)
-    names = ["before", "size_matched", *(["after", "label_noise"] if head.rows else [])]
-    return {
+    # Lengths of 1 for heads that see only those.
+    Z, Z_new = ((normalize(Z) if head.is_unit else Z) for Z in (network.Z, network.Z_new))
+    report = generalization_gap_report(
+        Z, network.y, *(head.rows or (Z, network.y)), Z_new, y, y_pred=predicted
+    )
+    gaps = {name: report[name].all for name in ("before", "size_matched")}
+    gaps |= {name: report.before[name] for name in ("right", "wrong")}
+    if head.rows:
+        gaps |= {name: report[name].all for name in ("after", "label_noise")}
+    found = {
         "scores": {name: float(metric(y, predicted)) for name, metric in METRICS.items()},
         "recall": recall_score(y, predicted, labels=classes, average=None).tolist(),
         "calibration_error": expected_calibration_error(y, softmax(logits, axis=1), labels=classes),
-        "gap": {name: float(report[name].all.mean()) for name in names},
+        # None for a class without such rows.
+        "gap": {
+            name: [None if np.isnan(gap) else float(gap) for gap in found]
+            for name, found in gaps.items()
+        },
         "n_parameters": head.n_parameters,
         "seconds": head.seconds,
     }
+    if head.rows:
+        found["class_counts"] = np.bincount(head.rows[1]).tolist()
+        found["n_without_enemies"] = head.n_without_enemies
+    return found

@@ -13,12 +13,14 @@ laptop. ``cifar_lt_tables.py`` turns results into tables and plots.
 
 import argparse
 import json
+import os
 import platform
 import sys
 import time
 import warnings
 from dataclasses import asdict
 from datetime import datetime, timezone
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
@@ -28,28 +30,27 @@ from _heads import METHODS, Network, choose, evaluate
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
-import imblearn_eos
-
 # Two cores, less than 90 minutes.
 REDUCED = {
     "recipes": ["CE"],
-    "subsets": 3,
-    "seeds": 1,
+    "subsets": [0, 1, 2],
+    "seeds": [0],
     "folds": 2,
     "epochs": 25,
     "schedule": "cosine",
 }
 FULL = {
     "recipes": [name for name in RECIPES if not RECIPES[name].balance],
-    "subsets": 3,
-    "seeds": 2,
+    "subsets": [0, 1, 2],
+    "seeds": [0, 1],
     "folds": 3,
     "epochs": 200,
     "schedule": "steps",
 }
 # What is run, and what may not differ within one file of results.
 CASES = ("kinds", "ratios", "recipes", "subsets", "seeds")
-FIXED = ("epochs", "schedule", "batch_size", "folds")
+VERSIONS = ("imblearn_eos", "torch", "scikit-learn", "imbalanced-learn", "skorch")
+FIXED = ("data", "epochs", "schedule", "batch_size", "folds", "device")
 
 
 def parse_options(arguments=None):
@@ -59,13 +60,19 @@ def parse_options(arguments=None):
     parser.add_argument("--resume", action="store_true", help="continue the study in the folder")
     parser.add_argument("--reduced", action="store_true", help=f"defaults for a laptop: {REDUCED}")
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), metavar="RECIPE")
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument(
+        "--methods", nargs="*", metavar="METHOD", default=list(METHODS), help="none: only train"
+    )
     parser.add_argument(
         "--kinds", nargs="+", choices=["exponential", "step"], default=["exponential"]
     )
     parser.add_argument("--ratios", nargs="+", type=float, default=[100.0])
-    parser.add_argument("--subsets", type=_positive, help="random subsets of the images")
-    parser.add_argument("--seeds", type=_positive, help="trainings on each subset")
+    parser.add_argument(
+        "--subsets", nargs="+", type=int, metavar="SEED", help="of random subsets of the images"
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, metavar="SEED", help="of trainings on each subset"
+    )
     parser.add_argument("--folds", type=int, help="to choose settings on, at least 2")
     parser.add_argument("--epochs", type=_positive)
     parser.add_argument("--schedule", choices=["steps", "cosine"], help="of the learning rate")
@@ -76,6 +83,9 @@ def parse_options(arguments=None):
     for name, value in (REDUCED if options.reduced else FULL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
+    unknown = [name for name in options.methods if name not in METHODS]
+    if unknown:
+        parser.error(f"--methods: there is no {unknown[0]!r}. There are: {', '.join(METHODS)}.")
     if options.folds < 2:
         parser.error(f"--folds must be at least 2, got {options.folds}.")
     if not Path(options.data).exists():
@@ -100,14 +110,15 @@ class Results:
 
     def __init__(self, file):
         self.file = file
-        self.records = []
-        if file.exists():
-            lines = file.read_text().splitlines(keepends=True)
-            if lines and not lines[-1].endswith("\n"):
-                # The run was killed while it wrote this line.
-                lines.pop()
-                file.write_text("".join(lines))
-            self.records = [json.loads(line) for line in lines]
+        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+        # A line without an end is being written, or the run was killed while it wrote it.
+        self.whole = [line for line in lines if line.endswith("\n")]
+        self.records = [json.loads(line) for line in self.whole]
+
+    def repair(self):
+        """Drop from the file what a killed run left of a line."""
+        if self.file.exists():
+            os.truncate(self.file, sum(len(line.encode()) for line in self.whole))
 
     def add(self, **record):
         """Write a record at once."""
@@ -117,13 +128,15 @@ class Results:
             stream.write(json.dumps(record) + "\n")
 
     def has(self, **wanted):
-        """Whether there is a record with these values."""
-        return any(wanted.items() <= record.items() for record in self.records)
+        """Whether there is a record with these values, and no error."""
+        return any(
+            wanted.items() <= record.items() for record in self.records if "error" not in record
+        )
 
 
 def begin(results, options):
     """Record how the study is run, unless it contradicts how it began."""
-    settings = {name: getattr(options, name) for name in FIXED}
+    settings = {name: getattr(options, name) for name in FIXED} | {"data": Path(options.data).name}
     begun = [record for record in results.records if record["record"] == "study"]
     if begun and not options.resume:
         sys.exit(
@@ -136,12 +149,12 @@ def begin(results, options):
                 f"{results.file} was begun with {name}={begun[0][name]}, and now is {value}. Use "
                 "the same, or give another --output."
             )
+    results.repair()
     results.add(
         record="study",
         date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
         machine=describe_machine(options.device),
-        versions={"imblearn_eos": imblearn_eos.__version__, "torch": torch.__version__},
-        data=Path(options.data).name,
+        versions={name: version(name) for name in VERSIONS},
         cases={name: getattr(options, name) for name in CASES},
         **settings,
     )
@@ -160,7 +173,7 @@ def run_case(images, case, budget, options, results):
     # Added images are an alternative to all that is done to embeddings.
     methods = options.methods if has_folds else [m for m in options.methods if m == "network"]
     missing = [m for m in methods if not results.has(record="method", case=described, method=m)]
-    if not missing:
+    if options.methods and not missing:
         return
     networks = []
     for fold in [*(range(options.folds) if has_folds else ()), None]:
@@ -189,7 +202,7 @@ def run_method(name, folds, network):
     try:
         found = _run_method(METHODS[name], folds, network)
     # Samplers refuse classes that are too small for them, each in its own way.
-    except (RuntimeError, ValueError) as error:
+    except ValueError as error:
         found = {"rows": [], "error": f"{type(error).__name__}: {error}"}
     return {**found, "seconds": time.perf_counter() - start}
 
@@ -211,7 +224,7 @@ def _run_method(method, folds, network):
             }
             for setting in [*method.fixed, *([chosen] if chosen not in method.fixed else [])]
         ]
-    return {"rows": rows, "validation": validation[:20]}
+    return {"rows": rows, "n_settings": len(method.settings), "validation": validation[:20]}
 
 
 def main():
@@ -221,9 +234,7 @@ def main():
     budget = Budget(
         options.epochs, options.batch_size, options.schedule, options.device, options.compile
     )
-    grid = product(
-        options.kinds, options.ratios, options.recipes, range(options.subsets), range(options.seeds)
-    )
+    grid = product(options.kinds, options.ratios, options.recipes, options.subsets, options.seeds)
     cases = [Case(recipe, *rest, subset, seed) for *rest, recipe, subset, seed in grid]
     images = load_images(options.data)
     for case in tqdm(cases, unit="case"):

@@ -38,18 +38,22 @@ class Study:
             and (record["case"]["kind"], record["case"]["ratio"]) == (kind, ratio)
         ]
         self.networks = [record for record in of_kind if record["record"] == "network"]
-        self.errors = {
-            f"{record['method']} failed ({record['error']})"
+        self.errors = [
+            f"{record['method']} failed on {record['case']['recipe']}, subset "
+            f"{record['case']['subset']}: {record['error']}"
             for record in of_kind
             if "error" in record
-        }
-        self.rows = defaultdict(lambda: defaultdict(list))
+        ]
+        # By recipe and name, by subset and seed.
+        self.rows = defaultdict(dict)
+        self.n_settings = {}
         for record in of_kind:
-            if record["record"] == "method":
+            if record["record"] == "method" and "error" not in record:
                 case = record["case"]
+                self.n_settings[record["method"]] = record["n_settings"]
                 for row in record["rows"]:
                     for name in names_of(record["method"], row):
-                        self.rows[case["recipe"], name][case["subset"]].append(row)
+                        self.rows[case["recipe"], name][case["subset"], case["seed"]] = row
 
     @property
     def recipes(self):
@@ -59,31 +63,55 @@ class Study:
         """Give the methods that were run on networks of a recipe."""
         return [name for found, name in self.rows if found == recipe]
 
-    def values(self, recipe, name, get):
-        """Give a value per subset, trainings averaged: {subset: value}."""
-        rows = self.rows.get((recipe, name), {})
-        return {
-            subset: np.mean([get(row) for row in found], axis=0) for subset, found in rows.items()
-        }
+    def values(self, key, get):
+        """Give a value per subset, trainings averaged: {subset: value}; a key is (recipe, name)."""
+        return average_trainings(
+            {training: get(row) for training, row in self.rows.get(key, {}).items()}
+        )
 
-    def mean(self, recipe, name, get):
+    def mean(self, key, get):
         """Give the mean over subsets of the values that ``get`` gives."""
-        return np.mean(list(self.values(recipe, name, get).values()), axis=0)
+        return np.mean(list(self.values(key, get).values()), axis=0)
 
-    def points(self, recipe, name):
+    def points(self, key):
         """Give the balanced accuracy per subset, in points."""
-        return self.values(recipe, name, lambda row: 100 * row["scores"]["balanced_accuracy"])
+        return self.values(key, points_of)
 
-    def difference(self, recipe, name, other):
-        """Give the mean difference in points and its 95 % interval, None with one subset."""
-        first, second = self.points(recipe, name), self.points(recipe, other)
-        found = np.array([first[subset] - second[subset] for subset in first if subset in second])
-        if len(found) == 0:
-            return None
-        margin = None
-        if len(found) > 1:
-            margin = stats.t.ppf(0.975, len(found) - 1) * stats.sem(found)
-        return found.mean(), margin
+    def differences(self, key, other):
+        """Give the differences in points per subset, over trainings that both have."""
+        rows, others = self.rows.get(key, {}), self.rows.get(other, {})
+        return average_trainings(
+            {
+                training: points_of(row) - points_of(others[training])
+                for training, row in rows.items()
+                if training in others
+            }
+        )
+
+    def difference(self, key, other):
+        """Give the mean difference in points and half its 95 % interval, if there are any."""
+        return mean_difference(list(self.differences(key, other).values()))
+
+
+def points_of(row):
+    return 100 * row["scores"]["balanced_accuracy"]
+
+
+def average_trainings(values):
+    """Turn {(subset, seed): value} into {subset: mean}."""
+    by_subset = defaultdict(list)
+    for (subset, _), value in values.items():
+        by_subset[subset].append(value)
+    return {subset: np.mean(found, axis=0) for subset, found in by_subset.items()}
+
+
+def mean_difference(differences):
+    """Give the mean and half the 95 % interval of a paired t test: None with one subset."""
+    n = len(differences)
+    if n == 0:
+        return None
+    margin = stats.t.ppf(0.975, n - 1) * stats.sem(differences) if n > 1 else None
+    return np.mean(differences), margin
 
 
 def names_of(method, row):
@@ -125,21 +153,22 @@ def main_table(study, recipe):
     rows = []
     for name in base_names(study, recipe):
         key, is_network = (recipe, f"{name}, chosen"), name == "network"
-        gap, reference = study.mean(*key, gap_and_reference)
+        gap, reference = study.mean(key, gap_and_reference)
         row = {
             "method": name,
-            "default": mean_and_spread(study.points(recipe, f"{name}, default").values()),
-            "chosen": mean_and_spread(study.points(*key).values()),
+            "settings": study.n_settings[name],
+            "default": mean_and_spread(study.points((recipe, f"{name}, default")).values()),
+            "chosen": mean_and_spread(study.points(key).values()),
             "chosen - network": "-"
             if is_network
-            else format_difference(study.difference(*key, "network, chosen")),
+            else format_difference(study.difference(key, (recipe, "network, chosen"))),
         }
         for score, title in SCORES.items():
-            row[title] = f"{100 * study.mean(*key, lambda row, s=score: row['scores'][s]):.1f}"
-        row["ECE"] = f"{study.mean(*key, lambda row: row['calibration_error']):.3f}"
+            row[title] = f"{100 * study.mean(key, lambda row, s=score: row['scores'][s]):.1f}"
+        row["ECE"] = f"{study.mean(key, lambda row: row['calibration_error']):.3f}"
         row["gap (reference)"] = f"{gap:.2f} ({reference:.2f})"
-        row["parameters"] = f"{study.mean(*key, lambda row: row['n_parameters']):.0f}"
-        row["seconds"] = f"{study.mean(*key, lambda row: sum(row['seconds'].values())):.1f}"
+        row["parameters"] = f"{study.mean(key, lambda row: row['n_parameters']):.0f}"
+        row["seconds"] = f"{study.mean(key, lambda row: sum(row['seconds'].values())):.1f}"
         rows.append(row)
     return rows
 
@@ -147,9 +176,8 @@ def main_table(study, recipe):
 def gap_and_reference(row):
     """Give a row's gap, after over-sampling if there was any, and what it is to be held against."""
     gap = row["gap"]
-    if "after" in gap:
-        return gap["after"], gap["label_noise"]
-    return gap["before"], gap["size_matched"]
+    names = ("after", "label_noise") if "after" in gap else ("before", "size_matched")
+    return [np.mean(gap[name]) for name in names]
 
 
 def neighbors_table(study, recipe):
@@ -159,7 +187,10 @@ def neighbors_table(study, recipe):
         method, _, last = name.rpartition(", ")
         if last.startswith("K="):
             row = found.setdefault(int(last[2:]), {"K": int(last[2:])})
-            row[method] = mean_and_spread(study.points(recipe, name).values())
+            row[method] = mean_and_spread(study.points((recipe, name)).values())
+            if method == "EOS, neighborhood":
+                without = study.mean((recipe, name), lambda row: row["n_without_enemies"])
+                row["classes without enemies there"] = f"{without:.1f}"
     return [found[k] for k in sorted(found)]
 
 
@@ -170,7 +201,7 @@ def recipes_table(study):
         {
             "method": name,
             **{
-                recipe: mean_and_spread(study.points(recipe, f"{name}, chosen").values())
+                recipe: mean_and_spread(study.points((recipe, f"{name}, chosen")).values())
                 for recipe in study.recipes
             },
         }
@@ -178,17 +209,40 @@ def recipes_table(study):
     ]
 
 
-def recall_table(study, recipe, methods):
-    """Tabulate recall by class, the most frequent first."""
-    counts = next(r for r in study.networks if r["fold"] is None)["class_counts"]
+def rivals_table(study):
+    """Tabulate the lead of EOS on cross-entropy over what other recipes give without it."""
     rows = []
-    for name in methods:
-        recall = study.mean(recipe, f"{name}, chosen", lambda row: row["recall"])
-        rows.append(
-            {"method": name}
-            | {str(n): f"{100 * r:.0f}" for n, r in zip(counts, recall, strict=True)}
-        )
+    for recipe in study.recipes:
+        found = study.difference(("CE", "EOS, chosen"), (recipe, "network, chosen"))
+        if found is not None:
+            rows.append({"other network": recipe, "CE + EOS over it": format_difference(found)})
     return rows
+
+
+def class_table(study, recipe, methods):
+    """Tabulate recall by class, the most frequent first, and the gap of the network."""
+    counts = class_counts(study, recipe)
+    rows = [{"class": label, "training images": count} for label, count in enumerate(counts)]
+    for name in methods:
+        recall = study.mean((recipe, f"{name}, chosen"), lambda row: row["recall"])
+        for row, value in zip(rows, recall, strict=True):
+            row[f"recall, {name}"] = f"{100 * value:.0f}"
+    gaps = {"gap": "before", "of right": "right", "of wrong": "wrong", "reference": "size_matched"}
+    for title, name in gaps.items():
+        gap = study.mean(
+            (recipe, "network, chosen"), lambda row, n=name: np.array(row["gap"][n], dtype=float)
+        )
+        for row, value in zip(rows, gap, strict=True):
+            row[title] = f"{value:.2f}"
+    return rows
+
+
+def class_counts(study, recipe):
+    return next(
+        record["class_counts"]
+        for record in study.networks
+        if record["fold"] is None and record["case"]["recipe"] == recipe
+    )
 
 
 def phases_table(study):
@@ -204,72 +258,83 @@ def phases_table(study):
         row = {
             "recipe": recipe,
             "making images": mean.get("images", 0),
-            "training": mean["training"],
+            "phase 1": mean["training"],
         }
-        refits = study.values(recipe, "EOS, chosen", lambda row: sum(row["seconds"].values()))
+        refits = study.values((recipe, "EOS, chosen"), lambda row: sum(row["seconds"].values()))
         if refits:
             later = mean["embedding"] + np.mean(list(refits.values()))
             row["phases 2 and 3, EOS"] = later
-            row["share, %"] = 100 * later / (mean["training"] + later)
+            row["% of phase 1"] = 100 * later / mean["training"]
         rows.append(row)
     return rows
 
 
 TARGETS = [
     # What, a method, the other, at least, aim, and whether the interval must be above 0.
-    ("EOS, K=10, over the network", "EOS, neighborhood, K=10", "network, chosen", 5, 7, False),
-    ("EOS, K chosen, over the network", "EOS, chosen", "network, chosen", 7, 10, False),
-    ("EOS, K chosen, over SMOTE", "EOS, chosen", "SMOTE, chosen", 1.5, 5, True),
-    (
-        "EOS over logit adjustment, both chosen",
-        "EOS, chosen",
-        "logit adjustment, chosen",
-        -1,
-        0,
-        False,
-    ),
+    ("EOS, K=10, over the network", "EOS, neighborhood, K=10", "network", 5, 7, False),
+    ("EOS over the network", "EOS, chosen", "network", 7, 10, False),
+    ("EOS over SMOTE", "EOS, chosen", "SMOTE", 1.5, 5, True),
+    ("EOS over logit adjustment", "EOS, chosen", "logit adjustment", -1, 0, False),
 ]
+# Below these, nothing is decided.
+N_SUBSETS = 3
 
 
 def targets_table(study, recipe):
     rows = []
     for what, name, other, least, aim, is_interval in TARGETS:
-        found = study.difference(recipe, name, other)
-        if found is None:
+        found = study.differences((recipe, name), (recipe, f"{other}, chosen"))
+        if not found:
             continue
-        mean, margin = found
-        is_clear = not is_interval or (margin is not None and mean - margin > 0)
-        is_met = mean >= least and is_clear
+        mean, margin = mean_difference(list(found.values()))
+        is_met = mean >= least and not (is_interval and (margin is None or mean <= margin))
+        verdict = "missed" if not is_met else "aim met" if mean >= aim else "met"
         rows.append(
             {
                 "what": what,
                 "at least": f"{least:+g}" + ", interval above 0" * is_interval,
                 "aim": f"{aim:+g}",
-                "found": format_difference(found),
-                "": "missed" if not is_met else "aim met" if mean >= aim else "met",
+                "found": format_difference((mean, margin)),
+                "": verdict if len(found) >= N_SUBSETS else "too few subsets",
             }
         )
     return rows
 
 
+def leads_table(study, recipe):
+    """Tabulate the lead of EOS over each other method, settings of both chosen."""
+    names = [name for name in base_names(study, recipe) if "EOS" not in name]
+    found = {
+        name: study.difference((recipe, "EOS, chosen"), (recipe, f"{name}, chosen"))
+        for name in names
+    }
+    return [
+        {"other": name, "EOS over it": format_difference(lead)}
+        for name, lead in found.items()
+        if lead is not None
+    ]
+
+
 def plot_methods(study, recipe, file):
     """Plot by how much each method is above the network itself."""
-    names = [name for name in base_names(study, recipe) if name != "network"]
-    found = {name: study.difference(recipe, f"{name}, chosen", "network, chosen") for name in names}
-    names.sort(key=lambda name: found[name][0])
+    network = (recipe, "network, chosen")
+    found = {
+        name: list(study.differences((recipe, f"{name}, chosen"), network).values())
+        for name in base_names(study, recipe)
+        if name != "network"
+    }
+    names = sorted((name for name in found if found[name]), key=lambda name: np.mean(found[name]))
     figure, axes = plt.subplots(figsize=(7, 0.3 * len(names) + 1.2), layout="constrained")
     for position, name in enumerate(names):
         color = "C3" if name.startswith("EOS") else "C0"
-        points = study.points(recipe, f"{name}, chosen")
-        network = study.points(recipe, "network, chosen")
-        differences = [points[subset] - network[subset] for subset in points]
-        axes.plot(differences, [position] * len(differences), "o", color=color, alpha=0.35)
-        axes.plot(found[name][0], position, "|", color=color, markersize=16, markeredgewidth=2)
+        axes.plot(found[name], [position] * len(found[name]), "o", color=color, alpha=0.35)
+        mean = np.mean(found[name])
+        axes.plot(mean, position, "|", color=color, markersize=16, markeredgewidth=2)
     axes.set(yticks=range(len(names)), yticklabels=names)
     axes.set_xlabel("balanced accuracy above the network's own head, points (a dot per subset)")
     axes.axvline(0, color="0.6", linewidth=1)
     axes.grid(axis="x", alpha=0.3)
-    figure.savefig(file, dpi=120)
+    save(figure, file)
 
 
 def plot_neighbors(study, recipe, file):
@@ -277,41 +342,49 @@ def plot_neighbors(study, recipe, file):
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for color, method in (("C3", "EOS, neighborhood"), ("C1", "EOS, nearest")):
         names = [name for name in study.methods(recipe) if name.startswith(f"{method}, K=")]
-        if not names:
-            continue
-        k = sorted(int(name.rpartition("=")[2]) for name in names)
-        scores = np.array([list(study.points(recipe, f"{method}, K={n}").values()) for n in k])
-        axes.plot(k, scores, color=color, linewidth=0.7, alpha=0.5)
-        axes.plot(k, scores.mean(axis=1), "o-", color=color, label=method)
-    styles = zip(("network", "SMOTE", "logit adjustment"), (":", "--", "-."), strict=True)
-    for name, style in styles:
-        if name not in base_names(study, recipe):
-            continue
-        mean = np.mean(list(study.points(recipe, f"{name}, chosen").values()))
+        names.sort(key=neighbors_of)
+        if names:
+            k = [neighbors_of(name) for name in names]
+            scores = np.array([list(study.points((recipe, name)).values()) for name in names])
+            axes.plot(k, scores, color=color, linewidth=0.7, alpha=0.5)
+            axes.plot(k, scores.mean(axis=1), "o-", color=color, label=method)
+            axes.set_xscale("log")
+            axes.set_xticks(k, k)
+    others = [name for name in shown(study, recipe) if name != "EOS"]
+    for name, style in zip(others, (":", "--", "-.", (0, (5, 5))), strict=False):
+        mean = np.mean(list(study.points((recipe, f"{name}, chosen")).values()))
         axes.axhline(mean, color="C0", linestyle=style, label=name)
-    axes.set(xscale="log", xlabel="K", ylabel="balanced accuracy, points")
-    axes.set_xticks(k, k)
+    axes.set(xlabel="K", ylabel="balanced accuracy, points")
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(file, dpi=120)
+    save(figure, file)
+
+
+def neighbors_of(name):
+    return int(name.rpartition("=")[2])
 
 
 def plot_recall(study, recipe, methods, file):
     """Plot recall by class."""
-    counts = next(r for r in study.networks if r["fold"] is None)["class_counts"]
+    counts = class_counts(study, recipe)
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, marker in zip(methods, "osD^v", strict=False):
-        recall = study.mean(recipe, f"{name}, chosen", lambda row: row["recall"])
+        recall = study.mean((recipe, f"{name}, chosen"), lambda row: row["recall"])
         axes.plot(100 * recall, f"{marker}-", label=name)
     axes.set(xlabel="training images of the class", ylabel="recall, %")
     axes.set_xticks(range(len(counts)), counts)
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    save(figure, file)
+
+
+def save(figure, file):
     figure.savefig(file, dpi=120)
+    plt.close(figure)
 
 
-SHOWN = ("network", "SMOTE", "logit adjustment", "EOS")
+SHOWN = ("network", "SMOTE", "logit adjustment", "plain refit + logit adjustment", "EOS")
 
 
 def shown(study, recipe):
@@ -327,35 +400,44 @@ def format_study(study, title):
     """Give all tables of one kind and ratio of imbalance, as paragraphs of Markdown."""
     yield f"## {title}"
     for recipe in study.recipes:
-        if not base_names(study, recipe):
+        if "network" not in base_names(study, recipe):
             continue
-        n_subsets = len(study.points(recipe, "network, chosen"))
+        n_subsets = len(study.points((recipe, "network, chosen")))
         yield f"### {recipe}, {n_subsets} subset{'s' * (n_subsets > 1)}"
         yield format_table(main_table(study, recipe))
-        rows = neighbors_table(study, recipe)
-        if rows:
-            yield "By K, with the default strength of the head:"
-            yield format_table(rows)
-        yield "Recall in percent, by the number of training images of the class:"
-        yield format_table(recall_table(study, recipe, shown(study, recipe)))
-        rows = targets_table(study, recipe)
-        if rows:
-            yield "Targets:"
-            yield format_table(rows)
+        for text, rows in (
+            ("EOS and each other method, settings of both chosen:", leads_table(study, recipe)),
+            ("By K, with the default strength of the head:", neighbors_table(study, recipe)),
+            (
+                "By class, settings chosen, and the generalization gap of training rows:",
+                class_table(study, recipe, shown(study, recipe)),
+            ),
+            ("Targets:", targets_table(study, recipe)),
+        ):
+            if rows:
+                yield text
+                yield format_table(rows)
     yield "### All recipes, settings chosen"
     yield format_table(recipes_table(study))
-    yield from (f"- {error}" for error in sorted(study.errors))
+    rows = rivals_table(study)
+    if rows:
+        yield "EOS on cross-entropy and the networks themselves:"
+        yield format_table(rows)
+    yield from (f"- {error}" for error in study.errors)
     yield "### Seconds"
     yield format_table(phases_table(study), disable_numparse=False, floatfmt=".1f")
 
 
 def format_header(record):
-    """Say how and where a part of the study was run."""
+    """Say what was run in a part of the study, how, and where."""
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    cases = "; ".join(
+        f"{name} {', '.join(map(str, values))}" for name, values in record["cases"].items()
+    )
     return (
         f"- {record['date']}, {record['machine']}, {versions}, {record['data']}: "
-        f"{record['epochs']} epochs, schedule {record['schedule']!r}, batches of "
-        f"{record['batch_size']}, {record['folds']} folds to choose settings on."
+        f"{record['epochs']} epochs, schedule {record['schedule']}, batches of "
+        f"{record['batch_size']}, {record['folds']} folds to choose settings on; {cases}."
     )
 
 

@@ -14,9 +14,9 @@ import sys
 import time
 from statistics import median
 
-import kornia.augmentation as kornia
 import numpy as np
 import torch
+from _cifar import crop_and_flip
 from skorch import NeuralNetClassifier
 from tabulate import tabulate
 from torch import nn
@@ -40,16 +40,9 @@ def make_images(n_images, seed=0):
     return generator.random((n_images, 3, 32, 32), dtype=np.float32), y
 
 
-def make_augmentation():
-    return nn.Sequential(
-        kornia.RandomCrop((32, 32), padding=4), kornia.RandomHorizontalFlip()
-    ).requires_grad_(False)
-
-
 def train_by_hand(X, y, n_epochs, device):
     """Train as one would write it in torch; seconds of each epoch."""
     module = ResNet(10, depth=32).to(device, memory_format=torch.channels_last)
-    augment = make_augmentation()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-4)
     X, y = torch.from_numpy(X), torch.from_numpy(y)
     is_bfloat16 = has_bfloat16(torch.device(device).type)
@@ -58,7 +51,7 @@ def train_by_hand(X, y, n_epochs, device):
         start = time.perf_counter()
         module.train()
         for batch in torch.randperm(len(X)).split(BATCH_SIZE):
-            images, labels = augment(X[batch].to(device)), y[batch].to(device)
+            images, labels = crop_and_flip(X[batch].to(device)), y[batch].to(device)
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=is_bfloat16):
                 logits = module(images)
             loss = nn.functional.cross_entropy(logits.float(), labels)
@@ -86,7 +79,7 @@ def make_net(n_epochs, device):
         iterator_train=BatchLoader,
         iterator_train__shuffle=True,
         iterator_valid=BatchLoader,
-        callbacks=[BatchAugmentation(make_augmentation()), ChannelsLast(), MixedPrecision()],
+        callbacks=[BatchAugmentation(crop_and_flip), ChannelsLast(), MixedPrecision()],
         device=device,
         verbose=0,
     )

@@ -1,21 +1,24 @@
 """The study of benchmarks/cifar_lt.py: its methods, and that it continues where it was stopped."""
 
 import io
-import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax
-from sklearn.metrics import balanced_accuracy_score
 
-# The benchmarks lie beside the tests, and need kornia and matplotlib.
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-_cifar, _gan, _heads, cifar_lt, cifar_lt_tables = map(
-    pytest.importorskip, ["_cifar", "_gan", "_heads", "cifar_lt", "cifar_lt_tables"]
-)
+pytest.importorskip("matplotlib")
+pytest.importorskip("tabulate")
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import _cifar  # noqa: E402
+import _heads  # noqa: E402
+import cifar_lt  # noqa: E402
+import cifar_lt_tables  # noqa: E402
+import cifar_lt_variants  # noqa: E402
 
 METHODS = ["network", "logit adjustment", "SMOTE", "EOS, neighborhood", "EOS"]
 
@@ -51,7 +54,7 @@ def pack(tmp_path_factory):
 
 def run(monkeypatch, pack, folder, *extra):
     arguments = ["--data", str(pack), "--output", str(folder), "--reduced", "--epochs", "1"]
-    arguments += ["--subsets", "1", "--ratios", "3", "--device", "cpu", "--methods", *METHODS]
+    arguments += ["--subsets", "0", "--ratios", "3", "--device", "cpu", "--methods", *METHODS]
     monkeypatch.setattr(sys, "argv", ["cifar_lt.py", *arguments, *extra])
     cifar_lt.main()
     return cifar_lt.Results(folder / "results.jsonl").records
@@ -86,6 +89,8 @@ def test_a_study_scores_each_method_with_its_default_and_its_choice(study):
             assert 0 <= row["scores"]["balanced_accuracy"] <= 1
             assert len(row["recall"]) == 10
             assert np.isclose(np.mean(row["recall"]), row["scores"]["balanced_accuracy"])
+            assert {len(gap) for gap in row["gap"].values()} == {10}
+            assert set(row.get("class_counts", [40])) == {40}  # all classes as the largest
     rows = records[-2]["rows"]
     assert {row["setting"]["n_neighbors"] for row in rows} == set(_heads.NEIGHBORS)
 
@@ -123,7 +128,7 @@ def test_a_method_that_fails_is_recorded_and_the_study_goes_on(study, pack, monk
         def fit_resample(self, X, y):
             raise ValueError("Expected n_neighbors <= n_samples_fit")
 
-    monkeypatch.setitem(_heads.SAMPLERS, "SMOTE", lambda seed: Failing())
+    monkeypatch.setitem(_heads.SAMPLERS, "SMOTE", lambda seed, **params: Failing())
     found = run(monkeypatch, pack, tmp_path)
     failed = next(record for record in found if record.get("method") == "SMOTE")
     assert failed["error"] == "ValueError: Expected n_neighbors <= n_samples_fit"
@@ -131,7 +136,52 @@ def test_a_method_that_fails_is_recorded_and_the_study_goes_on(study, pack, monk
     assert len(found) == len(records)
     study = cifar_lt_tables.Study(found, ratio=3)
     assert "SMOTE" not in cifar_lt_tables.base_names(study, "CE")
-    assert study.errors == {f"SMOTE failed ({failed['error']})"}
+    assert study.errors == [f"SMOTE failed on CE, subset 0: {failed['error']}"]
+    monkeypatch.undo()
+    found = run(monkeypatch, pack, tmp_path, "--resume")
+    assert [record["record"] for record in found[len(records) :]] == ["study", "method"]
+    assert found[-1]["method"] == "SMOTE"
+    assert "error" not in found[-1]
+
+
+def test_the_test_images_have_no_part_in_choices(study, pack, monkeypatch, tmp_path):
+    folder, records = study
+    shutil.copytree(folder / "embeddings", tmp_path / "embeddings")
+    (file,) = (tmp_path / "embeddings").glob("*_all_*")
+    embedded = _cifar.read_embedded(file)
+    embedded.Z_new = np.random.RandomState(0).normal(size=embedded.Z_new.shape)
+    _cifar._write(file, embedded)
+    found = run(monkeypatch, pack, tmp_path)
+    for record, expected in zip(found[4:], records[4:], strict=True):
+        chosen, expected_chosen = (
+            next(row["setting"] for row in part["rows"] if row["is_chosen"])
+            for part in (record, expected)
+        )
+        assert chosen == expected_chosen
+        assert record["validation"] == expected["validation"]
+        assert record["rows"][0]["scores"] != expected["rows"][0]["scores"]
+
+
+def test_without_methods_networks_are_only_trained(study, pack, monkeypatch, tmp_path):
+    folder, _ = study
+    (tmp_path / "embeddings").symlink_to(folder / "embeddings")
+    found = run(monkeypatch, pack, tmp_path, "--methods")
+    assert [record["record"] for record in found] == ["study", *["network"] * 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--folds", "1"], "--folds must be at least 2, got 1"),
+        (["--epochs", "0"], "must be at least 1, got 0"),
+        (["--methods", "SMOT"], "--methods: there is no 'SMOT'. There are: network, "),
+        (["--data", "nowhere.npz"], "--data: there is no nowhere.npz"),
+    ],
+)
+def test_wrong_options_are_explained(options, message, pack, monkeypatch, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, pack, tmp_path, *options)
+    assert message in capsys.readouterr().err
 
 
 def test_networks_are_trained_once(pack, monkeypatch, tmp_path):
@@ -153,142 +203,98 @@ def test_tables_and_plots_show_the_study(study, monkeypatch, capsys):
     text = (folder / "tables.md").read_text()
     assert capsys.readouterr().out.strip() == text.strip()
     score = 100 * records[-1]["rows"][0]["scores"]["balanced_accuracy"]
-    assert f"| EOS               | {score:.1f} " in text
+    row = re.search(r"^\| EOS  .*", text, re.MULTILINE)[0]
+    n_settings = len(_heads.METHODS["EOS"].settings)
+    assert row.split()[1:6:2] == ["EOS", f"{n_settings}", f"{score:.1f}"]
     assert "| EOS, K=10, over the network " in text
     plots = {file.name for file in folder.glob("exponential_3/*.png")}
     assert plots == {"methods.png", "neighbors.png", "recall.png"}
 
 
-def test_published_tables_are_those_of_the_published_results(monkeypatch, tmp_path):
-    published = Path(cifar_lt.__file__).parent / "cifar_lt"
-    shutil.copy(published / "results.jsonl", tmp_path)
-    file = str(tmp_path / "results.jsonl")
-    monkeypatch.setattr(sys, "argv", ["cifar_lt_tables.py", file])
+@pytest.mark.parametrize("file", sorted(BENCHMARKS.glob("cifar_lt/*/results.jsonl")))
+def test_published_tables_are_those_of_the_published_results(file, monkeypatch, tmp_path):
+    shutil.copy(file, tmp_path)
+    monkeypatch.setattr(sys, "argv", ["cifar_lt_tables.py", str(tmp_path / "results.jsonl")])
     cifar_lt_tables.main()
-    assert (tmp_path / "tables.md").read_text() == (published / "tables.md").read_text()
+    assert (tmp_path / "tables.md").read_text() == file.with_name("tables.md").read_text()
+
+
+def test_reading_results_leaves_a_line_that_is_being_written(tmp_path):
+    file = tmp_path / "results.jsonl"
+    file.write_text('{"record": "a"}\n{"reco')
+    results = cifar_lt.Results(file)
+    assert results.records == [{"record": "a"}]
+    assert file.read_text().endswith('{"reco')
+    results.repair()
+    results.add(record="b")
+    assert cifar_lt.Results(file).records == [{"record": "a"}, {"record": "b"}]
+
+
+def make_record(method, subset, score, seed=0, recipe="CE"):
+    row = {"scores": {"balanced_accuracy": score}, "setting": {}}
+    return {
+        "record": "method",
+        "case": {"recipe": recipe, "kind": "step", "ratio": 10, "subset": subset, "seed": seed},
+        "method": method,
+        "rows": [row | {"is_default": True, "is_chosen": True}],
+        "n_settings": 1,
+    }
 
 
 def test_differences_are_paired_by_subset():
-    def record(method, subset, score):
-        row = {"scores": {"balanced_accuracy": score}, "setting": {}}
-        return {
-            "record": "method",
-            "case": {"recipe": "CE", "kind": "step", "ratio": 10, "subset": subset, "seed": 0},
-            "method": method,
-            "rows": [row | {"is_default": True, "is_chosen": True}],
-        }
-
     scores = [(0.5, 0.6), (0.1, 0.3), (0.2, 0.5)]
     records = [
-        record(method, subset, score)
+        make_record(method, subset, score)
         for subset, pair in enumerate(scores)
         for method, score in zip("ab", pair, strict=True)
     ]
-    found = cifar_lt_tables.Study(records, "step", 10).difference("CE", "b, chosen", "a, chosen")
+    study = cifar_lt_tables.Study(records, "step", 10)
+    found = study.difference(("CE", "b, chosen"), ("CE", "a, chosen"))
     # 4.303 is the quantile of t with 2 degrees of freedom; 10 is the deviation of 10, 20, 30.
     np.testing.assert_allclose(found, (20, 4.303 * 10 / np.sqrt(3)), rtol=1e-3)
     assert cifar_lt_tables.Study(records).rows == {}
 
 
-# --- Methods --------------------------------------------------------------------------------------
+def test_trainings_are_averaged_within_subsets_and_paired():
+    records = [
+        make_record("a", 0, 0.1, seed=0),
+        make_record("a", 0, 0.3, seed=1),
+        make_record("a", 1, 0.4, seed=0),
+        make_record("a", 1, 0.9, seed=1),
+        # Of the second subset's trainings only one has b.
+        make_record("b", 0, 0.2, seed=0),
+        make_record("b", 0, 0.6, seed=1),
+        make_record("b", 1, 0.5, seed=0),
+    ]
+    study = cifar_lt_tables.Study(records, "step", 10)
+    assert study.points(("CE", "a, chosen")) == pytest.approx({0: 20, 1: 65})
+    found = study.differences(("CE", "b, chosen"), ("CE", "a, chosen"))
+    assert found == pytest.approx({0: 20, 1: 10})
 
 
-def make_network(seed=0, counts=(200, 60, 20)):
-    rng = np.random.RandomState(seed)
-    y = np.repeat(np.arange(len(counts)), counts)
-    centres = 1.5 * np.random.RandomState(9).normal(size=(len(counts), 4))
-    y_new = np.repeat(np.arange(len(counts)), 50)
-    Z, Z_new = (rng.normal(size=(len(labels), 4)) + centres[labels] for labels in (y, y_new))
-    head = _heads.LinearHead().fit(Z, y)
-    return _heads.Network(
-        _cifar.Embedded(Z, y, Z_new, y_new, head.coef_, head.intercept_, False, 99)
+def test_variants_are_scored_on_folds_only(study, monkeypatch, capsys):
+    folder, records = study
+    variants = [
+        cifar_lt_variants.Variant(10),
+        cifar_lt_variants.Variant(10, power=-0.5, steps="squared", is_unit=True),
+    ]
+    monkeypatch.setattr(cifar_lt_variants, "VARIANTS", variants)
+    arguments = [str(folder), "--networks", "CE_exponential_3_*"]
+    monkeypatch.setattr(sys, "argv", ["cifar_lt_variants.py", *arguments])
+    cifar_lt_variants.main()
+    output = capsys.readouterr().out
+    assert "1 subsets: CE_exponential_3_subset0_seed0_1epochs_cosine_batch128" in output
+    folds = cifar_lt_variants.read_folds(folder, "CE_exponential_3_*")
+    (networks,) = folds.values()
+    of_fold, of_others, of_all = (
+        sum(record["class_counts"]) for record in records if record["record"] == "network"
     )
-
-
-def test_settings_are_chosen_on_rows_left_out():
-    folds, method = [make_network(1), make_network(2)], _heads.METHODS["logit adjustment"]
-    found = _heads.choose(method, folds)
-    best, score = found[0]
-    y = np.concatenate([fold.y_new for fold in folds])
-    expected = {}
-    for tau in _heads.TAUS:
-        logits = [
-            fold.Z_new @ fold.own_head.coef.T
-            + fold.own_head.intercept
-            - tau * np.log(fold.counts / fold.counts.sum())
-            for fold in folds
-        ]
-        expected[tau] = balanced_accuracy_score(y, np.concatenate(logits).argmax(axis=1))
-    assert score == pytest.approx(max(expected.values()))
-    assert expected[best["tau"]] == pytest.approx(score)
-    assert len(found) == len(_heads.TAUS)
-
-
-def test_of_equal_settings_the_default_is_chosen():
-    method = _heads.Method(lambda network, a: network.own_head, {"a": (1, 2, 3)}, ({"a": 2},))
-    assert _heads.choose(method, [make_network()])[0][0] == {"a": 2}
-
-
-def test_tau_normalisation_makes_weights_of_one_length():
-    head = _heads.tau_normalize(make_network(), tau=1.0)
-    np.testing.assert_allclose(np.linalg.norm(head.coef, axis=1), 1)
-    assert not head.intercept.any()
-
-
-def test_learnable_weight_scaling_is_at_a_minimum():
-    network = make_network()
-    own, scaled = network.own_head, _heads.scale_weights(network)
-    scale = scaled.coef[:, 0] / own.coef[:, 0]
-    np.testing.assert_allclose(scaled.coef, scale[:, np.newaxis] * own.coef)
-    np.testing.assert_allclose(scaled.intercept, scale * own.intercept)
-
-    def loss(scale):
-        log_proba = log_softmax(scale * own.logits(network.Z), axis=1)
-        return -np.mean([log_proba[network.y == c, c].mean() for c in range(3)])
-
-    assert loss(scale) < loss(np.ones(3))
-    rng = np.random.RandomState(0)
-    assert all(loss(scale) <= loss(scale + 0.05 * rng.normal(size=3)) for _ in range(20))
-
-
-def test_class_weights_are_random_over_sampling_without_the_noise():
-    network = make_network(counts=(200, 100, 50))
-    weighted = network.refit("none", class_weight="balanced")
-    assert weighted.rows is None
-    copies = np.concatenate([np.repeat(np.flatnonzero(network.y == c), 2**c) for c in range(3)])
-    head = _heads.LinearHead(alpha=0.01).fit(network.Z[copies], network.y[copies])
-    centred = weighted.coef - weighted.coef.mean(axis=0)
-    np.testing.assert_allclose(centred, head.coef_ - head.coef_.mean(axis=0), atol=0.02)
-
-
-@pytest.mark.parametrize("name", list(_heads.METHODS))
-def test_every_method_makes_a_head(name):
-    method, network = _heads.METHODS[name], make_network()
-    head = method.make(network, **method.fixed[0])
-    result = _heads.evaluate(head, network)
-    assert head.logits(network.Z_new).shape == (150, 3)
-    assert result["scores"]["balanced_accuracy"] > 0.5
-    json.dumps(result)
-
-
-# --- Images that are made -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("how", ["random", "SMOTE", "GAN"])
-def test_added_images_balance_classes(how):
-    rng = np.random.RandomState(0)
-    X, y = rng.randint(0, 256, (30, 3, 32, 32)).astype(np.uint8), np.repeat([0, 1], [20, 10])
-    budget = _cifar.Budget(epochs=1, batch_size=8)
-    X_all, y_all, n_parameters = _cifar.balance_images(X, y, how, budget, seed=0)
-    assert X_all.dtype == np.uint8
-    assert X_all.shape == (40, 3, 32, 32)
-    np.testing.assert_array_equal(X_all[:30], X)
-    assert np.bincount(y_all).tolist() == [20, 20]
-    assert (n_parameters > 0) == (how == "GAN")
-    again = _cifar.balance_images(X, y, how, budget, seed=0)[0]
-    np.testing.assert_array_equal(X_all, again)
-
-
-def test_the_gan_makes_nothing_for_balanced_classes():
-    X, y = np.zeros((4, 3, 32, 32), dtype=np.uint8), np.array([0, 0, 1, 1])
-    assert len(_gan.balance(X, y, n_steps=1, batch_size=4)[0]) == 4
+    assert [len(network.y) for network in networks] == [of_fold, of_others]
+    assert sum(len(network.y_new) for network in networks) == of_all
+    head = networks[0].refit("EOS", n_neighbors=10, enemy_search="nearest")
+    np.testing.assert_array_equal(
+        np.bincount(variants[0].predict(networks[0]), minlength=10).sum(), len(networks[0].y_new)
+    )
+    score = variants[0].score(networks)
+    assert f"{score:.1f}" in output
+    assert head.coef.shape == (10, 64)
