@@ -13,6 +13,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from _heads import METHODS
 from cifar_lt import Results
 from scipy import stats
 from tabulate import tabulate
@@ -144,8 +145,8 @@ def format_difference(found):
 
 
 def base_names(study, recipe):
-    names = [name.removesuffix(", default") for name in study.methods(recipe)]
-    return [name for name in dict.fromkeys(names) if f"{name}, chosen" in study.methods(recipe)]
+    """Give the methods that were run on networks of a recipe, in the order of the study."""
+    return [name for name in METHODS if (recipe, f"{name}, chosen") in study.rows]
 
 
 def main_table(study, recipe):
@@ -331,7 +332,7 @@ def plot_methods(study, recipe, file):
         mean = np.mean(found[name])
         axes.plot(mean, position, "|", color=color, markersize=16, markeredgewidth=2)
     axes.set(yticks=range(len(names)), yticklabels=names)
-    axes.set_xlabel("balanced accuracy above the network's own head, points (a dot per subset)")
+    axes.set_xlabel("points above the network's own head, a dot per subset")
     axes.axvline(0, color="0.6", linewidth=1)
     axes.grid(axis="x", alpha=0.3)
     save(figure, file)
@@ -350,8 +351,9 @@ def plot_neighbors(study, recipe, file):
             axes.plot(k, scores.mean(axis=1), "o-", color=color, label=method)
             axes.set_xscale("log")
             axes.set_xticks(k, k)
-    others = [name for name in shown(study, recipe) if name != "EOS"]
-    for name, style in zip(others, (":", "--", "-.", (0, (5, 5))), strict=False):
+    # The network itself is so far below that the rest could not be told apart.
+    others = [name for name in shown(study, recipe) if name not in ("network", "EOS")]
+    for name, style in zip(others, (":", "--", "-."), strict=False):
         mean = np.mean(list(study.points((recipe, f"{name}, chosen")).values()))
         axes.axhline(mean, color="C0", linestyle=style, label=name)
     axes.set(xlabel="K", ylabel="balanced accuracy, points")
@@ -373,7 +375,7 @@ def plot_recall(study, recipe, methods, file):
         recall = study.mean((recipe, f"{name}, chosen"), lambda row: row["recall"])
         axes.plot(100 * recall, f"{marker}-", label=name)
     axes.set(xlabel="training images of the class", ylabel="recall, %")
-    axes.set_xticks(range(len(counts)), counts)
+    axes.set_xticks(range(len(counts)), counts, fontsize="small")
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     save(figure, file)
