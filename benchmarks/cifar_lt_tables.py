@@ -461,8 +461,9 @@ def main():
         parser.error(f"there is no {options.results}.")
     records = Results(options.results).records
     folder = options.results.parent
-    headers = [format_header(record) for record in records if record["record"] == "study"]
-    parts = ["# Long-tailed CIFAR-10", "\n".join(dict.fromkeys(headers))]
+    begun = [record for record in records if record["record"] == "study"]
+    title = f"# All tables, {begun[0]['epochs']} epochs"
+    parts = [title, "\n".join(dict.fromkeys(map(format_header, begun)))]
     kinds = dict.fromkeys(
         (record["case"]["kind"], record["case"]["ratio"]) for record in records if "case" in record
     )

@@ -72,11 +72,11 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 # Pages without sub-pages have nothing to show on the left.
-html_sidebars = {name: [] for name in ("index", "benchmarks", "changelog", "contributing")}
+html_sidebars = {name: [] for name in ("index", "benchmarks", "cifar", "changelog", "contributing")}
 html_theme_options = {
     "logo": {"text": "imblearn-eos"},
     "navbar_end": ["theme-switcher"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "primary_sidebar_end": [],
     "footer_start": ["copyright"],
     "footer_end": [],

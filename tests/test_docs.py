@@ -14,6 +14,7 @@ PAGES = [DOCS / "index.md", *sorted((DOCS / "guide").glob("*.md"))]
 LINKED = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     ROOT / "benchmarks" / "README.md",
+    ROOT / "benchmarks" / "cifar_lt" / "README.md",
     *sorted(DOCS.glob("*.md")),
     *sorted((DOCS / "guide").glob("*.md")),
 ]
