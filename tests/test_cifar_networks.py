@@ -40,7 +40,7 @@ def test_folds_share_no_image_and_cover_the_subset():
     assert sorted(outside) == whole
 
 
-@pytest.mark.parametrize("recipe", ["CE + mixup", "LDAM-DRW + mixup", "CE, random images"])
+@pytest.mark.parametrize("recipe", ["CE + mixup + decay", "LDAM-DRW + mixup", "CE, random images"])
 def test_networks_of_a_recipe_give_their_embeddings_and_head(recipe, tmp_path):
     images = make_images(8)
     case, budget = _cifar.Case(recipe, ratio=4), _cifar.Budget(epochs=2, batch_size=16)
@@ -64,6 +64,16 @@ def test_networks_of_other_images_or_recipes_are_not_taken(monkeypatch):
     monkeypatch.setattr(_cifar, "VERSION", 99)
     digests.add(_cifar._digest(images, case))
     assert len(digests) == 4
+
+
+def test_a_new_setting_of_recipes_leaves_the_others_their_networks():
+    assert _cifar.RECIPES["CE"].changes == {}
+    assert _cifar.RECIPES["CE + mixup + decay"].changes == {"mixup": 1.0, "weight_decay": 5e-4}
+    nets = [
+        _cifar.make_net(_cifar.RECIPES[name], _cifar.Budget(), 100, "")
+        for name in ("CE + mixup", "CE + mixup + decay")
+    ]
+    assert [net.get_params()["optimizer__weight_decay"] for net in nets] == [2e-4, 5e-4]
 
 
 def test_images_are_cropped_and_flipped():
