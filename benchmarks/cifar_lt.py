@@ -8,7 +8,8 @@ settings on the folds left out, never on the test images, which score what was c
 default settings beside it. Results are lines of ``results.jsonl`` in the output folder, which
 also keeps networks and embeddings: with ``--resume`` a study goes on where it was interrupted,
 and without ``results.jsonl`` heads are refitted and no network is trained. ``--reduced`` is for a
-laptop. ``cifar_lt_tables.py`` turns results into tables and plots.
+laptop. With ``--choices`` settings are those that a shorter study has chosen, and only networks
+on all of a subset are trained. ``cifar_lt_tables.py`` turns results into tables and plots.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from pathlib import Path
 import torch
 from _cifar import RECIPES, Budget, Case, embed, load_images
 from _heads import METHODS, Network, choose, evaluate
+from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
@@ -38,6 +40,8 @@ REDUCED = {
     "folds": 2,
     "epochs": 25,
     "schedule": "cosine",
+    # A third faster than one network after the other, each on both cores.
+    "jobs": 2,
 }
 FULL = {
     "recipes": [name for name in RECIPES if not RECIPES[name].balance],
@@ -46,11 +50,12 @@ FULL = {
     "folds": 3,
     "epochs": 200,
     "schedule": "steps",
+    "jobs": 1,
 }
 # What is run, and what may not differ within one file of results.
 CASES = ("kinds", "ratios", "recipes", "subsets", "seeds")
 VERSIONS = ("imblearn_eos", "torch", "scikit-learn", "imbalanced-learn", "skorch")
-FIXED = ("data", "epochs", "schedule", "batch_size", "folds", "device")
+FIXED = ("data", "epochs", "schedule", "batch_size", "folds", "choices", "device")
 
 
 def parse_options(arguments=None):
@@ -74,11 +79,21 @@ def parse_options(arguments=None):
         "--seeds", nargs="+", type=int, metavar="SEED", help="of trainings on each subset"
     )
     parser.add_argument("--folds", type=int, help="to choose settings on, at least 2")
+    parser.add_argument(
+        "--choices",
+        type=Path,
+        metavar="FILE",
+        help="take settings from these results of another study of the same subsets, not from "
+        "folds; recipes that are not in it keep the default settings",
+    )
     parser.add_argument("--epochs", type=_positive)
     parser.add_argument("--schedule", choices=["steps", "cosine"], help="of the learning rate")
     parser.add_argument("--batch-size", type=_positive, default=128)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action="store_true", help="train with torch.compile")
+    parser.add_argument(
+        "--jobs", type=_positive, help="processes, which share the processor's cores"
+    )
     options = parser.parse_args(arguments)
     for name, value in (REDUCED if options.reduced else FULL).items():
         if getattr(options, name) is None:
@@ -88,8 +103,10 @@ def parse_options(arguments=None):
         parser.error(f"--methods: there is no {unknown[0]!r}. There are: {', '.join(METHODS)}.")
     if options.folds < 2:
         parser.error(f"--folds must be at least 2, got {options.folds}.")
-    if not Path(options.data).exists():
-        parser.error(f"--data: there is no {options.data}.")
+    for name in ("data", "choices"):
+        file = getattr(options, name)
+        if file is not None and not Path(file).exists():
+            parser.error(f"--{name}: there is no {file}.")
     return options
 
 
@@ -124,8 +141,9 @@ class Results:
         """Write a record at once."""
         self.records.append(record)
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.file, "a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        # Without a buffer a line is one write, which another process's cannot come between.
+        with open(self.file, "ab", buffering=0) as stream:
+            stream.write(f"{json.dumps(record)}\n".encode())
 
     def has(self, **wanted):
         """Whether there is a record with these values, and no error."""
@@ -137,6 +155,9 @@ class Results:
 def begin(results, options):
     """Record how the study is run, unless it contradicts how it began."""
     settings = {name: getattr(options, name) for name in FIXED} | {"data": Path(options.data).name}
+    if options.choices:
+        # The name of a study is that of its folder.
+        settings |= {"folds": 0, "choices": options.choices.absolute().parent.name}
     begun = [record for record in results.records if record["record"] == "study"]
     if begun and not options.resume:
         sys.exit(
@@ -144,40 +165,71 @@ def begin(results, options):
             "another --output."
         )
     for name, value in settings.items():
-        if begun and begun[0][name] != value:
+        if begun and begun[0].get(name) != value:
             sys.exit(
-                f"{results.file} was begun with {name}={begun[0][name]}, and now is {value}. Use "
-                "the same, or give another --output."
+                f"{results.file} was begun with {name}={begun[0].get(name)}, and now is {value}. "
+                "Use the same, or give another --output."
             )
     results.repair()
     results.add(
         record="study",
         date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
-        machine=describe_machine(options.device),
+        machine=describe_machine(options.device, options.jobs),
         versions={name: version(name) for name in VERSIONS},
         cases={name: getattr(options, name) for name in CASES},
         **settings,
     )
 
 
-def describe_machine(device):
+def describe_machine(device, n_jobs):
+    processes = f" in {n_jobs} processes" if n_jobs > 1 else ""
     if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} threads, {platform.machine()}"
+        return f"{torch.cuda.get_device_name(device)}{processes}"
+    return f"{torch.get_num_threads()} threads{processes}, {platform.machine()}"
 
 
-def run_case(images, case, budget, options, results):
-    """Train the networks of a case, or read them, and run all methods that have no results yet."""
-    described = asdict(case)
-    has_folds = RECIPES[case.recipe].balance is None
+def read_choices(file):
+    """Give the settings that a study has chosen: {(recipe, kind, ratio, subset, method): ...}."""
+    choices = {}
+    for record in Results(file).records:
+        for row in record["rows"] if record["record"] == "method" else ():
+            if row["is_chosen"]:
+                key = _choice_key(Case(**record["case"]), record["method"])
+                # Of several trainings on a subset, the first.
+                choices.setdefault(key, row["setting"])
+    return choices
+
+
+def _choice_key(case, method):
+    return case.recipe, case.kind, case.ratio, case.subset, method
+
+
+def folds_of(case, options):
+    """Give the folds without which networks of a case are trained, and None: on all rows."""
     # Added images are an alternative to all that is done to embeddings.
-    methods = options.methods if has_folds else [m for m in options.methods if m == "network"]
-    missing = [m for m in methods if not results.has(record="method", case=described, method=m)]
-    if options.methods and not missing:
-        return
-    networks = []
-    for fold in [*(range(options.folds) if has_folds else ()), None]:
-        print(f"{case.name}, {'all rows' if fold is None else f'without fold {fold}'}", flush=True)
+    needs_choices = RECIPES[case.recipe].balance is None and not options.choices
+    return [*(range(options.folds) if needs_choices else ()), None]
+
+
+def missing_methods(case, options, results):
+    """Give the methods that have no results yet for a case."""
+    methods = options.methods
+    if RECIPES[case.recipe].balance is not None:
+        methods = [name for name in methods if name == "network"]
+    described = asdict(case)
+    return [m for m in methods if not results.has(record="method", case=described, method=m)]
+
+
+def train(images, case, fold, budget, options):
+    """Train a network of a case and keep its embeddings, unless they are there."""
+    print(f"{case.name}, {'all rows' if fold is None else f'without fold {fold}'}", flush=True)
+    embed(images, case, budget, options.output, fold, options.folds)
+
+
+def run_case(images, case, budget, options, results, choices):
+    """Run all methods that have no results yet on the trained networks of a case."""
+    described, networks = asdict(case), []
+    for fold in folds_of(case, options):
         embedded = embed(images, case, budget, options.output, fold, options.folds)
         networks.append(Network(embedded, seed=case.seed))
         if not results.has(record="network", case=described, fold=fold):
@@ -190,28 +242,31 @@ def run_case(images, case, budget, options, results):
                 seconds=embedded.seconds,
             )
     *folds, network = networks
-    for name in tqdm(missing, desc=case.name, unit="method"):
-        results.add(
-            record="method", case=described, method=name, **run_method(name, folds, network)
-        )
+    missing = missing_methods(case, options, results)
+    for name in tqdm(missing, desc=case.name, unit="method", disable=options.jobs > 1):
+        found = run_method(name, folds, network, choices.get(_choice_key(case, name)))
+        results.add(record="method", case=described, method=name, **found)
 
 
-def run_method(name, folds, network):
-    """Choose a method's settings, and score them and the fixed ones on the test images."""
+def run_method(name, folds, network, choice=None):
+    """Score a method's settings on the test images: fixed ones, and what is best on the folds.
+
+    Without folds ``choice`` stands for the best, or without it the default.
+    """
     start = time.perf_counter()
     try:
-        found = _run_method(METHODS[name], folds, network)
+        found = _run_method(METHODS[name], folds, network, choice)
     # Samplers refuse classes that are too small for them, each in its own way.
     except ValueError as error:
         found = {"rows": [], "error": f"{type(error).__name__}: {error}"}
     return {**found, "seconds": time.perf_counter() - start}
 
 
-def _run_method(method, folds, network):
+def _run_method(method, folds, network, choice):
     with warnings.catch_warnings():
         # With hardly any penalty, which is one of the settings.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        validation = choose(method, folds) if folds else [(method.fixed[0], None)]
+        validation = choose(method, folds) if folds else [(choice or method.fixed[0], None)]
         chosen = validation[0][0]
         scores = dict((json.dumps(setting), score) for setting, score in validation)
         rows = [
@@ -224,7 +279,8 @@ def _run_method(method, folds, network):
             }
             for setting in [*method.fixed, *([chosen] if chosen not in method.fixed else [])]
         ]
-    return {"rows": rows, "n_settings": len(method.settings), "validation": validation[:20]}
+    n_settings = len(method.settings) if folds or choice is not None else 1
+    return {"rows": rows, "n_settings": n_settings, "validation": validation[:20]}
 
 
 def main():
@@ -236,9 +292,24 @@ def main():
     )
     grid = product(options.kinds, options.ratios, options.recipes, options.subsets, options.seeds)
     cases = [Case(recipe, *rest, subset, seed) for *rest, recipe, subset, seed in grid]
+    if options.methods:
+        cases = [case for case in cases if missing_methods(case, options, results)]
     images = load_images(options.data)
-    for case in tqdm(cases, unit="case"):
-        run_case(images, case, budget, options, results)
+    choices = read_choices(options.choices) if options.choices else {}
+    # On all rows first: these take longest, and processes should end together.
+    networks = sorted(
+        ((case, fold) for case in cases for fold in folds_of(case, options)),
+        key=lambda pair: pair[1] is not None,
+    )
+    parallel = Parallel(options.jobs, return_as="generator_unordered")
+    trained = parallel(delayed(train)(images, *pair, budget, options) for pair in networks)
+    for _ in tqdm(trained, total=len(networks), unit="network"):
+        pass
+    scored = parallel(
+        delayed(run_case)(images, case, budget, options, results, choices) for case in cases
+    )
+    for _ in tqdm(scored, total=len(cases), unit="case"):
+        pass
     print(f"Done: {results.file}. For tables, run benchmarks/cifar_lt_tables.py on it.")
 
 

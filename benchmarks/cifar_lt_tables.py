@@ -436,10 +436,13 @@ def format_header(record):
     cases = "; ".join(
         f"{name} {', '.join(map(str, values))}" for name, values in record["cases"].items()
     )
+    choices = f"{record['folds']} folds to choose settings on"
+    if record.get("choices"):
+        choices = f"settings as chosen in {record['choices']}, or else the default"
     return (
         f"- {record['date']}, {record['machine']}, {versions}, {record['data']}: "
         f"{record['epochs']} epochs, schedule {record['schedule']}, batches of "
-        f"{record['batch_size']}, {record['folds']} folds to choose settings on; {cases}."
+        f"{record['batch_size']}, {choices}; {cases}."
     )
 
 

@@ -1,6 +1,7 @@
 """The study of benchmarks/cifar_lt.py: its methods, and that it continues where it was stopped."""
 
 import io
+import json
 import re
 import shutil
 import sys
@@ -54,7 +55,8 @@ def pack(tmp_path_factory):
 
 def run(monkeypatch, pack, folder, *extra):
     arguments = ["--data", str(pack), "--output", str(folder), "--reduced", "--epochs", "1"]
-    arguments += ["--subsets", "0", "--ratios", "3", "--device", "cpu", "--methods", *METHODS]
+    arguments += ["--subsets", "0", "--ratios", "3", "--device", "cpu", "--jobs", "1"]
+    arguments += ["--methods", *METHODS]
     monkeypatch.setattr(sys, "argv", ["cifar_lt.py", *arguments, *extra])
     cifar_lt.main()
     return cifar_lt.Results(folder / "results.jsonl").records
@@ -169,6 +171,56 @@ def test_without_methods_networks_are_only_trained(study, pack, monkeypatch, tmp
     assert [record["record"] for record in found] == ["study", *["network"] * 3]
 
 
+def test_choices_of_another_study_are_taken_over(study, pack, monkeypatch, tmp_path):
+    folder, records = study
+    shutil.copytree(folder / "embeddings", tmp_path / "embeddings")
+    for file in (tmp_path / "embeddings").glob("*_without*"):
+        file.unlink()
+    monkeypatch.setattr(_cifar, "_train", None)  # no network is trained without a fold
+    choices = "--choices", str(folder / "results.jsonl")
+    found = run(monkeypatch, pack, tmp_path, *choices)
+    assert [record["record"] for record in found] == ["study", "network", *["method"] * 5]
+    assert (found[0]["folds"], found[0]["choices"]) == (0, folder.name)
+    for record, expected in zip(found[2:], records[4:], strict=True):
+        assert record["n_settings"] == expected["n_settings"]
+        for row, expected_row in zip(record["rows"], expected["rows"], strict=True):
+            assert row["setting"] == expected_row["setting"]
+            assert row["is_chosen"] == expected_row["is_chosen"]
+            assert row["scores"] == expected_row["scores"]
+    assert f"settings as chosen in {folder.name}" in cifar_lt_tables.format_header(found[0])
+    with pytest.raises(SystemExit, match="begun with folds=0, and now is 2"):
+        run(monkeypatch, pack, tmp_path, "--resume")
+
+
+def test_recipes_without_choices_keep_the_default(study, pack, monkeypatch, tmp_path):
+    folder, records = study
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "embeddings").symlink_to(folder / "embeddings")
+    others = [json.loads(json.dumps(record)) for record in records]
+    for record in others[4:]:
+        record["case"]["recipe"] = "focal"
+    (tmp_path / "results.jsonl").write_text("\n".join(map(json.dumps, others)) + "\n")
+    choices = "--choices", str(tmp_path / "results.jsonl")
+    for record in run(monkeypatch, pack, tmp_path / "study", *choices)[2:]:
+        assert record["n_settings"] == 1
+        assert all(row["is_chosen"] == row["is_default"] for row in record["rows"])
+
+
+def test_several_processes_give_the_same_study(study, pack, monkeypatch, tmp_path):
+    _, records = study
+    found = run(monkeypatch, pack, tmp_path, "--jobs", "2")
+    assert [record["record"] for record in found] == [record["record"] for record in records]
+    assert "2 processes" in found[0]["machine"]
+    for record, expected in zip(found[4:], records[4:], strict=True):
+        assert record["method"] == expected["method"]
+        for row, expected_row in zip(record["rows"], expected["rows"], strict=True):
+            assert row["setting"] == expected_row["setting"]
+            # Sums over other numbers of threads are rounded differently.
+            assert row["calibration_error"] == pytest.approx(
+                expected_row["calibration_error"], abs=0.05
+            )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -176,6 +228,8 @@ def test_without_methods_networks_are_only_trained(study, pack, monkeypatch, tmp
         (["--epochs", "0"], "must be at least 1, got 0"),
         (["--methods", "SMOT"], "--methods: there is no 'SMOT'. There are: network, "),
         (["--data", "nowhere.npz"], "--data: there is no nowhere.npz"),
+        (["--choices", "no.jsonl"], "--choices: there is no no.jsonl"),
+        (["--jobs", "0"], "must be at least 1, got 0"),
     ],
 )
 def test_wrong_options_are_explained(options, message, pack, monkeypatch, tmp_path, capsys):
