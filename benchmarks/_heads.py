@@ -25,7 +25,7 @@ from imblearn_eos.losses import adjust_logits
 from imblearn_eos.metrics import expected_calibration_error, generalization_gap_report
 
 ALPHAS = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
-# Of methods with further settings, whose heads hardly depend on it.
+# Of EOS, whose heads depend on it less the larger K is.
 FEW_ALPHAS = (0.0001, 0.01, 1.0)
 NEIGHBORS = (5, 10, 50, 100, 300, 1000)
 SEARCHES = ("neighborhood", "nearest")
@@ -247,15 +247,17 @@ def _eos(searches, *, is_curve=False, **grid):
 
 METHODS = {
     "network": Method(own_head),
-    "logit adjustment": Method(adjust, {"tau": TAUS}, ({"tau": 1.0},)),
+    "logit adjustment": Method(
+        adjust, {"tau": TAUS}, tuple({"tau": tau} for tau in (1.0, 0.5, 1.5, 2.0, 2.5, 3.0))
+    ),
     "tau-normalisation": Method(tau_normalize, {"tau": TAUS}, ({"tau": 1.0},)),
     "LWS": Method(scale_weights, {"penalty": (0.0, *ALPHAS)}, ({"penalty": 0.0},)),
     "plain refit": _refits("none", alpha=ALPHAS),
     "class weights": _refits("none", alpha=ALPHAS, class_weight=("balanced",)),
     "random over-sampling": _refits("random over-sampling", alpha=ALPHAS),
-    "SMOTE": _refits("SMOTE", {"k_neighbors": 5}, alpha=FEW_ALPHAS, k_neighbors=SMOTE_NEIGHBORS),
+    "SMOTE": _refits("SMOTE", {"k_neighbors": 5}, k_neighbors=SMOTE_NEIGHBORS, alpha=ALPHAS),
     "Borderline-SMOTE": _refits("Borderline-SMOTE", alpha=ALPHAS),
-    "SVM-SMOTE": _refits("SVM-SMOTE", alpha=FEW_ALPHAS),
+    "SVM-SMOTE": _refits("SVM-SMOTE", alpha=ALPHAS),
     "ADASYN": _refits("ADASYN", alpha=ALPHAS),
     "EOS, authors' off-by-one": _refits("authors' procedure", alpha=ALPHAS),
     "EOS, neighborhood": _eos(("neighborhood",), is_curve=True),
@@ -267,7 +269,7 @@ METHODS = {
         "random over-sampling", alpha=ALPHAS, tau=TAUS
     ),
     "SMOTE + logit adjustment": _refits(
-        "SMOTE", {"k_neighbors": 5}, alpha=FEW_ALPHAS, k_neighbors=SMOTE_NEIGHBORS, tau=TAUS
+        "SMOTE", {"k_neighbors": 5}, k_neighbors=SMOTE_NEIGHBORS, alpha=ALPHAS, tau=TAUS
     ),
     "EOS + logit adjustment": _eos(SEARCHES, tau=TAUS),
 }

@@ -8,8 +8,8 @@ settings on the folds left out, never on the test images, which score what was c
 default settings beside it. Results are lines of ``results.jsonl`` in the output folder, which
 also keeps networks and embeddings: with ``--resume`` a study goes on where it was interrupted,
 and without ``results.jsonl`` heads are refitted and no network is trained. ``--reduced`` is for a
-laptop. With ``--choices`` settings are those that a shorter study has chosen, and only networks
-on all of a subset are trained. ``cifar_lt_tables.py`` turns results into tables and plots.
+laptop. With ``--folds 0`` no network is trained without a fold and no setting is chosen: all
+methods keep their defaults. ``cifar_lt_tables.py`` turns results into tables and plots.
 """
 
 import argparse
@@ -44,7 +44,7 @@ REDUCED = {
     "jobs": 2,
 }
 FULL = {
-    "recipes": [name for name in RECIPES if not RECIPES[name].balance],
+    "recipes": list(RECIPES),
     "subsets": [0, 1, 2],
     "seeds": [0, 1],
     "folds": 3,
@@ -55,7 +55,7 @@ FULL = {
 # What is run, and what may not differ within one file of results.
 CASES = ("kinds", "ratios", "recipes", "subsets", "seeds")
 VERSIONS = ("imblearn_eos", "torch", "scikit-learn", "imbalanced-learn", "skorch")
-FIXED = ("data", "epochs", "schedule", "batch_size", "folds", "choices", "device")
+FIXED = ("data", "epochs", "schedule", "batch_size", "folds", "device", "compile")
 
 
 def parse_options(arguments=None):
@@ -78,13 +78,8 @@ def parse_options(arguments=None):
     parser.add_argument(
         "--seeds", nargs="+", type=int, metavar="SEED", help="of trainings on each subset"
     )
-    parser.add_argument("--folds", type=int, help="to choose settings on, at least 2")
     parser.add_argument(
-        "--choices",
-        type=Path,
-        metavar="FILE",
-        help="take settings from these results of another study of the same subsets, not from "
-        "folds; recipes that are not in it keep the default settings",
+        "--folds", type=int, help="to choose settings on, at least 2, or 0 for the defaults"
     )
     parser.add_argument("--epochs", type=_positive)
     parser.add_argument("--schedule", choices=["steps", "cosine"], help="of the learning rate")
@@ -101,12 +96,10 @@ def parse_options(arguments=None):
     unknown = [name for name in options.methods if name not in METHODS]
     if unknown:
         parser.error(f"--methods: there is no {unknown[0]!r}. There are: {', '.join(METHODS)}.")
-    if options.folds < 2:
-        parser.error(f"--folds must be at least 2, got {options.folds}.")
-    for name in ("data", "choices"):
-        file = getattr(options, name)
-        if file is not None and not Path(file).exists():
-            parser.error(f"--{name}: there is no {file}.")
+    if options.folds < 2 and options.folds != 0:
+        parser.error(f"--folds must be at least 2, or 0, got {options.folds}.")
+    if not Path(options.data).exists():
+        parser.error(f"--data: there is no {options.data}.")
     return options
 
 
@@ -155,9 +148,6 @@ class Results:
 def begin(results, options):
     """Record how the study is run, unless it contradicts how it began."""
     settings = {name: getattr(options, name) for name in FIXED} | {"data": Path(options.data).name}
-    if options.choices:
-        # The name of a study is that of its folder.
-        settings |= {"folds": 0, "choices": options.choices.absolute().parent.name}
     begun = [record for record in results.records if record["record"] == "study"]
     if begun and not options.resume:
         sys.exit(
@@ -165,10 +155,10 @@ def begin(results, options):
             "another --output."
         )
     for name, value in settings.items():
-        if begun and begun[0].get(name) != value:
+        if begun and begun[0].get(name, value) != value:
             sys.exit(
-                f"{results.file} was begun with {name}={begun[0].get(name)}, and now is {value}. "
-                "Use the same, or give another --output."
+                f"{results.file} was begun with {name}={begun[0][name]}, and now is {value}. Use "
+                "the same, or give another --output."
             )
     results.repair()
     results.add(
@@ -188,27 +178,11 @@ def describe_machine(device, n_jobs):
     return f"{torch.get_num_threads()} threads{processes}, {platform.machine()}"
 
 
-def read_choices(file):
-    """Give the settings that a study has chosen: {(recipe, kind, ratio, subset, method): ...}."""
-    choices = {}
-    for record in Results(file).records:
-        for row in record["rows"] if record["record"] == "method" else ():
-            if row["is_chosen"]:
-                key = _choice_key(Case(**record["case"]), record["method"])
-                # Of several trainings on a subset, the first.
-                choices.setdefault(key, row["setting"])
-    return choices
-
-
-def _choice_key(case, method):
-    return case.recipe, case.kind, case.ratio, case.subset, method
-
-
 def folds_of(case, options):
     """Give the folds without which networks of a case are trained, and None: on all rows."""
     # Added images are an alternative to all that is done to embeddings.
-    needs_choices = RECIPES[case.recipe].balance is None and not options.choices
-    return [*(range(options.folds) if needs_choices else ()), None]
+    has_folds = RECIPES[case.recipe].balance is None
+    return [*(range(options.folds) if has_folds else ()), None]
 
 
 def missing_methods(case, options, results):
@@ -221,12 +195,21 @@ def missing_methods(case, options, results):
 
 
 def train(images, case, fold, budget, options):
-    """Train a network of a case and keep its embeddings, unless they are there."""
+    """Train a network of a case and keep its embeddings, unless they are there.
+
+    Returns
+    -------
+    str or None
+        What went wrong, as when training diverges. Other networks have nothing to do with it.
+    """
     print(f"{case.name}, {'all rows' if fold is None else f'without fold {fold}'}", flush=True)
-    embed(images, case, budget, options.output, fold, options.folds)
+    try:
+        embed(images, case, budget, options.output, fold, options.folds)
+    except ValueError as error:
+        return f"{type(error).__name__}: {error}"
 
 
-def run_case(images, case, budget, options, results, choices):
+def run_case(images, case, budget, options, results):
     """Run all methods that have no results yet on the trained networks of a case."""
     described, networks = asdict(case), []
     for fold in folds_of(case, options):
@@ -244,29 +227,27 @@ def run_case(images, case, budget, options, results, choices):
     *folds, network = networks
     missing = missing_methods(case, options, results)
     for name in tqdm(missing, desc=case.name, unit="method", disable=options.jobs > 1):
-        found = run_method(name, folds, network, choices.get(_choice_key(case, name)))
-        results.add(record="method", case=described, method=name, **found)
+        results.add(
+            record="method", case=described, method=name, **run_method(name, folds, network)
+        )
 
 
-def run_method(name, folds, network, choice=None):
-    """Score a method's settings on the test images: fixed ones, and what is best on the folds.
-
-    Without folds ``choice`` stands for the best, or without it the default.
-    """
+def run_method(name, folds, network):
+    """Score a method's settings on the test images: fixed ones, and what is best on the folds."""
     start = time.perf_counter()
     try:
-        found = _run_method(METHODS[name], folds, network, choice)
+        found = _run_method(METHODS[name], folds, network)
     # Samplers refuse classes that are too small for them, each in its own way.
     except ValueError as error:
         found = {"rows": [], "error": f"{type(error).__name__}: {error}"}
     return {**found, "seconds": time.perf_counter() - start}
 
 
-def _run_method(method, folds, network, choice):
+def _run_method(method, folds, network):
     with warnings.catch_warnings():
         # With hardly any penalty, which is one of the settings.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        validation = choose(method, folds) if folds else [(choice or method.fixed[0], None)]
+        validation = choose(method, folds) if folds else [(method.fixed[0], None)]
         chosen = validation[0][0]
         scores = dict((json.dumps(setting), score) for setting, score in validation)
         rows = [
@@ -279,7 +260,7 @@ def _run_method(method, folds, network, choice):
             }
             for setting in [*method.fixed, *([chosen] if chosen not in method.fixed else [])]
         ]
-    n_settings = len(method.settings) if folds or choice is not None else 1
+    n_settings = len(method.settings) if folds else 1
     return {"rows": rows, "n_settings": n_settings, "validation": validation[:20]}
 
 
@@ -295,20 +276,21 @@ def main():
     if options.methods:
         cases = [case for case in cases if missing_methods(case, options, results)]
     images = load_images(options.data)
-    choices = read_choices(options.choices) if options.choices else {}
     # On all rows first: these take longest, and processes should end together.
     networks = sorted(
         ((case, fold) for case in cases for fold in folds_of(case, options)),
-        key=lambda pair: pair[1] is not None,
+        key=lambda network: network[1] is not None,
     )
-    parallel = Parallel(options.jobs, return_as="generator_unordered")
-    trained = parallel(delayed(train)(images, *pair, budget, options) for pair in networks)
-    for _ in tqdm(trained, total=len(networks), unit="network"):
-        pass
-    scored = parallel(
-        delayed(run_case)(images, case, budget, options, results, choices) for case in cases
-    )
-    for _ in tqdm(scored, total=len(cases), unit="case"):
+    parallel = Parallel(options.jobs, return_as="generator", batch_size=1)
+    errors = parallel(delayed(train)(images, *network, budget, options) for network in networks)
+    for (case, fold), error in zip(
+        networks, tqdm(errors, total=len(networks), unit="network"), strict=True
+    ):
+        if error:
+            results.add(record="network", case=asdict(case), fold=fold, error=error)
+            cases = [other for other in cases if other != case]
+    done = parallel(delayed(run_case)(images, case, budget, options, results) for case in cases)
+    for _ in tqdm(done, total=len(cases), unit="case"):
         pass
     print(f"Done: {results.file}. For tables, run benchmarks/cifar_lt_tables.py on it.")
 

@@ -38,9 +38,11 @@ class Study:
             if "case" in record
             and (record["case"]["kind"], record["case"]["ratio"]) == (kind, ratio)
         ]
-        self.networks = [record for record in of_kind if record["record"] == "network"]
+        self.networks = [
+            record for record in of_kind if record["record"] == "network" and "error" not in record
+        ]
         self.errors = [
-            f"{record['method']} failed on {record['case']['recipe']}, subset "
+            f"{record.get('method', 'Training')} failed on {record['case']['recipe']}, subset "
             f"{record['case']['subset']}: {record['error']}"
             for record in of_kind
             if "error" in record
@@ -55,6 +57,16 @@ class Study:
                 for row in record["rows"]:
                     for name in names_of(record["method"], row):
                         self.rows[case["recipe"], name][case["subset"], case["seed"]] = row
+
+    @property
+    def has_choices(self):
+        """Whether settings were chosen, and are not all the default."""
+        return any(n > 1 for n in self.n_settings.values())
+
+    @property
+    def settings(self):
+        """What settings are called in tables."""
+        return "chosen" if self.has_choices else "default"
 
     @property
     def recipes(self):
@@ -116,7 +128,7 @@ def mean_difference(differences):
 
 
 def names_of(method, row):
-    """Name a row: a method as "default" and "chosen", and EOS by its K and search."""
+    """Name a row: a method as "default" and "chosen", and by what is reported as a curve."""
     if row["is_default"]:
         yield f"{method}, default"
     if row["is_chosen"]:
@@ -125,6 +137,8 @@ def names_of(method, row):
     is_curve = method in ("EOS, neighborhood", "EOS, nearest") and setting["alpha"] == 0.01
     if is_curve:
         yield f"{method}, K={setting['n_neighbors']}"
+    if method == "logit adjustment":
+        yield f"{method}, tau={setting['tau']:g}"
 
 
 def mean_and_spread(values):
@@ -155,15 +169,14 @@ def main_table(study, recipe):
     for name in base_names(study, recipe):
         key, is_network = (recipe, f"{name}, chosen"), name == "network"
         gap, reference = study.mean(key, gap_and_reference)
-        row = {
-            "method": name,
-            "settings": study.n_settings[name],
-            "default": mean_and_spread(study.points((recipe, f"{name}, default")).values()),
-            "chosen": mean_and_spread(study.points(key).values()),
-            "chosen - network": "-"
-            if is_network
-            else format_difference(study.difference(key, (recipe, "network, chosen"))),
-        }
+        row = {"method": name}
+        if study.has_choices:
+            row["settings"] = study.n_settings[name]
+            default = study.points((recipe, f"{name}, default"))
+            row["default"] = mean_and_spread(default.values())
+        row[study.settings] = mean_and_spread(study.points(key).values())
+        lead = study.difference(key, (recipe, "network, chosen"))
+        row[f"{study.settings} - network"] = "-" if is_network else format_difference(lead)
         for score, title in SCORES.items():
             row[title] = f"{100 * study.mean(key, lambda row, s=score: row['scores'][s]):.1f}"
         row["ECE"] = f"{study.mean(key, lambda row: row['calibration_error']):.3f}"
@@ -182,17 +195,32 @@ def gap_and_reference(row):
 
 
 def neighbors_table(study, recipe):
-    """Tabulate EOS by K, with the head's default strength."""
+    """Tabulate EOS by K with the head's default strength, and the gap that it leaves."""
     found = {}
     for name in study.methods(recipe):
         method, _, last = name.rpartition(", ")
         if last.startswith("K="):
             row = found.setdefault(int(last[2:]), {"K": int(last[2:])})
             row[method] = mean_and_spread(study.points((recipe, name)).values())
+            gap, _ = study.mean((recipe, name), gap_and_reference)
+            row[method.replace("EOS", "gap")] = f"{gap:.2f}"
             if method == "EOS, neighborhood":
                 without = study.mean((recipe, name), lambda row: row["n_without_enemies"])
                 row["classes without enemies there"] = f"{without:.1f}"
     return [found[k] for k in sorted(found)]
+
+
+def taus_table(study, recipe):
+    """Tabulate logit adjustment by those tau that were reported for all subsets."""
+    prefix, n_subsets = "logit adjustment, tau=", len(study.points((recipe, "network, chosen")))
+    found = {}
+    for name in study.methods(recipe):
+        scores = study.points((recipe, name)).values()
+        if name.startswith(prefix) and len(scores) == n_subsets:
+            found[float(name.removeprefix(prefix))] = mean_and_spread(scores)
+    if len(found) < 2:
+        return []
+    return [{"tau": f"{tau:g}", "logit adjustment": found[tau]} for tau in sorted(found)]
 
 
 def recipes_table(study):
@@ -408,18 +436,22 @@ def format_study(study, title):
         yield f"### {recipe}, {n_subsets} subset{'s' * (n_subsets > 1)}"
         yield format_table(main_table(study, recipe))
         for text, rows in (
-            ("EOS and each other method, settings of both chosen:", leads_table(study, recipe)),
-            ("By K, with the default strength of the head:", neighbors_table(study, recipe)),
             (
-                "By class, settings chosen, and the generalization gap of training rows:",
+                f"EOS and each other method, settings of both {study.settings}:",
+                leads_table(study, recipe),
+            ),
+            ("By K, with the default strength of the head:", neighbors_table(study, recipe)),
+            ("By tau:", taus_table(study, recipe)),
+            (
+                f"By class, settings {study.settings}, and the gap of training rows:",
                 class_table(study, recipe, shown(study, recipe)),
             ),
-            ("Targets:", targets_table(study, recipe)),
+            ("Targets:", targets_table(study, recipe) if study.has_choices else []),
         ):
             if rows:
                 yield text
                 yield format_table(rows)
-    yield "### All recipes, settings chosen"
+    yield f"### All recipes, settings {study.settings}"
     yield format_table(recipes_table(study))
     rows = rivals_table(study)
     if rows:
@@ -436,9 +468,7 @@ def format_header(record):
     cases = "; ".join(
         f"{name} {', '.join(map(str, values))}" for name, values in record["cases"].items()
     )
-    choices = f"{record['folds']} folds to choose settings on"
-    if record.get("choices"):
-        choices = f"settings as chosen in {record['choices']}, or else the default"
+    choices = f"{record['folds']} folds to choose settings on" if record["folds"] else "no folds"
     return (
         f"- {record['date']}, {record['machine']}, {versions}, {record['data']}: "
         f"{record['epochs']} epochs, schedule {record['schedule']}, batches of "
