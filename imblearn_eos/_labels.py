@@ -33,10 +33,7 @@ def label_vector(y):
     """
     shape = tuple(getattr(y, "shape", None) or np.shape(y))
     is_one_hot = len(shape) == 2 and shape[1] > 1
-    if isinstance(y, torch.Tensor):
-        y = y.detach().cpu()
-        # NumPy has no bfloat16.
-        y = (y.float() if y.dtype == torch.bfloat16 else y).numpy()
+    y = _as_array(y)
     if not is_one_hot:
         return y
     y = y.toarray() if sparse.issparse(y) else np.asarray(y)
@@ -48,6 +45,15 @@ def label_vector(y):
             f"have none; the first is row {unlabelled[0]}."
         )
     return labels
+
+
+def _as_array(y):
+    """Read a tensor as an array, and leave anything else."""
+    if not isinstance(y, torch.Tensor):
+        return y
+    y = y.detach().cpu()
+    # NumPy has no bfloat16.
+    return (y.float() if y.dtype == torch.bfloat16 else y).numpy()
 
 
 def repeat_rows(y, indices):
@@ -148,9 +154,7 @@ def encode_labels(X, y, *, estimator):
     name = type(estimator).__name__
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-    if isinstance(y, torch.Tensor):
-        y = y.detach().cpu().numpy()
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(_as_array(y), warn=True)
     if len(X) != len(y):
         # scikit-learn's message has both lengths; its types of X include all of ours.
         check_consistent_length(X, y)

@@ -27,6 +27,7 @@ from networks import (
 )
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
@@ -224,7 +225,7 @@ def test_pickle_of_a_fitted_embedder():
 def test_hooks_are_removed_after_an_error():
     images = np.zeros((4, 1, 6, 6), dtype=np.float32)
     embedder = Embedder(make_net(CNN), random_state=0).fit(IMAGES, y)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="cannot be run"):
         embedder.transform(images[..., :5])
     assert no_hooks(embedder.net_.module_)
     embedder.transform(images)
@@ -404,3 +405,58 @@ def test_trainings_in_several_threads_do_not_disturb_each_other():
     for result, one in zip(results, expected, strict=True):
         assert_array_equal(result, one)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+class Failing(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        raise RuntimeError("no more")
+
+
+def test_a_training_that_fails_leaves_what_was_fitted_before():
+    embedder = Embedder(make_net(), random_state=0)
+    failing = make_net(callbacks=[Failing()])
+    unfitted = clone(embedder).set_params(net=failing)
+    with pytest.raises(RuntimeError, match="no more"):
+        unfitted.fit(X, y)
+    with pytest.raises(NotFittedError):
+        unfitted.transform(X)
+    frame = pd.DataFrame(X).add_prefix("x")
+    embedder.fit(frame, np.array(["ant", "bee", "cat"])[y])
+    before = embedder.predict(frame)
+    with pytest.raises(RuntimeError, match="no more"):
+        embedder.set_params(net=failing).fit(X, y)
+    assert_array_equal(embedder.predict(frame), before)
+
+
+def test_names_of_features_must_be_those_of_fit():
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    embedder = Embedder(make_net(), random_state=0).fit(frame, y)
+    assert_array_equal(embedder.feature_names_in_, frame.columns)
+    with pytest.raises(ValueError, match="should match those that were passed during fit"):
+        embedder.transform(frame[list("bacdef")])
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        embedder.transform(X)
+    embedder.fit(X, y)
+    assert not hasattr(embedder, "feature_names_in_")
+
+
+def test_names_of_several_types_are_found_before_training(tmp_path):
+    frame = pd.DataFrame(X, columns=[0, "b", "c", "d", "e", "f"])
+    net = make_net(callbacks=[CountFits(tmp_path / "fits")])
+    with pytest.raises(TypeError, match="all input features have string names"):
+        Embedder(net).fit(frame, y)
+    assert n_fits(tmp_path / "fits") == 0
+
+
+@pytest.mark.parametrize("method", ["transform", "predict", "predict_proba"])
+def test_images_of_another_shape_are_explained(method):
+    embedder = Embedder(make_net(CNN), random_state=0).fit(IMAGES, y)
+    three_channels = np.repeat(IMAGES, 3, axis=1)
+    with pytest.raises(ValueError, match=r"(?s)samples of shape \(3, 6, 6\).*images are"):
+        getattr(embedder, method)(three_channels)
+
+
+def test_labels_in_bfloat16():
+    labels = torch.from_numpy(y).to(torch.bfloat16)
+    embedder = Embedder(make_net(), random_state=0).fit(X, labels)
+    assert_array_equal(embedder.classes_, np.unique(y))

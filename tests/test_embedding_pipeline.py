@@ -33,6 +33,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from skorch import NeuralNetBinaryClassifier
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from imblearn_eos import EOS, Embedder, EmbeddingPipeline, LinearHead, make_embedding_pipeline
 
@@ -356,3 +357,23 @@ def test_module_whose_outputs_would_be_other_probabilities_is_refused(net):
     pipeline = make_pipeline(net).fit(X, y)
     with pytest.raises(ValueError, match="predict_nonlinearity"):
         pipeline.to_module()
+
+
+@pytest.mark.parametrize("params", [{"sampler": EOS}, {"head": LinearHead}])
+def test_a_class_in_place_of_an_object_is_refused(params):
+    ((name, step),) = params.items()
+    with pytest.raises(TypeError, match=rf"'{name}' .* class {step.__name__}.*{step.__name__}\(\)"):
+        make_embedding_pipeline(make_net(), **params, random_state=0)
+
+
+def test_slices_that_end_before_the_head_can_be_fitted():
+    images = np.random.RandomState(0).normal(size=(len(y), 1, 6, 6)).astype(np.float32)
+    pipeline = make_pipeline(make_net(CNN), EOS(n_neighbors=50))
+    embedder = pipeline[:1].fit(images, y)
+    Z = embedder.transform(images)
+    assert_array_equal(Z, pipeline.fit(images, y)["embedder"].transform(images))
+    labelled = TensorDataset(torch.from_numpy(images), torch.from_numpy(y))
+    resampled = pipeline[:2].fit_resample(labelled)
+    expected = clone(pipeline["sampler"]).fit_resample(Z, y)
+    for part, expected_part in zip(resampled, expected, strict=True):
+        assert_allclose(part, expected_part)

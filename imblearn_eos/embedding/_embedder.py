@@ -12,11 +12,22 @@ from sklearn.base import (
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _get_feature_names,
+    check_is_fitted,
+)
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
 from imblearn_eos._labels import dataset_labels, encode_labels
-from imblearn_eos.embedding._modules import check_order, find_head, head_inputs, returns_softmax
+from imblearn_eos.embedding._modules import (
+    check_order,
+    find_head,
+    head_inputs,
+    returns_softmax,
+    shape_explained,
+)
 from imblearn_eos.embedding._samples import Labelled, check_dataset, first_samples, is_dataset
 from imblearn_eos.embedding._training import seeded, train
 
@@ -78,6 +89,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     n_features_in_ : int
         Number of features, only if X is 2-d.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, only if X has names that are all strings.
 
     See Also
     --------
@@ -159,10 +173,12 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             When ``net`` is no skorch net, or X is a dataset without a length.
         """
         net, is_frozen = _check_net(self.net)
-        X = self._check_X(X, min_samples=2, reset=True)
+        # Raises now, not after training, if names are of several types.
+        _get_feature_names(X)
+        given, X = X, self._check_X(X, min_samples=2)
         if y is None and is_dataset(X):
             y = dataset_labels(X)
-        self.classes_, codes = encode_labels(X, y, estimator=self)
+        classes, codes = encode_labels(X, y, estimator=self)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         if not is_frozen:
             net = _with_class_counts(net, np.bincount(codes))
@@ -171,17 +187,19 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             network = net if is_frozen else clone(net).set_params(compile=False).initialize()
             few = first_samples(X, 2)
             check_order(network, few)
-            self.layer_ = find_head(network, few, len(self.classes_), self.layer)
-            self.n_features_out_ = head_inputs(network, self.layer_, few).shape[1]
-            self._returns_softmax = returns_softmax(network, self.layer_, few)
-        if is_frozen:
-            self.net_ = net
-            return self
-        if isinstance(net, NeuralNetBinaryClassifier):
-            # Its loss compares one logit with a float.
-            codes = codes.astype(np.float32)
-        X = Labelled(X, codes) if is_dataset(X) else X
-        self.net_ = train(net, X, codes, seed=seed, memory=self.memory, verbose=self.verbose)
+            layer = find_head(network, few, len(classes), self.layer)
+            n_features_out = head_inputs(network, layer, few).shape[1]
+            is_softmax = returns_softmax(network, layer, few)
+        if not is_frozen:
+            if isinstance(net, NeuralNetBinaryClassifier):
+                # Its loss compares one logit with a float.
+                codes = codes.astype(np.float32)
+            samples = Labelled(X, codes) if is_dataset(X) else X
+            net = train(net, samples, codes, seed=seed, memory=self.memory, verbose=self.verbose)
+        # Only now: a training that failed leaves what was fitted before as it was.
+        self.net_, self.classes_, self.layer_ = net, classes, layer
+        self.n_features_out_, self._returns_softmax = n_features_out, is_softmax
+        self._remember_features(given, X)
         return self
 
     def transform(self, X):
@@ -203,12 +221,10 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         ValueError
             When embeddings contain NaN or infinity, as they do after training diverged.
         """
-        check_is_fitted(self)
-        X = self._check_X(X)
+        X = self._check_new(X)
         is_tensor = isinstance(X, torch.Tensor)
         device = X.device if is_tensor else "cpu"
-        X = Labelled(X) if is_dataset(X) else X
-        with seeded(0, self.net_.device):
+        with seeded(0, self.net_.device), shape_explained(X):
             embeddings = head_inputs(self.net_, self.layer_, X, device, verbose=self.verbose)
         if not embeddings.isfinite().all():
             raise ValueError(
@@ -232,10 +248,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             What the net's ``predict_proba`` gives: its outputs under its
             ``predict_nonlinearity``.
         """
-        check_is_fitted(self)
-        X = self._check_X(X)
-        X = Labelled(X) if is_dataset(X) else X
-        with seeded(0, self.net_.device):
+        X = self._check_new(X)
+        with seeded(0, self.net_.device), shape_explained(X):
             return self.net_.predict_proba(X)
 
     def predict(self, X):
@@ -252,10 +266,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         ndarray of shape (n_samples,)
             Labels from ``classes_``.
         """
-        check_is_fitted(self)
-        X = self._check_X(X)
-        X = Labelled(X) if is_dataset(X) else X
-        with seeded(0, self.net_.device):
+        X = self._check_new(X)
+        with seeded(0, self.net_.device), shape_explained(X):
             codes = self.net_.predict(X)
         # A plain NeuralNet predicts scores.
         codes = codes.argmax(axis=1) if codes.ndim == 2 else codes
@@ -265,10 +277,27 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     def _n_features_out(self):
         return self.n_features_out_
 
-    def _check_X(self, X, min_samples=1, reset=False):
+    def _check_new(self, X):
+        """Give samples as the net takes them, if they are like those it was fitted to."""
+        check_is_fitted(self)
+        given, X = X, self._check_X(X)
+        if is_dataset(X):
+            return Labelled(X)
+        if hasattr(self, "n_features_in_"):
+            _check_feature_names(self, given, reset=False)
+            _check_n_features(self, X, reset=False)
+        return X
+
+    def _remember_features(self, given, X):
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)
+        if not is_dataset(X) and X.ndim == 2:
+            _check_feature_names(self, given, reset=True)
+            _check_n_features(self, X, reset=True)
+
+    def _check_X(self, X, min_samples=1):
         if is_dataset(X):
             check_dataset(X, min_samples=min_samples, estimator=self)
-            vars(self).pop("n_features_in_", None)
             return X
         if not isinstance(X, torch.Tensor):
             X = check_array(
@@ -296,15 +325,6 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             raise ValueError(
                 f"Embedder expects X of shape (n_samples, ...), got shape {tuple(X.shape)}. "
                 "Reshape single features with X.reshape(-1, 1)."
-            )
-        if reset:
-            vars(self).pop("n_features_in_", None)
-            if X.ndim == 2:
-                self.n_features_in_ = X.shape[1]
-        elif X.shape[1] != getattr(self, "n_features_in_", X.shape[1]):
-            raise ValueError(
-                f"X has {X.shape[1]} features, but Embedder is expecting {self.n_features_in_} "
-                "features as input."
             )
         return X
 

@@ -42,16 +42,9 @@ def find_head(net, X, n_classes, layer=None):
             f"the network. Its linear layers are: {_describe(layers)}."
         )
     ran = []
-    with _watch(layers, lambda name, _: ran.append(name)):
+    with _watch(layers, lambda name, _: ran.append(name)), shape_explained(X):
         # Only the first batch is wanted, and a layer should run once in it.
-        try:
-            output = next(iter(net.forward_iter(X)))
-        except RuntimeError as error:
-            raise ValueError(
-                f"The network cannot be run on {_describe_samples(X)}. torch says: "
-                f"{error}. Check the shape of X against the module: images are "
-                "(n_samples, channels, height, width)."
-            ) from error
+        output = next(iter(net.forward_iter(X)))
     n_outputs = _check_outputs(output, n_classes)
     if layer is not None:
         return layer
@@ -73,6 +66,21 @@ def find_head(net, X, n_classes, layer=None):
             f"{_describe({name: layers[name] for name in ran})}."
         )
     return ran[-1]
+
+
+@contextmanager
+def shape_explained(X):
+    """Raise ValueError where torch cannot run a network, most likely for the shape of samples."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ValueError(
+            f"The network cannot be run on {_describe_samples(X)}. torch says: "
+            f"{error}. Check the shape of X against the module: images are "
+            "(n_samples, channels, height, width)."
+        ) from error
 
 
 def head_inputs(net, layer, X, device="cpu", verbose=False):

@@ -110,7 +110,7 @@ class EmbeddingPipeline(Pipeline):
         self : EmbeddingPipeline
             The fitted pipeline.
         """
-        return super().fit(X, _labels(X, y), **params)
+        return super().fit(X, y, **params)
 
     @available_if(lambda self: hasattr(self._final_estimator, "score"))
     def score(self, X, y=None, **params):
@@ -226,9 +226,12 @@ class EmbeddingPipeline(Pipeline):
         return self._training_ranges.report(Z_test, y_test, y_pred)
 
     def _fit(self, X, y=None, *args, **kwargs):
+        # All ways to fit come here.
+        y = _labels(X, y)
         Z_resampled, y_resampled = super()._fit(X, y, *args, **kwargs)
         self._training_ranges = None
-        if sparse.issparse(Z_resampled):
+        is_embedder_last = len(self.steps) == 1
+        if is_embedder_last or sparse.issparse(Z_resampled):
             return Z_resampled, y_resampled
         y_train, y_all = (column_or_1d(label_vector(labels)) for labels in (y, y_resampled))
         samplers = [step for _, _, step in self._iter(with_final=False, filter_resample=False)]
@@ -329,6 +332,12 @@ def make_embedding_pipeline(
     >>> grid = {"sampler__n_neighbors": [5, 10], "head__alpha": [0.01, 0.1]}
     >>> pipeline = pipeline.set_params(embedder__net__lr=0.1)
     """
+    for name, step in (("sampler", sampler), ("head", head)):
+        if isinstance(step, type):
+            raise TypeError(
+                f"The '{name}' parameter must be an object, got the class {step.__name__}. Pass "
+                f"{step.__name__}()."
+            )
     embedder = Embedder(net, layer=layer, memory=memory, verbose=verbose)
     sampler = EOS() if sampler is None else clone(sampler, safe=False)
     head = LinearHead(verbose=verbose) if head is None else clone(head, safe=False)
