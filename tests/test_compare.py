@@ -6,6 +6,7 @@ import torch
 from imblearn.metrics import geometric_mean_score
 from imblearn.over_sampling import ADASYN, SMOTE
 from numpy.testing import assert_array_equal
+from scipy import sparse
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, recall_score
 from skorch import NeuralNetClassifier
 
@@ -268,3 +269,12 @@ def test_adasyn_leaves_the_classes_that_it_refuses_and_says_so():
     expected = ADASYN(random_state=0, sampling_strategy={"near": 60}).fit_resample(X, y)
     assert_array_equal(X_resampled, expected[0])
     assert_array_equal(y_resampled, expected[1])
+
+
+def test_adasyn_takes_sparse_rows():
+    X, y = np.random.RandomState(0).randn(90, 2), np.repeat(["common", "rare"], [60, 30])
+    dense, labels = LenientADASYN(random_state=0).fit_resample(X, y)
+    rows, sparse_labels = LenientADASYN(random_state=0).fit_resample(sparse.csr_matrix(X), y)
+    assert rows.format == "csr"
+    assert_array_equal(rows.toarray(), dense)
+    assert_array_equal(sparse_labels, labels)

@@ -171,3 +171,15 @@ def test_runs_without_a_network_tell_rows_only():
         "Train: 2 rows, 2 in the largest class, 2 in the smallest. Test: 1 rows, used for the "
         "scores only.\n"
     )
+
+
+@pytest.mark.parametrize("use", [format_table, format_verdict, summarize])
+def test_what_can_be_read_only_once_is_read_once(use):
+    results = make_results(none=[0.7, 0.6, 0.7], eos=[0.8, 0.8, 0.9])
+    assert use(iter(results)) == use(results)
+
+
+@pytest.mark.parametrize("use", [format_table, format_verdict])
+def test_nothing_to_tell_of_is_an_error(use):
+    with pytest.raises(ValueError, match=r"results is empty.*list\(compare"):
+        use(iter([]))

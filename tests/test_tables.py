@@ -14,6 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from imblearn_eos import EOS, cli
@@ -75,6 +76,15 @@ def test_file_without_header_and_numbers_as_labels(tmp_path):
     assert table.data.columns.tolist() == ["0"]
     assert table.target.tolist() == [7, 8]
     assert table.target.dtype.kind == "i"
+
+
+def test_a_header_of_numbers_names_columns_and_does_not_count_them(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(",0,1,2,3\n0,1.5,2.5,3.5,7\n1,4.5,5.5,6.5,8\n")
+    table = load_table(path, target="3")
+    assert table.data.columns.tolist() == ["0", "1", "2"]
+    assert table.data.to_numpy().tolist() == [[1.5, 2.5, 3.5], [4.5, 5.5, 6.5]]
+    assert table.target.tolist() == [7, 8]
 
 
 @pytest.mark.parametrize("values", ["true,false", "2020-01-01,2020-01-02"])
@@ -154,13 +164,14 @@ def test_scores_are_those_of_the_same_steps_by_hand(rows):
     assert result.train_loss is None
 
 
-def test_any_classifier_and_the_same_seed_gives_the_same(rows):
-    classifier = RandomForestClassifier(n_estimators=5)
+@pytest.mark.parametrize("wrap", [lambda forest: forest, make_pipeline])
+def test_any_classifier_and_the_same_seed_gives_the_same(rows, wrap):
+    classifier = wrap(RandomForestClassifier(n_estimators=5))
     first, second = (
         next(compare_table(*rows, classifier=classifier, samplers=["eos"])) for _ in range(2)
     )
     assert first.methods["eos"].scores == second.methods["eos"].scores
-    assert isinstance(first.fitted.heads["eos"], RandomForestClassifier)
+    assert isinstance(first.fitted.heads["eos"], type(classifier))
     assert not hasattr(classifier, "classes_")
 
 

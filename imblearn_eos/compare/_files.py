@@ -17,7 +17,7 @@ import torch
 
 from imblearn_eos._device import resolve_device
 from imblearn_eos.compare._methods import METRICS
-from imblearn_eos.compare._statistics import summarize
+from imblearn_eos.compare._statistics import as_list, summarize
 from imblearn_eos.embedding import EmbeddingPipeline
 
 PACKAGES = (
@@ -125,9 +125,10 @@ def write_json(path, record, results):
         The file, which is replaced when all is written, and not before.
     record : dict
         What is needed to repeat the run.
-    results : list of SeedResult
+    results : iterable of SeedResult
         What `compare` or `compare_table` gave.
     """
+    results = as_list(results)
     runs = [_to_dict(result) for result in results]
     content = {**record, "summary": summarize(results), "runs": runs}
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=_to_json) + "\n")
@@ -142,7 +143,7 @@ def write_csv(path, record, results):
         The file, which is replaced when all is written, and not before.
     record : dict
         What is needed to repeat the run.
-    results : list of SeedResult
+    results : iterable of SeedResult
         What `compare` or `compare_table` gave.
     """
     lines = [
@@ -154,7 +155,7 @@ def write_csv(path, record, results):
             **{key: value for key, value in _to_dict(result).items() if key != "methods"},
             **record,
         }
-        for result in results
+        for result in as_list(results)
         for method, outcome in result.methods.items()
     ]
     text = io.StringIO()

@@ -3,12 +3,14 @@
 import time
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 from imblearn import FunctionSampler
 from imblearn.metrics import geometric_mean_score
 from imblearn.over_sampling import ADASYN, SMOTE, RandomOverSampler
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from sklearn.utils import Bunch
@@ -42,7 +44,7 @@ class LenientADASYN(ADASYN):
             except (RuntimeError, ValueError) as error:
                 refused[str(label)] = error
             else:
-                parts.append([part[len(X) :] for part in resampled])
+                parts.append([part[len(y) :] for part in resampled])
         if refused:
             warnings.warn(
                 f"ADASYN refuses {len(refused)} of {len(self.sampling_strategy_)} classes, which "
@@ -52,7 +54,9 @@ class LenientADASYN(ADASYN):
                 UserWarning,
                 stacklevel=2,
             )
-        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        rows, labels = zip(*parts, strict=True)
+        stack = partial(sparse.vstack, format=X.format) if sparse.issparse(X) else np.concatenate
+        return stack(rows), np.concatenate(labels)
 
 
 # Every sampler runs with its own defaults, so that none is tuned; EOS takes two options.
@@ -221,11 +225,10 @@ def count(y):
 
 
 def seeded(estimator, seed):
-    """Clone an estimator, with this seed if it takes one."""
+    """Clone an estimator, with this seed wherever it, or what it is made of, takes one."""
     estimator = clone(estimator)
-    if "random_state" in estimator.get_params():
-        estimator.set_params(random_state=seed)
-    return estimator
+    names = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
+    return estimator.set_params(**dict.fromkeys(names, seed))
 
 
 def run_samplers(samplers, head, rows, seed):

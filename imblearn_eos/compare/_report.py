@@ -15,6 +15,7 @@ from imblearn_eos.compare._files import check_writable, write_json, write_networ
 from imblearn_eos.compare._methods import CALIBRATION, METRICS
 from imblearn_eos.compare._statistics import (
     NAMES,
+    as_list,
     best_rival,
     collect,
     mean_and_spread,
@@ -39,7 +40,7 @@ def write_report(directory, record, results):
         sampler. Made if it does not exist; files of these names are replaced.
     record : dict
         What is needed to repeat the run, as of `make_record`.
-    results : list of SeedResult
+    results : iterable of SeedResult
         What `compare` or `compare_table` gave; the first with its ``fitted``.
 
     Returns
@@ -67,7 +68,7 @@ def write_report(directory, record, results):
     ...     page.name, "<h1>" in page.read_text(encoding="utf-8")
     ('report.html', True)
     """
-    directory = Path(directory).resolve()
+    directory, results = Path(directory).resolve(), as_list(results)
     check_report(directory)
     write_json(directory / RESULTS, record, results)
     sampler = None

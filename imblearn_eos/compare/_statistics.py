@@ -45,6 +45,17 @@ class Difference:
         return None if self.low is None else bool(self.low <= 0 <= self.high)
 
 
+def as_list(results):
+    """Give results as a list, since what `compare` gives can be read only once."""
+    results = list(results)
+    if not results:
+        raise ValueError(
+            "results is empty: there is no seed to tell of. What compare and compare_table give "
+            "can be read only once: keep it, as in results = list(compare(X, y))."
+        )
+    return results
+
+
 def collect(results, method, metric, kind="scores"):
     """Give a value of a method on each seed where the method did not fail: {seed: value}."""
     return {
@@ -110,7 +121,7 @@ def summarize(results):
 
     Parameters
     ----------
-    results : list of SeedResult
+    results : iterable of SeedResult
         What `compare` or `compare_table` gave.
 
     Returns
@@ -130,6 +141,7 @@ def summarize(results):
     >>> list(summary), list(summary["eos"]["macro_f1"])
     (['none', 'logit_adjustment', 'eos'], ['mean', 'spread', 'n_seeds', 'difference'])
     """
+    results = list(results)
     methods = results[0].methods if results else {}
     return {
         method: {metric: _summarize(results, method, metric) for metric in METRICS}

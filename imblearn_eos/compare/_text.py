@@ -5,6 +5,7 @@ from tabulate import tabulate
 from imblearn_eos.compare._methods import METRICS
 from imblearn_eos.compare._statistics import (
     NAMES,
+    as_list,
     best_rival,
     collect,
     mean_and_spread,
@@ -40,7 +41,7 @@ def format_table(results):
 
     Parameters
     ----------
-    results : list of SeedResult
+    results : iterable of SeedResult
         What `compare` or `compare_table` gave.
 
     Returns
@@ -56,7 +57,7 @@ def format_table(results):
     >>> print(format_table(results).splitlines()[0].split()[:3])
     ['method', 'balanced', 'accuracy']
     """
-    rows = []
+    rows, results = [], as_list(results)
     for method, metrics in summarize(results).items():
         outcomes = [result.methods[method] for result in results]
         succeeded = [outcome for outcome in outcomes if outcome.error is None]
@@ -104,7 +105,7 @@ def format_verdict(results):
 
     Parameters
     ----------
-    results : list of SeedResult
+    results : iterable of SeedResult
         What `compare` or `compare_table` gave.
 
     Returns
@@ -120,6 +121,7 @@ def format_verdict(results):
     >>> print(format_verdict(list(compare_table(X, y, samplers=["smote"], seeds=2))))
     EOS was not among the samplers.
     """
+    results = as_list(results)
     if "eos" not in results[0].methods:
         return "EOS was not among the samplers."
     eos = collect(results, "eos", "balanced_accuracy")

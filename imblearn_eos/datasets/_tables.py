@@ -110,10 +110,15 @@ def _read(path, header, target):
             path, header=None, nrows=1, sep="\0", quoting=csv.QUOTE_NONE, engine="python", dtype=str
         )
         separator = _find_separator(str(line.iat[0, 0]))
-        # A class may be called NA. With a mark before it, pandas does not take it for missing.
-        marked = {name: "={}".format for name in _spellings(target)}
+        # Without a header pandas knows columns by their numbers.
+        column = int(target) if not header and target.isdecimal() else target
         frame = pd.read_csv(
-            path, header=0 if header else None, sep=separator, converters=marked, low_memory=False
+            path,
+            header=0 if header else None,
+            sep=separator,
+            # A class may be called NA. With a mark before it, pandas does not take it for missing.
+            converters={column: "={}".format},
+            low_memory=False,
         )
     except FileNotFoundError:
         raise
@@ -127,11 +132,6 @@ def _read(path, header, target):
     if target in frame:
         frame[target] = [label[1:] for label in frame[target]]
     return frame
-
-
-def _spellings(target):
-    """Give the names that pandas may have for a column: without a header they are numbers."""
-    return [target, int(target)] if target.isdecimal() else [target]
 
 
 def _find_separator(line):
