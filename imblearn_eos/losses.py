@@ -6,6 +6,8 @@ class sizes take them from y: :class:`imblearn_eos.Embedder` gives them, and so 
 :class:`ClassCounts` in a net by itself.
 """
 
+from numbers import Integral
+
 import numpy as np
 import torch
 from skorch.callbacks import Callback
@@ -98,7 +100,10 @@ def adjust_logits(logits, class_counts, *, tau=1.0):
     logits = logits if is_tensor else torch.from_numpy(np.array(logits))
     if logits.shape[-1:] != priors.shape:
         shape = tuple(logits.shape)
-        raise ValueError(f"class_counts has {len(priors)} classes, but logits have shape {shape}.")
+        raise ValueError(
+            f"class_counts has {len(priors)} classes, but logits have shape {shape}. Pass one "
+            "count, of at least 1, for each of the network's outputs, in their order."
+        )
     logits = logits if logits.is_floating_point() else logits.double()
     adjusted = logits - priors.to(logits)
     return adjusted if is_tensor else adjusted.numpy()
@@ -224,7 +229,8 @@ class _CountedLoss(nn.CrossEntropyLoss):
         if len(self.per_class) != logits.shape[1]:
             raise ValueError(
                 f"{name} was given the sizes of {len(self.per_class)} classes, but the network "
-                f"returns logits of {logits.shape[1]}."
+                f"returns logits of {logits.shape[1]}. Are there classes of which y has no sample? "
+                "Set the network's number of outputs, or pass class_counts."
             )
         return self.per_class.to(logits)
 
@@ -419,9 +425,15 @@ class DeferredReweighting(Callback):
     Parameters
     ----------
     start : int
-        Number of epochs with equal weights, counted from the first of the net's ``history``.
+        Number of epochs with equal weights, counted from the first of the net's ``history``, at
+        least 0.
     beta : float, default=0.9999
         As in :func:`class_balanced_weights`.
+
+    Raises
+    ------
+    ValueError
+        When training begins and ``start`` is no such number, or the criterion has no weights.
 
     Examples
     --------
@@ -440,6 +452,11 @@ class DeferredReweighting(Callback):
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Compute the weights."""
+        if not isinstance(self.start, Integral) or self.start < 0:
+            raise ValueError(
+                "The start of DeferredReweighting must be a number of epochs, an int of at least "
+                f"0, got {self.start!r}."
+            )
         criterion = _criterion(net)
         has_none = isinstance(criterion, (AsymmetricLoss, ClassBalancedLoss))
         if has_none or not isinstance(criterion, (nn.CrossEntropyLoss, nn.NLLLoss)):

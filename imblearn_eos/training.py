@@ -74,8 +74,10 @@ def _arrays_of(dataset):
     arrays = None
     if type(dataset) is TensorDataset:
         arrays = dataset.tensors
-    elif type(dataset) is Dataset and dataset.y is not None:
-        arrays = dataset.X, dataset.y
+    elif type(dataset) is Dataset:
+        # In prediction there are no labels, and skorch's place holder is 0.
+        y = np.zeros((len(dataset), 1), np.float32) if dataset.y is None else dataset.y
+        arrays = dataset.X, y
     is_plain = arrays and all(isinstance(array, (np.ndarray, torch.Tensor)) for array in arrays)
     return arrays if is_plain else None
 

@@ -400,3 +400,9 @@ def test_checkpoint_of_an_epoch_without_weights_loads(tmp_path):
 def test_criterion_without_weights_of_classes_is_an_error(criterion):
     with pytest.raises(ValueError, match=f"takes weights of classes.*{criterion.__name__}"):
         make_deferred(criterion).fit(X, y)
+
+
+@pytest.mark.parametrize("start", ["1", 1.5, -1, None])
+def test_a_start_that_is_no_number_of_epochs_is_an_error(start):
+    with pytest.raises(ValueError, match="start of DeferredReweighting must be a number of epochs"):
+        make_deferred(start=start).fit(X, y)

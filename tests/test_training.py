@@ -8,6 +8,7 @@ import torch
 from networks import CNN, MLP, TwoHeads, make_data, make_net
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
+from skorch.dataset import Dataset as SkorchDataset
 from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
@@ -98,6 +99,13 @@ def test_arrays_are_indexed_once_for_each_batch(monkeypatch):
     )
     assert len(list(BatchLoader(TensorDataset(torch.arange(9), torch.arange(9)), batch_size=4)))
     assert not calls
+
+
+def test_arrays_without_labels_are_indexed_too(monkeypatch):
+    expected = list(DataLoader(SkorchDataset(X), batch_size=8))
+    monkeypatch.setattr(SkorchDataset, "__getitem__", None)
+    for batch, other in zip(BatchLoader(SkorchDataset(X), batch_size=8), expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(batch, other, strict=True))
 
 
 def test_embeddings_are_in_order_with_the_batch_loader():
