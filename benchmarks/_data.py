@@ -30,7 +30,8 @@ def long_tailed(path, n_rows=None, seed=0):
     """Load labelled rows: those of an .npz file, or a long tail of overlapping clusters."""
     if n_rows is None:
         with np.load(path, allow_pickle=False) as arrays:
-            return arrays["Z_train"].astype(np.float32), arrays["y_train"]
+            suffix = "_train" if "Z_train" in arrays.files else ""
+            return arrays[f"Z{suffix}"].astype(np.float32), arrays[f"y{suffix}"]
     random_state = np.random.RandomState(seed)
     share = 0.01 ** (np.arange(10) / 9)
     y = random_state.choice(10, size=n_rows, p=share / share.sum())
