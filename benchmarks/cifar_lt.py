@@ -14,7 +14,6 @@ methods keep their defaults. ``cifar_lt_tables.py`` turns results into tables an
 
 import argparse
 import json
-import os
 import platform
 import sys
 import time
@@ -28,6 +27,7 @@ from pathlib import Path
 import torch
 from _cifar import RECIPES, Budget, Case, embed, load_images
 from _heads import METHODS, Network, choose, evaluate
+from _study import Results
 from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
@@ -108,41 +108,6 @@ def _positive(text):
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
     return value
-
-
-class Results:
-    """Records in a file, a line of JSON each, that can be added to.
-
-    Parameters
-    ----------
-    file : Path
-    """
-
-    def __init__(self, file):
-        self.file = file
-        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-        # A line without an end is being written, or the run was killed while it wrote it.
-        self.whole = [line for line in lines if line.endswith("\n")]
-        self.records = [json.loads(line) for line in self.whole]
-
-    def repair(self):
-        """Drop from the file what a killed run left of a line."""
-        if self.file.exists():
-            os.truncate(self.file, sum(len(line.encode()) for line in self.whole))
-
-    def add(self, **record):
-        """Write a record at once."""
-        self.records.append(record)
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        # Without a buffer a line is one write, which another process's cannot come between.
-        with open(self.file, "ab", buffering=0) as stream:
-            stream.write(f"{json.dumps(record)}\n".encode())
-
-    def has(self, **wanted):
-        """Whether there is a record with these values, and no error."""
-        return any(
-            wanted.items() <= record.items() for record in self.records if "error" not in record
-        )
 
 
 def begin(results, options):

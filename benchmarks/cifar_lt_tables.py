@@ -8,137 +8,14 @@ those of paired t tests over subsets.
 """
 
 import argparse
-from collections import defaultdict
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
-from _heads import METHODS
-from cifar_lt import Results
-from scipy import stats
+from _study import Results, Study, base_names, class_counts, mean_difference, shown
+from _study_plots import plot_study
 from tabulate import tabulate
 
 SCORES = {"macro_g_mean": "g mean", "macro_f1": "macro F1"}
-
-
-class Study:
-    """The results of one kind and ratio of imbalance.
-
-    Parameters
-    ----------
-    records : list of dict
-    kind : str
-    ratio : float
-    """
-
-    def __init__(self, records, kind="exponential", ratio=100.0):
-        of_kind = [
-            record
-            for record in records
-            if "case" in record
-            and (record["case"]["kind"], record["case"]["ratio"]) == (kind, ratio)
-        ]
-        self.networks = [
-            record for record in of_kind if record["record"] == "network" and "error" not in record
-        ]
-        self.errors = [
-            f"{record.get('method', 'Training')} failed on {record['case']['recipe']}, subset "
-            f"{record['case']['subset']}: {record['error']}"
-            for record in of_kind
-            if "error" in record
-        ]
-        # By recipe and name, by subset and seed.
-        self.rows = defaultdict(dict)
-        self.n_settings = {}
-        for record in of_kind:
-            if record["record"] == "method" and "error" not in record:
-                case = record["case"]
-                self.n_settings[record["method"]] = record["n_settings"]
-                for row in record["rows"]:
-                    for name in names_of(record["method"], row):
-                        self.rows[case["recipe"], name][case["subset"], case["seed"]] = row
-
-    @property
-    def has_choices(self):
-        """Whether settings were chosen, and are not all the default."""
-        return any(n > 1 for n in self.n_settings.values())
-
-    @property
-    def settings(self):
-        """What settings are called in tables."""
-        return "chosen" if self.has_choices else "default"
-
-    @property
-    def recipes(self):
-        return list(dict.fromkeys(recipe for recipe, _ in self.rows))
-
-    def methods(self, recipe):
-        """Give the methods that were run on networks of a recipe."""
-        return [name for found, name in self.rows if found == recipe]
-
-    def values(self, key, get):
-        """Give a value per subset, trainings averaged: {subset: value}; a key is (recipe, name)."""
-        return average_trainings(
-            {training: get(row) for training, row in self.rows.get(key, {}).items()}
-        )
-
-    def mean(self, key, get):
-        """Give the mean over subsets of the values that ``get`` gives."""
-        return np.mean(list(self.values(key, get).values()), axis=0)
-
-    def points(self, key):
-        """Give the balanced accuracy per subset, in points."""
-        return self.values(key, points_of)
-
-    def differences(self, key, other):
-        """Give the differences in points per subset, over trainings that both have."""
-        rows, others = self.rows.get(key, {}), self.rows.get(other, {})
-        return average_trainings(
-            {
-                training: points_of(row) - points_of(others[training])
-                for training, row in rows.items()
-                if training in others
-            }
-        )
-
-    def difference(self, key, other):
-        """Give the mean difference in points and half its 95 % interval, if there are any."""
-        return mean_difference(list(self.differences(key, other).values()))
-
-
-def points_of(row):
-    return 100 * row["scores"]["balanced_accuracy"]
-
-
-def average_trainings(values):
-    """Turn {(subset, seed): value} into {subset: mean}."""
-    by_subset = defaultdict(list)
-    for (subset, _), value in values.items():
-        by_subset[subset].append(value)
-    return {subset: np.mean(found, axis=0) for subset, found in by_subset.items()}
-
-
-def mean_difference(differences):
-    """Give the mean and half the 95 % interval of a paired t test: None with one subset."""
-    n = len(differences)
-    if n == 0:
-        return None
-    margin = stats.t.ppf(0.975, n - 1) * stats.sem(differences) if n > 1 else None
-    return np.mean(differences), margin
-
-
-def names_of(method, row):
-    """Name a row: a method as "default" and "chosen", and by what is reported as a curve."""
-    if row["is_default"]:
-        yield f"{method}, default"
-    if row["is_chosen"]:
-        yield f"{method}, chosen"
-    setting = row["setting"]
-    is_curve = method in ("EOS, neighborhood", "EOS, nearest") and setting["alpha"] == 0.01
-    if is_curve:
-        yield f"{method}, K={setting['n_neighbors']}"
-    if method == "logit adjustment":
-        yield f"{method}, tau={setting['tau']:g}"
 
 
 def mean_and_spread(values):
@@ -156,11 +33,6 @@ def format_difference(found):
     if margin is None:
         return f"{mean:+.1f}"
     return f"{mean:+.1f} ({mean - margin:+.1f} to {mean + margin:+.1f})"
-
-
-def base_names(study, recipe):
-    """Give the methods that were run on networks of a recipe, in the order of the study."""
-    return [name for name in METHODS if (recipe, f"{name}, chosen") in study.rows]
 
 
 def main_table(study, recipe):
@@ -266,14 +138,6 @@ def class_table(study, recipe, methods):
     return rows
 
 
-def class_counts(study, recipe):
-    return next(
-        record["class_counts"]
-        for record in study.networks
-        if record["fold"] is None and record["case"]["recipe"] == recipe
-    )
-
-
 def phases_table(study):
     """Tabulate seconds of the phases, on networks trained on all rows of a subset."""
     rows = []
@@ -344,83 +208,6 @@ def leads_table(study, recipe):
     ]
 
 
-def plot_methods(study, recipe, file):
-    """Plot by how much each method is above the network itself."""
-    network = (recipe, "network, chosen")
-    found = {
-        name: list(study.differences((recipe, f"{name}, chosen"), network).values())
-        for name in base_names(study, recipe)
-        if name != "network"
-    }
-    names = sorted((name for name in found if found[name]), key=lambda name: np.mean(found[name]))
-    figure, axes = plt.subplots(figsize=(7, 0.3 * len(names) + 1.2), layout="constrained")
-    for position, name in enumerate(names):
-        color = "C3" if name.startswith("EOS") else "C0"
-        axes.plot(found[name], [position] * len(found[name]), "o", color=color, alpha=0.35)
-        mean = np.mean(found[name])
-        axes.plot(mean, position, "|", color=color, markersize=16, markeredgewidth=2)
-    axes.set(yticks=range(len(names)), yticklabels=names)
-    axes.set_xlabel("points above the network's own head, a dot per subset")
-    axes.axvline(0, color="0.6", linewidth=1)
-    axes.grid(axis="x", alpha=0.3)
-    save(figure, file)
-
-
-def plot_neighbors(study, recipe, file):
-    """Plot EOS by K, beside methods without it."""
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for color, method in (("C3", "EOS, neighborhood"), ("C1", "EOS, nearest")):
-        names = [name for name in study.methods(recipe) if name.startswith(f"{method}, K=")]
-        names.sort(key=neighbors_of)
-        if names:
-            k = [neighbors_of(name) for name in names]
-            scores = np.array([list(study.points((recipe, name)).values()) for name in names])
-            axes.plot(k, scores, color=color, linewidth=0.7, alpha=0.5)
-            axes.plot(k, scores.mean(axis=1), "o-", color=color, label=method)
-            axes.set_xscale("log")
-            axes.set_xticks(k, k)
-    # The network itself is so far below that the rest could not be told apart.
-    others = [name for name in shown(study, recipe) if name not in ("network", "EOS")]
-    for name, style in zip(others, (":", "--", "-."), strict=False):
-        mean = np.mean(list(study.points((recipe, f"{name}, chosen")).values()))
-        axes.axhline(mean, color="C0", linestyle=style, label=name)
-    axes.set(xlabel="K", ylabel="balanced accuracy, points")
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    save(figure, file)
-
-
-def neighbors_of(name):
-    return int(name.rpartition("=")[2])
-
-
-def plot_recall(study, recipe, methods, file):
-    """Plot recall by class."""
-    counts = class_counts(study, recipe)
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for name, marker in zip(methods, "osD^v", strict=False):
-        recall = study.mean((recipe, f"{name}, chosen"), lambda row: row["recall"])
-        axes.plot(100 * recall, f"{marker}-", label=name)
-    axes.set(xlabel="training images of the class", ylabel="recall, %")
-    axes.set_xticks(range(len(counts)), counts, fontsize="small")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    save(figure, file)
-
-
-def save(figure, file):
-    figure.savefig(file, dpi=120)
-    plt.close(figure)
-
-
-SHOWN = ("network", "SMOTE", "logit adjustment", "plain refit + logit adjustment", "EOS")
-
-
-def shown(study, recipe):
-    return [name for name in SHOWN if name in base_names(study, recipe)]
-
-
 def format_table(rows, **options):
     options = {"headers": "keys", "tablefmt": "github", "disable_numparse": True} | options
     return tabulate(rows, **options)
@@ -474,16 +261,6 @@ def format_header(record):
         f"{record['epochs']} epochs, schedule {record['schedule']}, batches of "
         f"{record['batch_size']}, {choices}; {cases}."
     )
-
-
-def plot_study(study, folder):
-    """Plot what was done with networks trained with cross-entropy."""
-    if not shown(study, "CE"):
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    plot_methods(study, "CE", folder / "methods.png")
-    plot_neighbors(study, "CE", folder / "neighbors.png")
-    plot_recall(study, "CE", shown(study, "CE"), folder / "recall.png")
 
 
 def main():

@@ -4,8 +4,8 @@
 
 takes the embeddings of networks that were trained without a fold, refits heads, and prints their
 balanced accuracies on that fold, in points, over the subsets of the images. The test images have no
-part in it. Differences are to EOS with the same K as the paper has it, with the 95 % interval of
-a paired t test over subsets.
+part in it. Differences are to EOS itself with the same K and search, with the 95 % interval of a
+paired t test over subsets.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from _cifar import read_embedded
 from _heads import TOLERANCE, Network
-from cifar_lt_tables import format_difference, mean_difference
+from _study import mean_difference
+from cifar_lt_tables import format_difference
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import normalize
 from tabulate import tabulate
@@ -57,7 +58,7 @@ class Variant:
 
     @property
     def base(self):
-        """The rule of the paper with the same K."""
+        """EOS with the same K and search, and nothing changed."""
         return Variant(self.n_neighbors, self.search)
 
     @property

@@ -16,6 +16,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import _cifar  # noqa: E402
 import _heads  # noqa: E402
+import _study  # noqa: E402
 import cifar_lt  # noqa: E402
 import cifar_lt_tables  # noqa: E402
 import cifar_lt_variants  # noqa: E402
@@ -58,7 +59,7 @@ def run(monkeypatch, pack, folder, *extra):
     arguments += ["--methods", *METHODS]
     monkeypatch.setattr(sys, "argv", ["cifar_lt.py", *arguments, *extra])
     cifar_lt.main()
-    return cifar_lt.Results(folder / "results.jsonl").records
+    return _study.Results(folder / "results.jsonl").records
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_a_study_is_not_overwritten(study, pack, monkeypatch):
         run(monkeypatch, pack, folder)
     with pytest.raises(SystemExit, match="begun with epochs=1, and now is 2"):
         run(monkeypatch, pack, folder, "--resume", "--epochs", "2")
-    assert cifar_lt.Results(folder / "results.jsonl").records == records
+    assert _study.Results(folder / "results.jsonl").records == records
 
 
 def test_a_study_continues_after_the_last_whole_line(study, pack, monkeypatch, tmp_path):
@@ -135,8 +136,8 @@ def test_a_method_that_fails_is_recorded_and_the_study_goes_on(study, pack, monk
     assert failed["error"] == "ValueError: Expected n_neighbors <= n_samples_fit"
     assert failed["rows"] == []
     assert len(found) == len(records)
-    study = cifar_lt_tables.Study(found, ratio=3)
-    assert "SMOTE" not in cifar_lt_tables.base_names(study, "CE")
+    study = _study.Study(found, ratio=3)
+    assert "SMOTE" not in _study.base_names(study, "CE")
     assert study.errors == [f"SMOTE failed on CE, subset 0: {failed['error']}"]
     monkeypatch.undo()
     found = run(monkeypatch, pack, tmp_path, "--resume")
@@ -205,7 +206,7 @@ def test_a_network_that_fails_is_recorded_and_the_others_are_scored(pack, monkey
     assert [record["record"] for record in found] == ["study", "network", "network", "method"]
     assert found[1]["error"] == "ValueError: The embeddings contain NaN or infinity"
     assert [record["case"]["recipe"] for record in found[1:]] == ["focal", "CE", "CE"]
-    study = cifar_lt_tables.Study(found, ratio=3)
+    study = _study.Study(found, ratio=3)
     assert study.errors == [f"Training failed on focal, subset 0: {found[1]['error']}"]
     assert study.recipes == ["CE"]
     assert "CE" in "\n".join(cifar_lt_tables.format_study(study, ""))
@@ -279,12 +280,12 @@ def test_published_tables_are_those_of_the_published_results(file, monkeypatch, 
 def test_reading_results_leaves_a_line_that_is_being_written(tmp_path):
     file = tmp_path / "results.jsonl"
     file.write_text('{"record": "a"}\n{"reco')
-    results = cifar_lt.Results(file)
+    results = _study.Results(file)
     assert results.records == [{"record": "a"}]
     assert file.read_text().endswith('{"reco')
     results.repair()
     results.add(record="b")
-    assert cifar_lt.Results(file).records == [{"record": "a"}, {"record": "b"}]
+    assert _study.Results(file).records == [{"record": "a"}, {"record": "b"}]
 
 
 def make_record(method, subset, score, seed=0, recipe="CE"):
@@ -305,11 +306,11 @@ def test_differences_are_paired_by_subset():
         for subset, pair in enumerate(scores)
         for method, score in zip("ab", pair, strict=True)
     ]
-    study = cifar_lt_tables.Study(records, "step", 10)
+    study = _study.Study(records, "step", 10)
     found = study.difference(("CE", "b, chosen"), ("CE", "a, chosen"))
     # 4.303 is the quantile of t with 2 degrees of freedom; 10 is the deviation of 10, 20, 30.
     np.testing.assert_allclose(found, (20, 4.303 * 10 / np.sqrt(3)), rtol=1e-3)
-    assert cifar_lt_tables.Study(records).rows == {}
+    assert _study.Study(records).rows == {}
 
 
 def test_trainings_are_averaged_within_subsets_and_paired():
@@ -323,7 +324,7 @@ def test_trainings_are_averaged_within_subsets_and_paired():
         make_record("b", 0, 0.6, seed=1),
         make_record("b", 1, 0.5, seed=0),
     ]
-    study = cifar_lt_tables.Study(records, "step", 10)
+    study = _study.Study(records, "step", 10)
     assert study.points(("CE", "a, chosen")) == pytest.approx({0: 20, 1: 65})
     found = study.differences(("CE", "b, chosen"), ("CE", "a, chosen"))
     assert found == pytest.approx({0: 20, 1: 10})
