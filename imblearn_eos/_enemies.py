@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from imblearn_eos._tensors import to_array
 from imblearn_eos.neighbors import TorchNearestNeighbors
 
 
@@ -79,9 +80,9 @@ class EnemySearch:
                     "K + 1 neighbors, at least 2, because each row finds itself."
                 )
             self.finder = clone(n_neighbors)
-            if isinstance(X, torch.Tensor) and not isinstance(n_neighbors, TorchNearestNeighbors):
-                # Other libraries' objects take arrays; NumPy has no bfloat16.
-                X = X.to(torch.float64 if X.dtype == torch.float64 else torch.float32).cpu().numpy()
+            if not isinstance(n_neighbors, TorchNearestNeighbors):
+                # Other libraries' objects take arrays.
+                X = to_array(X)
         # By imbalanced-learn's convention an object is set to K + 1, for the row itself.
         self.n_neighbors = self.finder.n_neighbors - 1
         self.X = X

@@ -74,6 +74,14 @@ def check_tensor(X, *, estimator, n_features=None):
     return X.detach()
 
 
+def to_array(Z):
+    """Give tensors, on any device and of any dtype, as what NumPy can read; leave anything else."""
+    if not isinstance(Z, torch.Tensor):
+        return Z
+    # NumPy has no bfloat16.
+    return Z.detach().cpu().to(torch.float64 if Z.dtype == torch.float64 else torch.float32).numpy()
+
+
 def tensor_from_array(X):
     """View an ndarray as a CPU tensor, without a copy where torch can read its memory."""
     if any(stride < 0 for stride in X.strides) or not X.dtype.isnative:

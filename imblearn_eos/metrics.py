@@ -8,13 +8,13 @@ class or a sampler is like.
 from numbers import Integral
 
 import numpy as np
-import torch
 from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import _check_sample_weight
 
 from imblearn_eos._labels import label_vector
+from imblearn_eos._tensors import to_array
 
 __all__ = ["expected_calibration_error", "generalization_gap", "generalization_gap_report"]
 
@@ -284,14 +284,6 @@ def check_rows(Z, y, part, n_features=None):
             "the same network."
         )
     return Z, _check_labels(y, f"y_{part}", Z)
-
-
-def to_array(Z):
-    """Give tensors, on any device and of any float dtype, as what NumPy can read."""
-    if not isinstance(Z, torch.Tensor):
-        return Z
-    # NumPy has no bfloat16.
-    return Z.detach().cpu().to(torch.float64 if Z.dtype == torch.float64 else torch.float32).numpy()
 
 
 def _check_labels(y, name, Z):

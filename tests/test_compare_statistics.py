@@ -88,6 +88,21 @@ def test_summary_has_the_difference_to_no_over_sampling():
             ["0.2033 above that of SMOTE, the best other (95 % interval over 3 seeds: +0."],
         ),
         (
+            {
+                "none": [0.5, 0.6, 0.55],
+                "random": [0.2, 0.9, 0.5],
+                "smote": [0.6, 0.7, 0.65],
+                "eos": [0.8, 0.9, 0.86],
+            },
+            "EOS came first here, and it is better than no over-sampling.",
+            ["0.2033 above that of SMOTE, the best other (95 % interval over 3 seeds: +0."],
+        ),
+        (
+            {"none": [0.7, 0.8, 0.6], "eos": [0.75, 0.85, 0.65]},
+            "EOS came first here, on 3 seeds of equal differences, which is no measure of noise.",
+            ["is 0.0500 above that of no over-sampling, the best other."],
+        ),
+        (
             {"none": [0.5, 0.6, 0.5], "smote": [0.7, 0.7, 0.7], "eos": [0.8, 0.82, 0.69]},
             "EOS came first here, and it is better than no over-sampling.",
             ["which is within noise)", "above that of no over-sampling"],

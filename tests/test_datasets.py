@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -60,6 +61,17 @@ def test_imbalance_takes_tensors():
     X, y = make_imbalanced(torch.zeros(20, 3), np.repeat([0, 1], 10), ratio=5, random_state=0)
     assert isinstance(X, torch.Tensor)
     assert len(X) == len(y) == 12
+
+
+def test_data_frames_and_series_stay_what_they_are():
+    frame = pd.DataFrame({"a": np.arange(40)}, index=np.arange(40) + 100)
+    labels = pd.Series(np.repeat(["x", "y"], 20), index=frame.index, name="kind")
+    X, y = make_imbalanced(frame, labels, ratio=4, random_state=0)
+    assert y.name == "kind"
+    assert_array_equal(y.index, X.index)
+    X_train, X_test, y_train, y_test = split_imbalanced(frame, labels, random_state=0)
+    assert_array_equal(y_train.index, X_train.index)
+    assert_array_equal(y_test.index, X_test.index)
 
 
 def test_imbalance_that_leaves_a_class_without_rows_names_the_ratio():

@@ -28,6 +28,7 @@ from networks import (
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
@@ -460,3 +461,24 @@ def test_labels_in_bfloat16():
     labels = torch.from_numpy(y).to(torch.bfloat16)
     embedder = Embedder(make_net(), random_state=0).fit(X, labels)
     assert_array_equal(embedder.classes_, np.unique(y))
+
+
+def test_one_output_for_two_classes_needs_the_net_for_it(tmp_path):
+    net = NeuralNet(OneLogit, criterion=nn.BCEWithLogitsLoss, callbacks=[CountFits(tmp_path / "f")])
+    with pytest.raises(ValueError, match="NeuralNetBinaryClassifier is the net"):
+        Embedder(net).fit(X, y > 0)
+    assert n_fits(tmp_path / "f") == 0
+
+
+def test_set_output_gives_named_embeddings():
+    embedder = Embedder(make_net(), random_state=0).fit(X, y)
+    Z = embedder.transform(X)
+    frame = embedder.set_output(transform="pandas").transform(X)
+    assert_array_equal(frame.columns, embedder.get_feature_names_out())
+    assert_array_equal(frame, Z)
+
+
+def test_embeddings_are_float32_and_the_tags_say_so():
+    embedder = Embedder(make_net(), random_state=0).fit(X.astype(np.float64), y)
+    assert embedder.transform(X.astype(np.float64)).dtype == np.float32
+    assert get_tags(embedder).transformer_tags.preserves_dtype == []

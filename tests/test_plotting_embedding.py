@@ -208,3 +208,16 @@ def test_embedding_of_what_is_no_fitted_pipeline_with_a_sampler_says_what_to_do(
         draw(make_embedding_pipeline(make_net(), "passthrough").fit(Z, y), Z, y)
     with pytest.raises(NotFittedError, match="EmbeddingPipeline"):
         draw(make_embedding_pipeline(make_net()), Z, y)
+
+
+def test_same_seed_gives_the_same_picture_of_many_rows():
+    # So many that PCA draws random numbers.
+    rows = np.random.RandomState(0).normal(size=(700, 80))
+    labels = np.repeat([0, 1], [500, 200])
+    state = np.random.get_state()[1].copy()
+    pictures = [
+        EmbeddingDisplay.from_embeddings(rows, labels, EOS(random_state=0)) for _ in range(2)
+    ]
+    first, second = (picture.scatters_["synthetic"].get_offsets() for picture in pictures)
+    assert_array_equal(first, second)
+    assert_array_equal(np.random.get_state()[1], state)

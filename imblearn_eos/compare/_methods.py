@@ -101,7 +101,8 @@ class MethodResult:
     calibration : dict of str to float
         Expected calibration error and Brier score: on the test rows as they are, and, with the
         suffix "_at_training_frequencies", on test rows weighted so that classes are as frequent as
-        they are among the training rows.
+        they are among the training rows. The Brier score is a sum over classes, from 0 to 2; for
+        two classes scikit-learn's is half of it.
     recall : dict of str to float
         Share of the test rows of each class that are recognised.
     gap : dict of str to float
@@ -224,7 +225,7 @@ def count(y):
     return {str(label): int(n_rows) for label, n_rows in zip(classes, counts, strict=True)}
 
 
-def seeded(estimator, seed):
+def clone_with_seed(estimator, seed):
     """Clone an estimator, with this seed wherever it, or what it is made of, takes one."""
     estimator = clone(estimator)
     names = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
@@ -256,7 +257,7 @@ def run_samplers(samplers, head, rows, seed):
     _, Z_test, y_train, y_test = rows
     results, fitted = {}, Bunch(samplers={}, heads={})
     for name, sampler in samplers.items():
-        sampler, fitted_head = seeded(sampler, seed), seeded(head, seed)
+        sampler, fitted_head = (clone_with_seed(part, seed) for part in (sampler, head))
         results[name] = _run_sampler(sampler, fitted_head, rows)
         if results[name].error is None:
             fitted.samplers[name], fitted.heads[name] = sampler, fitted_head
@@ -281,16 +282,17 @@ def _run_sampler(sampler, head, rows):
             Z, y = sampler.fit_resample(Z_train, y_train)
             resampled = time.perf_counter()
             head.fit(Z, y)
-            result.seconds_resample = resampled - start
-            result.seconds_refit = time.perf_counter() - resampled
+            fitted = time.perf_counter()
+        # A sampler that cannot serve these data is a finding, not the end of the comparison.
+        except (ValueError, RuntimeError) as error:
+            result.error = f"{type(error).__name__}: {error}"
+        else:
+            result.seconds_resample, result.seconds_refit = resampled - start, fitted - resampled
             result.rows_added = len(Z) - len(Z_train)
             y_pred = head.predict(Z_test)
             evaluate(result, y_train, y_test, y_pred, head.predict_proba(Z_test))
             gap = generalization_gap_report(Z_train, y_train, Z, y, Z_test, y_test, y_pred=y_pred)
             result.details.gap, result.gap = gap, _macro_gaps(gap)
-        # A sampler that cannot serve these data is a finding, not the end of the comparison.
-        except (ValueError, RuntimeError) as error:
-            result = MethodResult(error=f"{type(error).__name__}: {error}")
     result.warnings = list(dict.fromkeys(str(warning.message) for warning in caught))
     return result
 

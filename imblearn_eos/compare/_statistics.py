@@ -87,7 +87,8 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
     """
     first, second = (collect(results, name, metric, kind) for name in (method, other))
     differences = np.array([first[seed] - second[seed] for seed in first if seed in second])
-    n = len(differences)
+    # Equal differences are equal but for rounding, whose spread would pass for that of seeds.
+    differences, n = differences.round(12), len(differences)
     if n == 0:
         return None
     mean, low, high = float(differences.mean()), None, None
@@ -97,6 +98,13 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
         margin = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * error
         low, high = float(mean - margin), float(mean + margin)
     return Difference(mean, low, high, n)
+
+
+def beats_all(results, method="eos"):
+    """Whether a method is beyond noise above each other one."""
+    others = [name for name in results[0].methods if name != method]
+    differences = [paired_difference(results, method, name) for name in others]
+    return all(found.mean > 0 and found.is_noise is False for found in differences if found)
 
 
 def best_rival(results, method="eos", metric="balanced_accuracy"):

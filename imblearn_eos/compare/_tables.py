@@ -60,7 +60,8 @@ def compare_table(
         Labels of at least two classes, each with at least two rows.
     classifier : estimator object, default=None
         A scikit-learn classifier with ``predict_proba``. None means
-        :class:`~sklearn.linear_model.LogisticRegression`.
+        :class:`~sklearn.linear_model.LogisticRegression`, whose penalty weighs less the more rows
+        there are, so that over-sampling also loosens it.
     samplers : array-like of str, default=("none", "random", "smote", "adasyn", "eos")
         Names in `SAMPLERS`. "none" always runs: it is what the others are compared with.
     seeds : int, default=5

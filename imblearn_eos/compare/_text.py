@@ -6,6 +6,7 @@ from imblearn_eos.compare._methods import METRICS
 from imblearn_eos.compare._statistics import (
     NAMES,
     as_list,
+    beats_all,
     best_rival,
     collect,
     mean_and_spread,
@@ -140,11 +141,11 @@ def format_verdict(results):
         for rival, difference in differences.items()
         if difference is not None
     ]
-    headline = _headline(differences[best], differences["none"])
+    headline = _headline(differences[best], differences["none"], beats_all(results))
     return f"{headline} Its balanced accuracy, {mean:.4f}, is {', and '.join(parts)}."
 
 
-def _headline(to_best, to_none):
+def _headline(to_best, to_none, is_ahead_of_all):
     place = "came first" if to_best.mean > 0 else "did not come first"
     if to_best.mean == 0:
         place = "tied for the first place"
@@ -157,8 +158,10 @@ def _headline(to_best, to_none):
         return f"EOS {place} here."
     if to_none.mean == to_none.low == to_none.high == 0:
         return "EOS made no difference here."
-    if not to_best.is_noise:
-        place = "won" if to_best.mean > 0 else "lost"
+    if is_ahead_of_all:
+        place = "won"
+    elif to_best.mean < 0 and not to_best.is_noise:
+        place = "lost"
     relation = "no better than no over-sampling beyond noise"
     if to_none.is_noise is False:
         relation = f"{'better' if to_none.mean > 0 else 'worse'} than no over-sampling"

@@ -84,7 +84,7 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     Returns
     -------
     X_imbalanced, y_imbalanced
-        The rows that are kept, in their original order.
+        The rows that are kept, in their original order and containers.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     [100, 20, 4]
     """
     check_consistent_length(X, y)
-    y = column_or_1d(y)
+    given, y = y, column_or_1d(y)
     classes, available = np.unique(y, return_counts=True)
     if len(classes) < 2:
         raise ValueError(f"'y' has {len(classes)} class; imbalance needs at least 2.")
@@ -118,7 +118,7 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     )
     sampler.fit_resample(np.arange(len(y)).reshape(-1, 1), y)
     kept = np.sort(sampler.sample_indices_)
-    return _safe_indexing(X, kept), y[kept]
+    return _safe_indexing(X, kept), _safe_indexing(given, kept)
 
 
 def _shares(kind, n_classes, ratio):
@@ -182,7 +182,7 @@ def split_imbalanced(X, y, *, test_size=0.3, imbalance_ratio=None, random_state=
     ([70, 1], [30, 1])
     """
     check_consistent_length(X, y)
-    y = column_or_1d(y)
+    given, y = y, column_or_1d(y)
     classes, counts = np.unique(y, return_counts=True)
     if len(counts) == 0:
         raise ValueError("There are no rows to split.")
@@ -196,9 +196,10 @@ def split_imbalanced(X, y, *, test_size=0.3, imbalance_ratio=None, random_state=
     for label, count in zip(classes, counts, strict=True):
         n_test = np.clip(round(count * test_size), 1, count - 1)
         in_test[random_state.permutation(np.flatnonzero(y == label))[:n_test]] = True
-    X_train, y_train = _safe_indexing(X, np.flatnonzero(~in_test)), y[~in_test]
+    train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
+    X_train, y_train = _safe_indexing(X, train), _safe_indexing(given, train)
     if imbalance_ratio is not None:
         X_train, y_train = make_imbalanced(
             X_train, y_train, ratio=imbalance_ratio, random_state=random_state
         )
-    return X_train, _safe_indexing(X, np.flatnonzero(in_test)), y_train, y[in_test]
+    return X_train, _safe_indexing(X, test), y_train, _safe_indexing(given, test)

@@ -331,6 +331,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        # Embeddings are float32 whatever the samples are.
+        tags.transformer_tags.preserves_dtype = []
         return tags
 
 
@@ -357,7 +359,11 @@ def _check_net(net):
 
 
 def _with_class_counts(net, class_counts):
-    """Tell a loss that depends on the sizes of classes what they are, unless the user has."""
+    """Tell a loss that depends on the sizes of classes what they are, unless the user has.
+
+    The callback `ClassCounts` would do so when training begins. Here they become a parameter of the
+    net, and the cache knows it by its parameters.
+    """
     if not hasattr(net.criterion, "set_class_counts"):
         return net
     net = clone(net)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from skorch import NeuralNetBinaryClassifier
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from tqdm import tqdm
@@ -45,7 +46,7 @@ def find_head(net, X, n_classes, layer=None):
     with _watch(layers, lambda name, _: ran.append(name)), shape_explained(X):
         # Only the first batch is wanted, and a layer should run once in it.
         output = next(iter(net.forward_iter(X)))
-    n_outputs = _check_outputs(output, n_classes)
+    n_outputs = _check_outputs(output, n_classes, net)
     if layer is not None:
         return layer
     if not ran:
@@ -246,7 +247,7 @@ def _watch(layers, callback):
             handle.remove()
 
 
-def _check_outputs(output, n_classes):
+def _check_outputs(output, n_classes, net):
     output = output[0] if isinstance(output, tuple) else output
     if not isinstance(output, torch.Tensor):
         raise ValueError(
@@ -254,10 +255,13 @@ def _check_outputs(output, n_classes):
             "per class, or a tuple that starts with one."
         )
     n_outputs = 1 if output.ndim == 1 else output.shape[1]
-    if output.ndim > 2 or not (n_outputs == n_classes or (n_outputs == 1 and n_classes == 2)):
+    # Of a single output only this net knows how to make two classes.
+    is_binary = n_outputs == 1 and n_classes == 2 and isinstance(net, NeuralNetBinaryClassifier)
+    if output.ndim > 2 or not (n_outputs == n_classes or is_binary):
         raise ValueError(
             f"The network returns {tuple(output.shape[1:])} outputs per sample, but y has "
-            f"{n_classes} classes. Give the module one output per class."
+            f"{n_classes} classes. Give the module one output per class. For two classes and one "
+            "output, skorch.NeuralNetBinaryClassifier is the net."
         )
     return n_outputs
 

@@ -14,11 +14,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from imblearn_eos._labels import dataset_labels, label_vector
+from imblearn_eos._tensors import to_array
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._head import LinearHead
 from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer
 from imblearn_eos.embedding._samples import is_dataset
-from imblearn_eos.metrics import TrainingRanges, check_rows, to_array
+from imblearn_eos.metrics import TrainingRanges, check_rows
 from imblearn_eos.over_sampling import EOS
 
 

@@ -1,7 +1,6 @@
 """Where synthetic rows lie between their class and its enemies."""
 
 import numpy as np
-import torch
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
@@ -9,6 +8,7 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from imblearn_eos._labels import label_vector
+from imblearn_eos._tensors import to_array
 from imblearn_eos.plotting._axes import (
     BLUE,
     ORANGE,
@@ -253,7 +253,7 @@ class EmbeddingDisplay:
         indices["synthetic"] = len(Z) + synthetic
 
         rows = Z if enemy is None else Z[np.union1d(np.flatnonzero(in_target), enemy)]
-        points, axis_labels = _project(projection, rows, Z_resampled)
+        points, axis_labels = _project(projection, rows, Z_resampled, random_state)
         return cls(
             {name: points[i] for name, i in indices.items()},
             target=target,
@@ -344,10 +344,7 @@ class EmbeddingDisplay:
 
 
 def _check_rows(Z, y):
-    if isinstance(Z, torch.Tensor):
-        # NumPy has no bfloat16.
-        Z = Z.detach().cpu().to(torch.float64 if Z.dtype == torch.float64 else torch.float32)
-    Z = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
+    Z = check_array(to_array(Z), dtype=[np.float64, np.float32], input_name="Z")
     y = column_or_1d(label_vector(y))
     if len(y) != len(Z):
         raise ValueError(f"y has {len(y)} labels, but Z has {len(Z)} rows. Give one for each.")
@@ -373,12 +370,12 @@ def _check_target(target, y_synthetic, sampler):
     return target
 
 
-def _project(projection, rows, Z):
+def _project(projection, rows, Z, random_state):
     """Give the rows of Z in the plane, as the projection fitted to ``rows`` has them."""
     if projection is None and Z.shape[1] == 2:
         return Z, ("First feature", "Second feature")
     if projection is None:
-        pca = PCA(2).fit(rows)
+        pca = PCA(2, random_state=random_state).fit(rows)
         shares = 100 * pca.explained_variance_ratio_
         first, second = (f"{share:.0f} % of variance" for share in shares)
         axis_labels = f"First principal component ({first})", f"Second ({second})"

@@ -1,6 +1,7 @@
 """Recall of each class under several samplers."""
 
 import numpy as np
+from sklearn.metrics import recall_score
 from sklearn.utils import column_or_1d
 
 from imblearn_eos._labels import label_vector
@@ -213,7 +214,4 @@ def _recalls(y_true, y_pred, classes, name):
             f"predictions[{name!r}] has labels such as {y_pred[:1].tolist()}, and none of the "
             f"classes, such as {classes[:1].tolist()}. Pass predictions as labels of this kind."
         )
-    codes = np.searchsorted(classes, y_true)
-    n_rows = np.bincount(codes, minlength=len(classes))
-    n_right = np.bincount(codes[y_pred == y_true], minlength=len(classes))
-    return np.divide(n_right, n_rows, out=np.full(len(classes), np.nan), where=n_rows > 0)
+    return recall_score(y_true, y_pred, labels=classes, average=None, zero_division=np.nan)
