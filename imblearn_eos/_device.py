@@ -46,6 +46,9 @@ def resolve_device(device, like=None):
             f"{torch.cuda.device_count()} CUDA devices here. Use 'auto' or 'cpu', or install a "
             "CUDA build of torch."
         )
+    if resolved.type == "cuda" and resolved.index is None:
+        # torch takes "cuda" for another device than "cuda:0", and it may become another one.
+        resolved = torch.device("cuda", torch.cuda.current_device())
     return resolved
 
 

@@ -32,16 +32,16 @@ def interpolate(X, base, enemy, steps):
     if sparse.issparse(X):
         return _interpolate_sparse(X, base, enemy, steps)
     if isinstance(X, torch.Tensor):
-        xp, rows = torch, X.new_empty(len(steps), X.shape[1])
+        xp, to_float64, rows = torch, torch.Tensor.double, X.new_empty(len(steps), X.shape[1])
         base, enemy, steps = (torch.from_numpy(part).to(X.device) for part in (base, enemy, steps))
         is_integer = not X.is_floating_point()
     else:
-        xp, rows = np, np.empty((len(steps), X.shape[1]), dtype=X.dtype)
+        xp, to_float64, rows = np, np.float64, np.empty((len(steps), X.shape[1]), dtype=X.dtype)
         is_integer = np.issubdtype(X.dtype, np.integer)
     for batch in gen_batches(len(steps), max(1, BATCH_NUMBERS // X.shape[1])):
         start, end, step = X[base[batch]], X[enemy[batch]], steps[batch, None]
-        between = (1 - step) * xp.asarray(start, dtype=xp.float64)
-        between += step * xp.asarray(end, dtype=xp.float64)
+        between = (1 - step) * to_float64(start)
+        between += step * to_float64(end)
         rows[batch] = round_to_integers(between, X.dtype, xp) if is_integer else between
         xp.clip(rows[batch], xp.minimum(start, end), xp.maximum(start, end), out=rows[batch])
     return rows

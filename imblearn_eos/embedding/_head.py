@@ -145,17 +145,17 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         features -= mean
         scale = _feature_scale(features)
         features *= scale
-        codes = torch.from_numpy(codes).to(device)
 
-        start = torch.zeros(len(self.classes_), features.shape[1] + 1, dtype=torch.float64)
-        start[:, -1] = torch.bincount(codes).cpu().log()
+        start = np.zeros((len(self.classes_), features.shape[1] + 1))
+        start[:, -1] = np.log(np.bincount(codes))
+        codes = torch.from_numpy(codes).to(device)
         bar = tqdm(
             desc="Fitting the head", total=self.max_iter, unit="iteration", disable=not self.verbose
         )
         with bar:
             result = minimize(
                 _penalized_loss,
-                start.numpy().ravel(),
+                start.ravel(),
                 args=(features, codes, self.alpha * scale.square()),
                 method="L-BFGS-B",
                 jac=True,

@@ -77,7 +77,8 @@ class CoarseSearch:
         self.tile_rows = min(self.tile_rows, n_rows)
         self.centre = sum(rows[tile].sum(0) / n_rows for tile in self._tiles())
         largest = max(float((rows[tile] - self.centre).abs().max()) for tile in self._tiles())
-        self.inverse_scale = 0.5 ** math.frexp(largest)[1]
+        # Limited, for its square must stay in range.
+        self.inverse_scale = 0.5 ** max(math.frexp(largest)[1], -500)
         # Coarse rows and their order; sketches, several times over, while the tree is made.
         self._bytes_stored = n_rows * (n_features * self.dtype.itemsize + 250)
         self.is_stored = self._bytes_stored < working_memory / 2
@@ -89,11 +90,12 @@ class CoarseSearch:
         if not self.is_stored:
             return
         n_rows = len(self.rows)
-        n_pairs = n_queries * n_rows if self.device.type == "cpu" else 0
+        n_pairs = n_queries * n_rows
+        # Sketches are of float32, which the bound of float64 does not cover.
+        can_have_cells = self.device.type == "cpu" and self.dtype == torch.float32
         is_loaded = "imblearn_eos.neighbors._kernels" in sys.modules
-        if self.kernels is None and n_pairs >= (
-            MIN_KERNEL_PAIRS if is_loaded else MIN_PAIRS_TO_LOAD
-        ):
+        n_needed = MIN_KERNEL_PAIRS if is_loaded else MIN_PAIRS_TO_LOAD
+        if can_have_cells and self.kernels is None and n_pairs >= n_needed:
             self.kernels = _load_kernels()
             if self.kernels is not None:
                 self._make_cells(CELL_ROWS)
@@ -101,7 +103,8 @@ class CoarseSearch:
                 self.tree = tree if self._pays(tree) else None
                 if self.tree is None:
                     self._make_half()
-        if self.cells is None and n_rows >= MIN_TREE_ROWS and n_pairs >= MIN_TREE_PAIRS:
+        is_large = n_rows >= MIN_TREE_ROWS and n_pairs >= MIN_TREE_PAIRS
+        if can_have_cells and self.cells is None and is_large:
             self._make_cells(CELL_QUERIES)
             self.wide_cells = self.cells.merged(CELL_ROWS)
         if self.coarse is None:
@@ -118,8 +121,7 @@ class CoarseSearch:
 
     def _make_half(self):
         n_rows, n_features = self.rows.shape
-        is_affordable = self._bytes_stored + 2 * n_rows * (n_features + 4) < self.working_memory / 2
-        if is_affordable and self.dtype == torch.float32:
+        if self._bytes_stored + 2 * n_rows * (n_features + 4) < self.working_memory / 2:
             tolerance = self.tolerance_of(self.dtype)
             self.half, self.candidates_per_neighbor = make_half_rows(
                 self.coarse, self.norms, tolerance, self.tile_rows, self.kernels
@@ -353,9 +355,12 @@ def _load_fused(device):
         from imblearn_eos.neighbors import _triton
     except ImportError:
         return None
-    rows = torch.zeros(1, 1, device=device)
+    rows = torch.zeros(1, 1, dtype=torch.float32, device=device)
     try:
         _triton.find_smallest(rows, rows, rows[0], 1, 0)
+    except torch.OutOfMemoryError:
+        # It says nothing of Triton, and the next time there may be enough.
+        raise
     except Exception as error:
         warnings.warn(
             f"Triton does not work on {device}, so plain torch is used: {error}",

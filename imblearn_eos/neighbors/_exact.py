@@ -49,16 +49,20 @@ class Rows:
 
 
 def power_of_two_scale(*data):
-    """1, or for huge or tiny numbers a power of two to divide by, so that squares stay in range."""
+    """1, or for huge or tiny numbers a power of two to divide by, so that squares stay in range.
+
+    The largest number is brought to 2^400 or 2^-400 and not to 1, which would let the squares of
+    others vanish that are much smaller.
+    """
     largest = 0.0
     for part in data:
         values = torch.from_numpy(part.data) if issparse(part) else part
         if values.numel():
             largest = max(largest, *(abs(value.item()) for value in values.aminmax()))
     exponent = math.frexp(largest)[1]
-    if abs(exponent) < 400 or largest == 0:
+    if abs(exponent) <= 400 or largest == 0:
         return 1.0
-    return math.ldexp(1.0, max(-1000, min(exponent, 1000)))
+    return math.ldexp(1.0, exponent - 400 if exponent > 0 else exponent + 400)
 
 
 def squared_distances(queries, rows, candidates, pairs_at_once, kernels=None):

@@ -160,14 +160,19 @@ class TorchNearestNeighbors(BaseEstimator):
     def _find(self, X, n_neighbors, allowed=None):
         """Find neighbours, with ``allowed`` only among some rows: a mask of shape (n_samples,)."""
         if X is None:
-            queries, own = self._fit_X, torch.arange(self.n_samples_fit_)
+            queries, own = self._fit_X, torch.arange(self.n_samples_fit_, device="cpu")
             as_tensor = self._fitted_on_tensor
         else:
             queries, own = self._validate(X, reset=False), None
             as_tensor = isinstance(X, torch.Tensor)
         like = X if as_tensor and X is not None else self._like()
-        search = self._prepared_search(resolve_device(self.device, like=like))
-        distances, indices = search.kneighbors(queries, n_neighbors, own=own, allowed=allowed)
+        try:
+            search = self._prepared_search(resolve_device(self.device, like=like))
+            distances, indices = search.kneighbors(queries, n_neighbors, own=own, allowed=allowed)
+        except BaseException:
+            # Ctrl-C, or too little memory, may have left it half prepared.
+            self._search = None
+            raise
         if as_tensor:
             distances, indices = distances.to(queries.device), indices.to(queries.device)
         else:

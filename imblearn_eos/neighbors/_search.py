@@ -41,6 +41,7 @@ it has a bound of its own, in ``_half.py``.
 
 import math
 import threading
+from contextlib import contextmanager
 
 import torch
 
@@ -77,9 +78,17 @@ class ExactSearch:
         self.given = rows
         self.device = device
         self.working_memory = working_memory
+        self.own_scale = power_of_two_scale(rows)
         self._lock = threading.Lock()
-        with torch.autocast(device.type, enabled=False):
-            self._prepare(power_of_two_scale(rows), coarse_dtype())
+        with self._as_torch_is():
+            self._prepare(self.own_scale, coarse_dtype())
+
+    @contextmanager
+    def _as_torch_is(self):
+        """Set aside what the user has told torch to do by default."""
+        # Autocast would round what the bounds take for float32.
+        with torch.device(self.device), torch.autocast(self.device.type, enabled=False):
+            yield
 
     def _prepare(self, scale, dtype):
         n_bytes = self.working_memory * 2**20
@@ -112,13 +121,12 @@ class ExactSearch:
         indices : torch.Tensor of shape (n_queries, n_neighbors), dtype=int64
             Row numbers.
         """
-        # Autocast would round what the bounds take for float32.
-        with self._lock, torch.autocast(self.device.type, enabled=False):
+        with self._lock, self._as_torch_is():
             return self._kneighbors(queries, n_neighbors, own, allowed)
 
     def _kneighbors(self, queries, n_neighbors, own, allowed):
         device = self.device
-        scale, dtype = self.scale, coarse_dtype()
+        scale, dtype = self.own_scale, coarse_dtype()
         if queries is not self.given:
             scale = max(scale, power_of_two_scale(queries))
         if (scale, dtype) != (self.scale, self.coarse.dtype):
