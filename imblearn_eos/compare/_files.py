@@ -128,7 +128,7 @@ def write_json(path, record, results):
     results : iterable of SeedResult
         What `compare` or `compare_table` gave.
     """
-    results = as_list(results)
+    results = list(results)
     runs = [_to_dict(result) for result in results]
     content = {**record, "summary": summarize(results), "runs": runs}
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=_to_json) + "\n")
