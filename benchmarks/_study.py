@@ -5,6 +5,7 @@ import os
 from collections import defaultdict
 
 import numpy as np
+from _cifar import RECIPES
 from _heads import METHODS
 from scipy import stats
 
@@ -95,7 +96,9 @@ class Study:
 
     @property
     def recipes(self):
-        return list(dict.fromkeys(recipe for recipe, _ in self.rows))
+        # In this order, since several processes write results as they have them.
+        found = {recipe for recipe, _ in self.rows}
+        return [recipe for recipe in RECIPES if recipe in found]
 
     def methods(self, recipe):
         """Give the methods that were run on networks of a recipe."""

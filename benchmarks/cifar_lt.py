@@ -40,7 +40,7 @@ REDUCED = {
     "folds": 2,
     "epochs": 25,
     "schedule": "cosine",
-    # A third faster than one network after the other, each on both cores.
+    # One such network does not keep two cores busy.
     "jobs": 2,
 }
 FULL = {
