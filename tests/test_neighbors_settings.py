@@ -1,0 +1,143 @@
+"""Neighbours stay exact whatever torch was told, after Ctrl-C, and for numbers of any size."""
+
+import contextlib
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.neighbors import NearestNeighbors
+
+from imblearn_eos import EOS, LinearHead, TorchNearestNeighbors
+from imblearn_eos.neighbors import _coarse, _search
+
+
+def scattered(n=200, d=5):
+    return np.random.RandomState(1).randn(n, d)
+
+
+@pytest.mark.parametrize("setting", ["high", "medium"])
+def test_products_of_low_precision_are_not_trusted(setting, engine):
+    X = scattered(200, 30).astype("float32") + 5
+    before = torch.get_float32_matmul_precision()
+    fitted = TorchNearestNeighbors(5).fit(X)
+    expected = fitted.kneighbors()
+    torch.set_float32_matmul_precision(setting)
+    try:
+        result = fitted.kneighbors()
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert_array_equal(result[0], expected[0])
+    assert_array_equal(result[1], expected[1])
+
+
+def test_sketches_in_float32_rule_out_no_row_of_a_search_in_float64(engine):
+    # Neighbours that float32 cannot tell apart, as soon as coordinates are rounded to it.
+    steps = 1.5e-9 * np.arange(1200)
+    X = np.r_[-0.51 - steps, 0.51 + steps][:, None]
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        distances, _ = TorchNearestNeighbors(418).fit(X).kneighbors(X[::100])
+    finally:
+        torch.set_float32_matmul_precision(before)
+    expected, _ = NearestNeighbors(n_neighbors=418).fit(X).kneighbors(X[::100])
+    assert_allclose(distances, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pytest.param(np.c_[np.ones(16), np.arange(16) * 1e-140], id="tiny beside an offset"),
+        pytest.param(scattered(40, 3) * 2.0**-900, id="tiny"),
+        pytest.param(np.r_[scattered(64, 3), [[1e200] * 3]], id="huge outlier"),
+    ],
+)
+def test_numbers_of_any_size(X, engine):
+    fitted = TorchNearestNeighbors(3).fit(X)
+    # Without the scale, the oracle's squares of tiny numbers would vanish.
+    scaled = X * 2.0**900 if np.abs(X).max() < 1e-200 else X
+    with np.errstate(over="ignore"):
+        expected = oracle.neighbors(scaled, scaled, 3, exclude_self=True)[1]
+    assert_array_equal(fitted.kneighbors()[1], expected)
+    expected = fitted.kneighbors(X[:5])
+    fitted.kneighbors(np.full((1, X.shape[1]), 1e200))
+    for part, expected_part in zip(fitted.kneighbors(X[:5]), expected, strict=True):
+        assert_array_equal(part, expected_part)
+
+
+def test_defaults_of_torch_change_nothing(engine):
+    X, y = scattered(), (np.arange(200) < 30).astype(int)
+    expected = TorchNearestNeighbors(5, device="cpu").fit(X).kneighbors()
+    resampled = EOS(random_state=0, device="cpu").fit_resample(torch.from_numpy(X), y)[0]
+    head = LinearHead(device="cpu").fit(X, y)
+    # Where nothing may be put unasked.
+    torch.set_default_device("meta")
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = TorchNearestNeighbors(5, device="cpu").fit(X).kneighbors()
+        again = EOS(random_state=0, device="cpu").fit_resample(torch.from_numpy(X), y)[0]
+        other_head = LinearHead(device="cpu").fit(X, y)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    for part, expected_part in zip(found, expected, strict=True):
+        assert_array_equal(part, expected_part)
+    assert torch.equal(again, resampled)
+    assert_array_equal(other_head.coef_, head.coef_)
+
+
+def test_autocast_does_not_round_the_search(engine):
+    X = scattered(200, 30).astype("float32") + 5
+    expected = TorchNearestNeighbors(5).fit(X).kneighbors()
+    with torch.autocast("cpu", torch.bfloat16):
+        result = TorchNearestNeighbors(5).fit(X).kneighbors()
+    assert_array_equal(result[0], expected[0])
+    assert_array_equal(result[1], expected[1])
+
+
+def test_threads_of_python_may_share_a_fitted_search(engine):
+    X = scattered(300, 20)
+    fitted = TorchNearestNeighbors(5).fit(X)
+    expected = fitted.kneighbors(X)[1]
+    fitted = TorchNearestNeighbors(5).fit(X)
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(lambda _: fitted.kneighbors(X)[1], range(8)):
+            assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("step", ["_store", "_sketches", "prepare", "_make_cells"])
+def test_interrupted_preparation_leaves_nothing_half_prepared(step, monkeypatch, engine):
+    X = scattered(300, 20)
+    expected = TorchNearestNeighbors(5).fit(X).kneighbors()[1]
+    fitted = TorchNearestNeighbors(5).fit(X)
+    whole = getattr(_coarse.CoarseSearch, step)
+
+    def interrupted(self, *args):
+        whole(self, *args)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_coarse.CoarseSearch, step, interrupted)
+        with contextlib.suppress(KeyboardInterrupt):  # Not every way to search takes every step.
+            fitted.kneighbors()
+    assert_array_equal(fitted.kneighbors()[1], expected)
+
+
+def test_interrupted_search_leaves_no_thread_and_can_be_repeated(monkeypatch, engine):
+    X = scattered(300, 20)
+    expected = TorchNearestNeighbors(5).fit(X).kneighbors()[1]
+    fitted = TorchNearestNeighbors(5).fit(X)
+    n_threads = threading.active_count()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            _search, "first_by_distance", lambda *args: signal.raise_signal(signal.SIGINT)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            fitted.kneighbors()
+    assert threading.active_count() == n_threads
+    assert_array_equal(fitted.kneighbors()[1], expected)
