@@ -32,7 +32,7 @@ from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
-# Two cores, less than 90 minutes.
+# For two cores.
 REDUCED = {
     "recipes": ["CE"],
     "subsets": [0, 1, 2],

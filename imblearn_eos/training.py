@@ -76,8 +76,9 @@ def _arrays_of(dataset):
         arrays = dataset.tensors
     elif type(dataset) is Dataset:
         # In prediction there are no labels, and skorch's place holder is 0.
-        y = np.zeros((len(dataset), 1), np.float32) if dataset.y is None else dataset.y
-        arrays = dataset.X, y
+        # A view of one number: every batch comes here.
+        none = np.broadcast_to(np.float32(0), (len(dataset), 1))
+        arrays = dataset.X, none if dataset.y is None else dataset.y
     is_plain = arrays and all(isinstance(array, (np.ndarray, torch.Tensor)) for array in arrays)
     return arrays if is_plain else None
 
