@@ -100,8 +100,9 @@ class Recipe:
 
 RECIPES = {
     "CE": Recipe(),
+    # The weight decay of MiSLAS, and its mixup.
+    "CE + decay": Recipe(weight_decay=5e-4),
     "CE + mixup": Recipe(mixup=1.0),
-    # What the authors of MiSLAS recommend.
     "CE + mixup + decay": Recipe(mixup=1.0, weight_decay=5e-4),
     "focal": Recipe(FocalLoss),
     "ASL": Recipe(AsymmetricLoss),

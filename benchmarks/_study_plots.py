@@ -2,17 +2,34 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _study import base_names, class_counts, shown
+from _study import SHOWN, base_names, class_counts, shown
 
 
 def plot_study(study, folder):
-    """Plot what was done with networks trained with cross-entropy."""
+    """Plot all recipes, and in more detail what was done with networks of cross-entropy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if len(study.recipes) > 1:
+        plot_recipes(study, folder / "recipes.png")
     if not shown(study, "CE"):
         return
-    folder.mkdir(parents=True, exist_ok=True)
     plot_methods(study, "CE", folder / "methods.png")
     plot_neighbors(study, "CE", folder / "neighbors.png")
     plot_recall(study, "CE", shown(study, "CE"), folder / "recall.png")
+
+
+def plot_recipes(study, file):
+    """Plot the balanced accuracy of each recipe's network, and what methods make of it."""
+    recipes = study.recipes
+    figure, axes = plt.subplots(figsize=(7, 0.35 * len(recipes) + 1.2), layout="constrained")
+    for name, marker in zip(SHOWN, "osD^v", strict=True):
+        points = [study.points((recipe, f"{name}, chosen")) for recipe in recipes]
+        means = [np.mean(list(found.values())) if found else np.nan for found in points]
+        axes.plot(means, range(len(recipes)), marker, label=name)
+    axes.set(yticks=range(len(recipes)), yticklabels=recipes, ylim=(len(recipes) - 0.5, -0.5))
+    axes.set_xlabel("balanced accuracy, points")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    save(figure, file)
 
 
 def plot_methods(study, recipe, file):

@@ -84,7 +84,11 @@ def parse_options(arguments=None):
     parser.add_argument("--epochs", type=_positive)
     parser.add_argument("--schedule", choices=["steps", "cosine"], help="of the learning rate")
     parser.add_argument("--batch-size", type=_positive, default=128)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="to train networks on; heads take CUDA where there is any",
+    )
     parser.add_argument("--compile", action="store_true", help="train with torch.compile")
     parser.add_argument(
         "--jobs", type=_positive, help="processes, which share the processor's cores"

@@ -216,6 +216,13 @@ def format_table(rows, **options):
 def format_study(study, title):
     """Give all tables of one kind and ratio of imbalance, as paragraphs of Markdown."""
     yield f"## {title}"
+    if len(study.recipes) > 1:
+        yield f"### All recipes, settings {study.settings}"
+        yield format_table(recipes_table(study))
+        rows = rivals_table(study)
+        if rows:
+            yield "EOS on cross-entropy and the networks themselves:"
+            yield format_table(rows)
     for recipe in study.recipes:
         if "network" not in base_names(study, recipe):
             continue
@@ -238,12 +245,6 @@ def format_study(study, title):
             if rows:
                 yield text
                 yield format_table(rows)
-    yield f"### All recipes, settings {study.settings}"
-    yield format_table(recipes_table(study))
-    rows = rivals_table(study)
-    if rows:
-        yield "EOS on cross-entropy and the networks themselves:"
-        yield format_table(rows)
     yield from (f"- {error}" for error in study.errors)
     yield "### Seconds"
     yield format_table(phases_table(study), disable_numparse=False, floatfmt=".1f")
@@ -272,7 +273,9 @@ def main():
     records = Results(options.results).records
     folder = options.results.parent
     begun = [record for record in records if record["record"] == "study"]
-    title = f"# All tables, {begun[0]['epochs']} epochs"
+    n_recipes = len({record["case"]["recipe"] for record in records if "case" in record})
+    recipes = f", {n_recipes} recipes" if n_recipes > 1 else ""
+    title = f"# All tables, {begun[0]['epochs']} epochs{recipes}"
     parts = [title, "\n".join(dict.fromkeys(map(format_header, begun)))]
     kinds = dict.fromkeys(
         (record["case"]["kind"], record["case"]["ratio"]) for record in records if "case" in record

@@ -17,6 +17,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import _cifar  # noqa: E402
 import _heads  # noqa: E402
 import _study  # noqa: E402
+import _study_plots  # noqa: E402
 import cifar_lt  # noqa: E402
 import cifar_lt_tables  # noqa: E402
 import cifar_lt_variants  # noqa: E402
@@ -275,6 +276,22 @@ def test_published_tables_are_those_of_the_published_results(file, monkeypatch, 
     monkeypatch.setattr(sys, "argv", ["cifar_lt_tables.py", str(tmp_path / "results.jsonl")])
     cifar_lt_tables.main()
     assert (tmp_path / "tables.md").read_text() == file.with_name("tables.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("folder", "heading", "is_plotted"),
+    [
+        ("25_epochs", "### CE, 3 subsets", False),
+        ("200_epochs", "### All recipes, settings default", True),
+    ],
+)
+def test_several_recipes_have_a_table_and_a_plot_of_all(folder, heading, is_plotted, tmp_path):
+    results = _study.Results(BENCHMARKS / "cifar_lt" / folder / "results.jsonl")
+    study = _study.Study(results.records)
+    parts = cifar_lt_tables.format_study(study, "")
+    assert next(part for part in parts if part.startswith("### ")) == heading
+    _study_plots.plot_study(study, tmp_path)
+    assert (tmp_path / "recipes.png").exists() == is_plotted
 
 
 def test_reading_results_leaves_a_line_that_is_being_written(tmp_path):
