@@ -34,11 +34,16 @@ class BatchLoader(DataLoader):
 
     Examples
     --------
+    >>> import torch
     >>> from skorch import NeuralNetClassifier
     >>> from imblearn_eos.models import SmallCNN
     >>> from imblearn_eos.training import BatchLoader
     >>> net = NeuralNetClassifier(
-    ...     SmallCNN, module__n_classes=10, iterator_train=BatchLoader, iterator_valid=BatchLoader
+    ...     SmallCNN,
+    ...     module__n_classes=10,
+    ...     criterion=torch.nn.CrossEntropyLoss,
+    ...     iterator_train=BatchLoader,
+    ...     iterator_valid=BatchLoader,
     ... )
     """
 
@@ -109,7 +114,10 @@ class BatchAugmentation(Callback):
     >>> def flip_all(images):
     ...     return images.flip(-1)
     >>> net = NeuralNetClassifier(
-    ...     SmallCNN, module__n_classes=10, callbacks=[BatchAugmentation(flip_all)]
+    ...     SmallCNN,
+    ...     module__n_classes=10,
+    ...     criterion=torch.nn.CrossEntropyLoss,
+    ...     callbacks=[BatchAugmentation(flip_all)],
     ... )
     """
 
@@ -142,10 +150,16 @@ class ChannelsLast(Callback):
 
     Examples
     --------
+    >>> import torch
     >>> from skorch import NeuralNetClassifier
     >>> from imblearn_eos.models import SmallCNN
     >>> from imblearn_eos.training import ChannelsLast
-    >>> net = NeuralNetClassifier(SmallCNN, module__n_classes=10, callbacks=[ChannelsLast()])
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN,
+    ...     module__n_classes=10,
+    ...     criterion=torch.nn.CrossEntropyLoss,
+    ...     callbacks=[ChannelsLast()],
+    ... )
     """
 
     def on_train_begin(self, net, **kwargs):
@@ -166,10 +180,16 @@ class MixedPrecision(Callback):
 
     Examples
     --------
+    >>> import torch
     >>> from skorch import NeuralNetClassifier
     >>> from imblearn_eos.models import SmallCNN
     >>> from imblearn_eos.training import MixedPrecision
-    >>> net = NeuralNetClassifier(SmallCNN, module__n_classes=10, callbacks=[MixedPrecision()])
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN,
+    ...     module__n_classes=10,
+    ...     criterion=torch.nn.CrossEntropyLoss,
+    ...     callbacks=[MixedPrecision()],
+    ... )
     """
 
     def on_train_begin(self, net, **kwargs):
@@ -249,10 +269,16 @@ class Mixup(Callback):
 
     Examples
     --------
+    >>> import torch
     >>> from skorch import NeuralNetClassifier
     >>> from imblearn_eos.models import SmallCNN
     >>> from imblearn_eos.training import Mixup
-    >>> net = NeuralNetClassifier(SmallCNN, module__n_classes=10, callbacks=[Mixup(alpha=0.2)])
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN,
+    ...     module__n_classes=10,
+    ...     criterion=torch.nn.CrossEntropyLoss,
+    ...     callbacks=[Mixup(alpha=0.2)],
+    ... )
     """
 
     def __init__(self, alpha=1.0):
@@ -315,6 +341,7 @@ class Resume(Callback):
 
     Examples
     --------
+    >>> import torch
     >>> from skorch import NeuralNetClassifier
     >>> from skorch.callbacks import Checkpoint, LoadInitState
     >>> from imblearn_eos.models import SmallCNN
@@ -323,6 +350,7 @@ class Resume(Callback):
     >>> net = NeuralNetClassifier(
     ...     SmallCNN,
     ...     module__n_classes=10,
+    ...     criterion=torch.nn.CrossEntropyLoss,
     ...     max_epochs=200,
     ...     callbacks=[LoadInitState(checkpoint), Resume(), checkpoint],  # in this order
     ... )

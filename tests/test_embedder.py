@@ -29,7 +29,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
-from skorch import NeuralNet, NeuralNetBinaryClassifier
+from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
 from torch import nn
@@ -306,6 +306,8 @@ def test_unclear_heads_are_found_before_training(params, module, message, tmp_pa
         ({}, lambda X, y: (torch.from_numpy(X[:1]), y[:1]), "at least 2 samples"),
         ({}, lambda X, y: (X[:, 0], y), r"\(92,\)"),
         ({}, lambda X, y: (np.full(X.shape, "a"), y), "could not convert"),
+        # skorch's default.
+        ({"criterion": nn.NLLLoss}, lambda X, y: (X, y), r"set criterion=torch\.nn\.CrossEntropy"),
         ({"iterator_valid__shuffle": True}, lambda X, y: (X, y), "iterator_valid__shuffle"),
         ({"iterator_valid__drop_last": True}, lambda X, y: (X, y), "iterator_valid__drop_last"),
         ({"iterator_valid__sampler": RandomSampler(range(92))}, lambda X, y: (X, y), "__sampler"),
@@ -317,6 +319,18 @@ def test_bad_input_is_found_before_training(params, change, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         Embedder(net).fit(*change(X, y))
     assert n_fits(tmp_path / "fits") == 0
+
+
+class LogProbabilityNet(NeuralNetClassifier):
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        return self.criterion_(y_pred.log_softmax(dim=1), y_true)
+
+
+def test_nets_whose_loss_suits_their_outputs_are_trained():
+    probabilities = make_net(SoftmaxMLP, criterion=nn.NLLLoss)
+    own_loss = LogProbabilityNet(MLP, max_epochs=1, train_split=None, verbose=0)
+    for net in (probabilities, own_loss):
+        assert Embedder(net, random_state=0).fit_transform(X, y).shape == (92, 5)
 
 
 @pytest.mark.parametrize("net", [MLP, MLP(), None, "net"])

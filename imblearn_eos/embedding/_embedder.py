@@ -22,6 +22,7 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier
 
 from imblearn_eos._labels import dataset_labels, encode_labels
 from imblearn_eos.embedding._modules import (
+    check_criterion,
     check_order,
     find_head,
     head_inputs,
@@ -53,7 +54,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     layer : str, default=None
         Dotted name of the head in the module, for example "fc" or "classifier.2". None means the
-        last linear layer that runs, which must have one output per class.
+        last linear layer that runs, which must have one output per class and be the only one that
+        has.
 
     memory : str or object with the joblib.Memory interface, default=None
         Where to keep trained networks, so that none is trained twice with the same parameters of
@@ -166,11 +168,14 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         ------
         ValueError
             When ``net`` shuffles or drops samples in ``iterator_valid``, or is frozen and not
-            initialized; when the head is not clear, not there or does not match the classes; when
-            X or y are not as above, or y has one class. All this is found before training.
+            initialized; when its criterion is skorch's default, which is for probabilities, and
+            its module returns logits; when the head is not clear, not there or does not match the
+            classes; when X or y are not as above, or y has one class. All this is found before
+            training, except in samples of a dataset, which are checked as they are read.
 
         TypeError
-            When ``net`` is no skorch net, or X is a dataset without a length.
+            When ``net`` is no skorch net, or X is a dataset without a length, or one whose items
+            are not as described.
         """
         net, is_frozen = _check_net(self.net)
         # Raises now, not after training, if names are of several types.
@@ -190,6 +195,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             layer = find_head(network, few, len(classes), self.layer)
             n_features_out = head_inputs(network, layer, few).shape[1]
             is_softmax = returns_softmax(network, layer, few)
+            if not is_frozen:
+                check_criterion(network, few)
         if not is_frozen:
             if isinstance(net, NeuralNetBinaryClassifier):
                 # Its loss compares one logit with a float.

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from skorch import NeuralNetBinaryClassifier
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from tqdm import tqdm
@@ -67,6 +67,24 @@ def find_head(net, X, n_classes, layer=None):
             f"{_describe({name: layers[name] for name in ran})}."
         )
     return ran[-1]
+
+
+def check_criterion(net, X):
+    """Raise ValueError where skorch would take the logarithm of outputs below 0.
+
+    It does so before its default criterion, and training would end in NaN.
+    """
+    takes_log = (
+        isinstance(net, NeuralNetClassifier)
+        and type(net).get_loss is NeuralNetClassifier.get_loss
+        and isinstance(net.criterion_, nn.NLLLoss)
+    )
+    if takes_log and (_first_output(next(iter(net.forward_iter(X)))) < 0).any():
+        raise ValueError(
+            "The net's criterion is NLLLoss, skorch's default, before which skorch takes the "
+            "logarithm of the module's outputs. Some are below 0, so they are no probabilities. "
+            "For a module that returns logits, set criterion=torch.nn.CrossEntropyLoss."
+        )
 
 
 @contextmanager
@@ -248,7 +266,7 @@ def _watch(layers, callback):
 
 
 def _check_outputs(output, n_classes, net):
-    output = output[0] if isinstance(output, tuple) else output
+    output = _first_output(output)
     if not isinstance(output, torch.Tensor):
         raise ValueError(
             f"The network returns a {type(output).__name__}; it must return a tensor of one score "
@@ -264,6 +282,10 @@ def _check_outputs(output, n_classes, net):
             "output, skorch.NeuralNetBinaryClassifier is the net."
         )
     return n_outputs
+
+
+def _first_output(output):
+    return output[0] if isinstance(output, tuple) else output
 
 
 def _describe_samples(X):

@@ -304,7 +304,8 @@ def make_embedding_pipeline(
         Dotted name of the network's head, as in :class:`Embedder`.
 
     memory : str or object with the joblib.Memory interface, default=None
-        Where to keep trained networks, as in :class:`Embedder`.
+        Where to keep trained networks, as in :class:`Embedder`; a parameter of that step, and so
+        ``embedder__memory`` of the pipeline.
 
     random_state : int, RandomState instance or None, default=None
         Gives a seed to every step whose ``random_state`` is None. None leaves them as they are.
@@ -316,14 +317,22 @@ def make_embedding_pipeline(
     -------
     EmbeddingPipeline
         Unfitted, with steps "embedder", "sampler" and "head". Sampler and head are clones of
-        those given.
+        those given; ``net`` itself is cloned in each fit.
+
+    Raises
+    ------
+    TypeError
+        When sampler or head is a class and not an object.
 
     Examples
     --------
+    >>> import torch
     >>> from skorch import NeuralNetClassifier
     >>> from imblearn_eos import make_embedding_pipeline
     >>> from imblearn_eos.models import SmallCNN
-    >>> net = NeuralNetClassifier(SmallCNN, module__n_classes=10)
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN, module__n_classes=10, criterion=torch.nn.CrossEntropyLoss
+    ... )
     >>> pipeline = make_embedding_pipeline(net, random_state=0)
     >>> list(pipeline.named_steps)
     ['embedder', 'sampler', 'head']

@@ -66,10 +66,14 @@ class DeferredReweighting(Callback):
     --------
     >>> from skorch import NeuralNetClassifier
     >>> from imblearn_eos.losses import ClassCounts, DeferredReweighting, LDAMLoss
-    >>> from imblearn_eos.models import SmallCNN
-    >>> callbacks = [ClassCounts(), DeferredReweighting(start=160)]
+    >>> from imblearn_eos.models import NormalizedLinear, ResNet
     >>> net = NeuralNetClassifier(
-    ...     SmallCNN, module__n_classes=3, criterion=LDAMLoss, max_epochs=200, callbacks=callbacks
+    ...     ResNet,
+    ...     module__n_classes=3,
+    ...     module__head=NormalizedLinear,
+    ...     criterion=LDAMLoss,
+    ...     max_epochs=200,
+    ...     callbacks=[ClassCounts(), DeferredReweighting(start=160)],
     ... )
     """
 
