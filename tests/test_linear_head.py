@@ -126,6 +126,23 @@ def test_larger_alpha_gives_smaller_weights():
     assert_allclose(proba, np.bincount(y) / len(y), atol=1e-4)
 
 
+@pytest.mark.parametrize("tau", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("class_sizes", [(60, 6), (60, 20, 5)])
+def test_tau_divides_probabilities_by_a_power_of_the_class_frequencies(tau, class_sizes):
+    X, y = make_data(class_sizes)
+    plain, head = LinearHead().fit(X, y), LinearHead(tau=tau).fit(X, y)
+    expected = plain.predict_proba(X) / (np.bincount(y) / len(y)) ** tau
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert_allclose(head.predict_proba(X), expected, atol=1e-9)
+    assert_array_equal(head.coef_, plain.coef_)
+
+
+def test_tau_has_no_effect_on_balanced_classes():
+    X, y = make_data((30, 30, 30))
+    expected = LinearHead().fit(X, y).predict_proba(X)
+    assert_allclose(LinearHead(tau=2).fit(X, y).predict_proba(X), expected)
+
+
 @pytest.mark.parametrize(
     "labels",
     [

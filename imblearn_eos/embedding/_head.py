@@ -25,13 +25,20 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     .. math::
         \frac{1}{n} \sum_i -\log \mathrm{softmax}(W z_i + b)_{y_i} + \frac{\alpha}{2} \|W\|^2
 
-    The problem is convex: there is no learning rate and no random state, and every fit to the
-    same data gives the same weights.
+    and then, if asked to, lowers the intercepts of large classes. The problem is convex: there is
+    no learning rate and no random state, and every fit to the same data gives the same weights.
 
     Parameters
     ----------
     alpha : float, default=0.01
-        Strength of the penalty, at least 0. Larger values give smaller weights.
+        Strength of the penalty, at least 0. Larger values give smaller weights. Where it is to be
+        chosen, powers of ten from 0.0001 to 10 are a range to try.
+
+    tau : float, default=0.0
+        Strength of post-hoc logit adjustment [1]_, at least 0: ``tau`` times the logarithm of each
+        class's share of y is subtracted from its intercept. With 1, the head predicts as if classes
+        were balanced; choose other values on held-out samples. It is the alternative to a sampler:
+        on classes that one has balanced it has no effect.
 
     max_iter : int, default=200
         Iterations of the optimizer, L-BFGS, at most.
@@ -83,6 +90,11 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     Computations are in float64 whatever the dtype of X, of which one centred copy is made, so that
     features with large offsets or of very different scale do no harm.
 
+    References
+    ----------
+    .. [1] Menon, Jayasumana, Rawat, Jain, Veit, Kumar, "Long-tail learning via logit adjustment",
+       ICLR 2021, :arxiv:`2007.07314`.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -97,14 +109,18 @@ class LinearHead(ClassifierMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "tau": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "device": DEVICE_CONSTRAINT,
         "verbose": ["verbose"],
     }
 
-    def __init__(self, *, alpha=0.01, max_iter=200, tol=1e-7, device="auto", verbose=False):
+    def __init__(
+        self, *, alpha=0.01, tau=0.0, max_iter=200, tol=1e-7, device="auto", verbose=False
+    ):
         self.alpha = alpha
+        self.tau = tau
         self.max_iter = max_iter
         self.tol = tol
         self.device = device
@@ -147,7 +163,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         features *= scale
 
         start = np.zeros((len(self.classes_), features.shape[1] + 1))
-        start[:, -1] = np.log(np.bincount(codes))
+        class_counts = np.bincount(codes)
+        start[:, -1] = np.log(class_counts)
         codes = torch.from_numpy(codes).to(device)
         bar = tqdm(
             desc="Fitting the head", total=self.max_iter, unit="iteration", disable=not self.verbose
@@ -168,6 +185,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         weights = result.x.reshape(len(self.classes_), -1)
         self.coef_ = weights[:, :-1] * scale.cpu().numpy()
         self.intercept_ = weights[:, -1] - self.coef_ @ mean.cpu().numpy()
+        self.intercept_ -= self.tau * np.log(class_counts / len(X))
         return self
 
     def decision_function(self, X):

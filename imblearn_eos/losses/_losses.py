@@ -49,8 +49,8 @@ def adjust_logits(logits, class_counts, *, tau=1.0):
 
     Subtracts ``tau`` times the logarithm of each class's share of the training samples, so that
     with ``tau=1`` a network trained with cross-entropy predicts as if classes were balanced; from
-    the paper of :class:`LogitAdjustedLoss`. On a fitted :class:`imblearn_eos.LinearHead`, adjust
-    ``intercept_``.
+    the paper of :class:`LogitAdjustedLoss`. :class:`imblearn_eos.LinearHead` does it by itself
+    with its parameter ``tau``.
 
     Parameters
     ----------
@@ -64,6 +64,11 @@ def adjust_logits(logits, class_counts, *, tau=1.0):
     Returns
     -------
     {ndarray, torch.Tensor} of shape (..., n_classes)
+
+    Raises
+    ------
+    ValueError
+        When ``class_counts`` are not one positive number for each class of ``logits``.
 
     Examples
     --------
@@ -174,7 +179,10 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
 
 
 class _CountedLoss(nn.CrossEntropyLoss):
-    """A loss that depends on the sizes of classes, or waits for :meth:`set_class_counts`."""
+    """A loss that depends on the sizes of classes, or waits for :meth:`set_class_counts`.
+
+    ``class_counts`` is what it was made with. What it knows of them is in ``per_class``.
+    """
 
     def __init__(self, class_counts=None):
         super().__init__()
