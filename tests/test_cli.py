@@ -9,7 +9,7 @@ import torch
 from interrupts import InterruptedBar
 
 from imblearn_eos import cli
-from imblearn_eos.compare import _files
+from imblearn_eos.compare import _files, compare_table
 from imblearn_eos.datasets import load_digit_images
 
 METHODS = ["network", "none", "logit_adjustment", "eos"]
@@ -234,10 +234,20 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_files.os, "replace", fail)
+    results = list(compare_table(np.arange(40.0)[:, None], np.arange(40) % 2, seeds=1))
     with pytest.raises(OSError, match=r"results\.json cannot be written: No space left"):
-        _files.write_json(path, {}, [])
+        _files.write_json(path, {}, results)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize("write", [_files.write_json, _files.write_csv])
+def test_results_that_were_read_up_leave_the_file_as_it_is(write, tmp_path):
+    path = tmp_path / "results"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="results is empty"):
+        write(path, {}, iter([]))
+    assert path.read_text() == "old"
 
 
 def test_hash_depends_on_content_shape_and_labels():

@@ -127,8 +127,15 @@ def write_json(path, record, results):
         What is needed to repeat the run.
     results : iterable of SeedResult
         What `compare` or `compare_table` gave.
+
+    Raises
+    ------
+    ValueError
+        When results are empty, as those of a comparison are that were read before.
+    OSError
+        When the file cannot be written. It names the file.
     """
-    results = list(results)
+    results = as_list(results)
     runs = [_to_dict(result) for result in results]
     content = {**record, "summary": summarize(results), "runs": runs}
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=_to_json) + "\n")
@@ -145,6 +152,13 @@ def write_csv(path, record, results):
         What is needed to repeat the run.
     results : iterable of SeedResult
         What `compare` or `compare_table` gave.
+
+    Raises
+    ------
+    ValueError
+        When results are empty, as those of a comparison are that were read before.
+    OSError
+        When the file cannot be written. It names the file.
     """
     lines = [
         {

@@ -59,7 +59,7 @@ class LenientADASYN(ADASYN):
         return stack(rows), np.concatenate(labels)
 
 
-# Every sampler runs with its own defaults, so that none is tuned; EOS takes two options.
+# Every sampler runs with its own defaults, so that none is tuned; EOS takes options of the user.
 SAMPLERS = {
     "none": FunctionSampler(),
     "random": RandomOverSampler(),

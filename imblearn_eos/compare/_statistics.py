@@ -140,6 +140,11 @@ def summarize(results):
         ``difference`` to no over-sampling, as its ``mean`` and the bounds ``low`` and ``high`` of
         its 95 % interval. Values are None where there are too few seeds for them.
 
+    Raises
+    ------
+    ValueError
+        When results are empty, as those of a comparison are that were read before.
+
     Examples
     --------
     >>> from sklearn.datasets import make_classification
@@ -149,11 +154,10 @@ def summarize(results):
     >>> list(summary), list(summary["eos"]["macro_f1"])
     (['none', 'logit_adjustment', 'eos'], ['mean', 'spread', 'n_seeds', 'difference'])
     """
-    results = list(results)
-    methods = results[0].methods if results else {}
+    results = as_list(results)
     return {
         method: {metric: _summarize(results, method, metric) for metric in METRICS}
-        for method in methods
+        for method in results[0].methods
     }
 
 
