@@ -46,7 +46,7 @@ class EOS(BaseOverSampler):
         An object with ``kneighbors`` and ``kneighbors_graph`` searches instead of
         :class:`~imblearn_eos.TorchNearestNeighbors`; by imbalanced-learn's convention it is set
         to K + 1 neighbours, at least 2, since each row finds itself. Then ``device`` has no
-        effect, and a tensor goes to the object as an array.
+        effect, and a tensor goes to an object of another kind as an array.
 
     enemy_search : {{"neighborhood", "nearest"}}, default="neighborhood"
         Which rows are the enemies of a row of class c:
@@ -57,7 +57,7 @@ class EOS(BaseOverSampler):
 
     device : str or torch.device, default="auto"
         Where distances are computed: "auto" (a tensor's own device, else CUDA if there is one,
-        else CPU), or a cpu or cuda device. The result is the same on each.
+        else CPU), or a cpu or cuda device. The search is exact on each.
 
     Attributes
     ----------
@@ -94,8 +94,8 @@ class EOS(BaseOverSampler):
 
     In a class that is well separated only a few rows may have an enemy among their K nearest
     neighbours. Then all synthetic rows of the class start from these few, and the new rows say
-    little about the rest of the class: ``np.unique(sampler.base_indices_)`` tells how many there
-    are, and a larger ``n_neighbors`` or ``enemy_search="nearest"`` brings more.
+    little about the rest of the class: ``len(np.unique(sampler.base_indices_))`` tells how many
+    there are, and a larger ``n_neighbors`` or ``enemy_search="nearest"`` brings more.
 
     Enemies are real rows of another class: the nearer a step is to 1, the more a synthetic row
     resembles rows that carry another label. Probabilities of a classifier trained on over-sampled
