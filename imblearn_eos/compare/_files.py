@@ -134,6 +134,21 @@ def write_json(path, record, results):
         When results are empty, as those of a comparison are that were read before.
     OSError
         When the file cannot be written. It names the file.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import make_classification
+    >>> from imblearn_eos.compare import compare_table, make_record, write_json
+    >>> X, y = make_classification(n_samples=300, weights=[0.9], random_state=0)
+    >>> results = list(compare_table(X, y, samplers=["eos"], seeds=2))
+    >>> record = make_record(X, y, source="made-up rows", arguments={"seeds": 2})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_json(Path(folder, "results.json"), record, results)
+    ...     content = json.loads(Path(folder, "results.json").read_text())
+    >>> len(content["runs"]), list(content["summary"])
+    (2, ['none', 'logit_adjustment', 'eos'])
     """
     results = as_list(results)
     runs = [_to_dict(result) for result in results]
@@ -159,6 +174,21 @@ def write_csv(path, record, results):
         When results are empty, as those of a comparison are that were read before.
     OSError
         When the file cannot be written. It names the file.
+
+    Examples
+    --------
+    >>> import csv, tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import make_classification
+    >>> from imblearn_eos.compare import compare_table, make_record, write_csv
+    >>> X, y = make_classification(n_samples=300, weights=[0.9], random_state=0)
+    >>> results = list(compare_table(X, y, samplers=["eos"], seeds=2))
+    >>> record = make_record(X, y, source="made-up rows", arguments={"seeds": 2})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_csv(Path(folder, "results.csv"), record, results)
+    ...     lines = list(csv.DictReader(Path(folder, "results.csv").open()))
+    >>> [(line["seed"], line["method"]) for line in lines[:3]]
+    [('0', 'none'), ('0', 'logit_adjustment'), ('0', 'eos')]
     """
     lines = [
         {

@@ -31,7 +31,20 @@ class LenientADASYN(ADASYN):
 
     ADASYN raises when a single class has no enemies among its neighbors, or so few that every
     row's share of the new rows rounds to none. Both are common among the embeddings of a network
-    that fits its training rows.
+    that fits its training rows. Parameters and attributes are those of ADASYN.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from imblearn_eos.compare import LenientADASYN
+    >>> X = np.r_[np.arange(20.0), np.arange(100.0, 110.0)][:, None]
+    >>> y = np.repeat([0, 1], [20, 10])  # far apart, so that no row has an enemy nearby
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     X_resampled, y_resampled = LenientADASYN(random_state=0).fit_resample(X, y)
+    >>> len(X_resampled), str(caught[0].message)[:29]
+    (30, 'ADASYN refuses 1 of 1 classes')
     """
 
     def _fit_resample(self, X, y):

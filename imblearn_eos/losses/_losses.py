@@ -24,6 +24,11 @@ def class_balanced_weights(class_counts, *, beta=0.9999):
     -------
     ndarray of shape (n_classes,), dtype=float64
 
+    Raises
+    ------
+    ValueError
+        When ``beta`` or ``class_counts`` are not as above.
+
     References
     ----------
     .. [1] Cui, Jia, Lin, Song, Belongie, "Class-Balanced Loss Based on Effective Number of
@@ -104,6 +109,11 @@ class FocalLoss(nn.CrossEntropyLoss):
         Weights of classes; None means 1. The mean divides by the number of samples, where
         :class:`torch.nn.CrossEntropyLoss` divides by the sum of their weights.
 
+    Raises
+    ------
+    ValueError
+        When ``gamma`` is below 0.
+
     References
     ----------
     .. [1] Lin, Goyal, Girshick, He, Dollár, "Focal Loss for Dense Object Detection", ICCV 2017.
@@ -144,6 +154,11 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
     label_smoothing : float, default=0.1
         Share of the target that is spread over all classes, from 0 to 1. Without it, the other
         classes have no terms.
+
+    Raises
+    ------
+    ValueError
+        When a parameter is out of its range.
 
     References
     ----------
@@ -199,6 +214,11 @@ class _CountedLoss(nn.CrossEntropyLoss):
         ----------
         class_counts : array-like of shape (n_classes,)
             Training samples of each class, at least 1.
+
+        Raises
+        ------
+        ValueError
+            When they are not.
         """
         self.per_class = self._from_counts(_checked_counts(class_counts))
 

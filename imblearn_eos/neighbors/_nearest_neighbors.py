@@ -21,7 +21,8 @@ class TorchNearestNeighbors(BaseEstimator):
     A drop-in for :class:`sklearn.neighbors.NearestNeighbors` wherever a sampler takes a
     neighbours object. The neighbours are those of a float64 brute-force search, whatever the dtype,
     offset and scale of the data; equal distances are ordered by row index; the answer depends
-    neither on the device nor on the number of threads nor on ``working_memory``.
+    neither on the number of threads nor on ``working_memory`` and, but for near ties, not on the
+    device.
 
     Parameters
     ----------
@@ -198,6 +199,11 @@ class TorchNearestNeighbors(BaseEstimator):
         -------
         csr_matrix of shape (n_queries, n_samples_fit)
             One row for each query, ``n_neighbors`` stored weights in each.
+
+        Raises
+        ------
+        ValueError
+            When ``mode`` is neither, and as in :meth:`kneighbors`.
         """
         if mode not in ("connectivity", "distance"):
             raise ValueError(
