@@ -46,7 +46,7 @@ class EOS(BaseOverSampler):
         An object with ``kneighbors`` and ``kneighbors_graph`` searches instead of
         :class:`~imblearn_eos.TorchNearestNeighbors`; by imbalanced-learn's convention it is set
         to K + 1 neighbours, at least 2, since each row finds itself. Then ``device`` has no
-        effect, and a tensor goes to an object of another kind as an array.
+        effect, and objects other than TorchNearestNeighbors get the rows of a tensor as an array.
 
     enemy_search : {{"neighborhood", "nearest"}}, default="neighborhood"
         Which rows are the enemies of a row of class c:

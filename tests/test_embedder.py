@@ -321,6 +321,13 @@ def test_bad_input_is_found_before_training(params, change, message, tmp_path):
     assert n_fits(tmp_path / "fits") == 0
 
 
+def test_logits_under_the_default_criterion_are_refused_whatever_the_initial_weights():
+    net = make_net(partial(MLP, n_classes=2), criterion=nn.NLLLoss)
+    for seed in range(20):
+        with pytest.raises(ValueError, match="no probabilities"):
+            Embedder(net, random_state=seed).fit(X, y > 0)
+
+
 class LogProbabilityNet(NeuralNetClassifier):
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         return self.criterion_(y_pred.log_softmax(dim=1), y_true)

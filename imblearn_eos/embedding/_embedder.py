@@ -195,7 +195,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             layer = find_head(network, few, len(classes), self.layer)
             n_features_out = head_inputs(network, layer, few).shape[1]
             is_softmax = returns_softmax(network, layer, few)
-            if not is_frozen:
+            # What skorch compiles it does not recognize, and takes no logarithm.
+            if not (is_frozen or net.compile):
                 check_criterion(network, few)
         if not is_frozen:
             if isinstance(net, NeuralNetBinaryClassifier):

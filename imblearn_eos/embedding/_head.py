@@ -38,7 +38,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         Strength of post-hoc logit adjustment [1]_, at least 0: ``tau`` times the logarithm of each
         class's share of y is subtracted from its intercept. With 1, the head predicts as if classes
         were balanced; choose other values on held-out samples. It is the alternative to a sampler:
-        on classes that one has balanced it has no effect.
+        after one that balances classes it has no effect.
 
     max_iter : int, default=200
         Iterations of the optimizer, L-BFGS, at most.

@@ -70,20 +70,26 @@ def find_head(net, X, n_classes, layer=None):
 
 
 def check_criterion(net, X):
-    """Raise ValueError where skorch would take the logarithm of outputs below 0.
+    """Raise ValueError where skorch would take the logarithm of what is no probability.
 
-    It does so before its default criterion, and training would end in NaN.
+    It does so before its default criterion. The loss would be NaN or mean nothing, and no error
+    would tell. A net with a ``get_loss`` of its own is not checked.
     """
     takes_log = (
         isinstance(net, NeuralNetClassifier)
         and type(net).get_loss is NeuralNetClassifier.get_loss
         and isinstance(net.criterion_, nn.NLLLoss)
     )
-    if takes_log and (_first_output(next(iter(net.forward_iter(X)))) < 0).any():
+    if not takes_log:
+        return
+    outputs = _first_output(next(iter(net.forward_iter(X)))).float()
+    sums = outputs.sum(dim=1)
+    if (outputs < 0).any() or not torch.allclose(sums, torch.ones_like(sums), atol=0.01):
         raise ValueError(
             "The net's criterion is NLLLoss, skorch's default, before which skorch takes the "
-            "logarithm of the module's outputs. Some are below 0, so they are no probabilities. "
-            "For a module that returns logits, set criterion=torch.nn.CrossEntropyLoss."
+            "logarithm of the module's outputs. They are no probabilities: some are below 0, or "
+            "those of a sample do not sum to 1. For a module that returns logits, set "
+            "criterion=torch.nn.CrossEntropyLoss."
         )
 
 
