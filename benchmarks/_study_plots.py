@@ -7,7 +7,6 @@ from _study import SHOWN, base_names, class_counts, shown
 
 def plot_study(study, folder):
     """Plot all recipes, and in more detail what was done with networks of cross-entropy."""
-    folder.mkdir(parents=True, exist_ok=True)
     if len(study.recipes) > 1:
         plot_recipes(study, folder / "recipes.png")
     if not shown(study, "CE"):
@@ -24,7 +23,8 @@ def plot_recipes(study, file):
     for name, marker in zip(SHOWN, "osD^v", strict=True):
         points = [study.points((recipe, f"{name}, chosen")) for recipe in recipes]
         means = [np.mean(list(found.values())) if found else np.nan for found in points]
-        axes.plot(means, range(len(recipes)), marker, label=name)
+        if np.isfinite(means).any():
+            axes.plot(means, range(len(recipes)), marker, label=name)
     axes.set(yticks=range(len(recipes)), yticklabels=recipes, ylim=(len(recipes) - 0.5, -0.5))
     axes.set_xlabel("balanced accuracy, points")
     axes.grid(alpha=0.3)
@@ -98,5 +98,6 @@ def plot_recall(study, recipe, methods, file):
 
 
 def save(figure, file):
+    file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=120)
     plt.close(figure)

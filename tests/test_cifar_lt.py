@@ -290,6 +290,9 @@ def test_several_recipes_have_a_table_and_a_plot_of_all(folder, heading, is_plot
     study = _study.Study(results.records)
     parts = cifar_lt_tables.format_study(study, "")
     assert next(part for part in parts if part.startswith("### ")) == heading
+    table = {row["method"]: row for row in cifar_lt_tables.recipes_table(study)}
+    mean = np.mean(list(study.points(("CE", "EOS, chosen")).values()))
+    assert table["EOS"]["CE"].split()[0] == f"{mean:.1f}"
     _study_plots.plot_study(study, tmp_path)
     assert (tmp_path / "recipes.png").exists() == is_plotted
 
