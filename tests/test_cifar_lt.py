@@ -282,7 +282,8 @@ def test_published_tables_are_those_of_the_published_results(file, monkeypatch, 
     ("folder", "heading", "is_plotted"),
     [
         ("25_epochs", "### CE, 3 subsets", False),
-        ("200_epochs", "### All recipes, settings default", True),
+        ("25_epochs_losses", "### All recipes, settings default", True),
+        ("200_epochs", "### All recipes, settings chosen", True),
     ],
 )
 def test_several_recipes_have_a_table_and_a_plot_of_all(folder, heading, is_plotted, tmp_path):
