@@ -12,8 +12,10 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from imblearn_eos import LinearHead
+from imblearn_eos.embedding import _head
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -99,6 +101,18 @@ def test_badly_scaled_features_give_finite_weights(change, alpha):
     prior = np.log(np.bincount(y))
     start = objective(np.zeros_like(head.coef_), prior, X, y, alpha)[0]
     assert objective(head.coef_, head.intercept_, X, y, alpha)[0] <= start + 1e-9
+
+
+@pytest.mark.parametrize("scale", [1e-5, 0.1, 1])
+@pytest.mark.parametrize("alpha", [0.01, 1, 10])
+def test_converges_with_dead_units_and_strong_penalties(scale, alpha):
+    X, y = real_data()
+    X = np.c_[scale * X[:, 16:32], np.zeros((len(X), 32))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        head = LinearHead(alpha=alpha).fit(X, y)
+    for gradient in objective(head.coef_, head.intercept_, X, y, alpha)[1:]:
+        assert_allclose(gradient, 0, atol=2e-6)
 
 
 def test_offset_does_not_change_the_probabilities():
@@ -201,6 +215,24 @@ def test_names_of_a_dataframe_are_kept_and_forgotten():
     assert_array_equal(head.feature_names_in_, list("abcdef"))
     head.fit(torch.from_numpy(X), y)
     assert not hasattr(head, "feature_names_in_")
+
+
+def test_threads_of_blas_do_not_compete_with_those_of_torch(monkeypatch):
+    def threads_of_blas():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    during = []
+    loss = _head._penalized_loss
+    monkeypatch.setattr(
+        _head, "_penalized_loss", lambda *args: during.append(threads_of_blas()) or loss(*args)
+    )
+    with threadpool_limits(2, user_api="blas"):
+        before = threads_of_blas()
+        LinearHead().fit(*real_data())
+        assert threads_of_blas() == before
+    assert before != {1}
+    assert during
+    assert set().union(*during) <= {1}
 
 
 def test_same_fit_twice_and_after_pickling():

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
@@ -159,7 +160,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         features = X.to(device, torch.float64, copy=True)
         mean = features.mean(dim=0)
         features -= mean
-        scale = _feature_scale(features)
+        scale = _feature_scale(features, self.alpha)
         features *= scale
 
         start = np.zeros((len(self.classes_), features.shape[1] + 1))
@@ -169,7 +170,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         bar = tqdm(
             desc="Fitting the head", total=self.max_iter, unit="iteration", disable=not self.verbose
         )
-        with bar:
+        # SciPy's few numbers need no threads, and those of its BLAS would spin beside torch's.
+        with bar, threadpool_limits(1, user_api="blas"):
             result = minimize(
                 _penalized_loss,
                 start.ravel(),
@@ -279,15 +281,17 @@ class LinearHead(ClassifierMixin, BaseEstimator):
             )
 
 
-def _feature_scale(features):
-    """Give the factors that bring centred features to a variance of about 1.
+def _feature_scale(features, alpha):
+    """Give the factors that make the objective about as curved along every weight.
 
-    The optimum does not depend on them, the number of iterations does. Half of the features, those
-    of least variance, keep their proportions: in embeddings, small features are noise, and the
-    optimizer does not have to follow them if they stay small.
+    The optimum does not depend on them, the number of iterations does. By a weight, cross-entropy
+    curves like p (1 - p), here taken as a tenth, times the variance of its centred feature, and
+    the penalty like alpha. Half of the features, those of least variance, keep their proportions:
+    in embeddings, small features are noise, and the optimizer does not have to follow them if they
+    stay small.
     """
     variance = features.square().mean(dim=0)
-    variance += variance.median()
+    variance += variance.median() + 10 * alpha
     return torch.where(variance > 0, variance, 1).rsqrt()
 
 
