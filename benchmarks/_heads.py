@@ -25,8 +25,6 @@ from imblearn_eos.losses import adjust_logits
 from imblearn_eos.metrics import expected_calibration_error, generalization_gap_report
 
 ALPHAS = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
-# Of EOS, whose heads depend on it less the larger K is.
-FEW_ALPHAS = (0.0001, 0.01, 1.0)
 NEIGHBORS = (5, 10, 50, 100, 300, 1000)
 SEARCHES = ("neighborhood", "nearest")
 SMOTE_NEIGHBORS = (3, 5, 10, 20)
@@ -238,7 +236,7 @@ def _refits(sampler, default=None, **grid):
 
 def _eos(searches, *, is_curve=False, **grid):
     """Make EOS; with ``is_curve`` all K are reported with the default strength of the head."""
-    grid = {"enemy_search": searches, "n_neighbors": NEIGHBORS, "alpha": FEW_ALPHAS, **grid}
+    grid = {"enemy_search": searches, "n_neighbors": NEIGHBORS, "alpha": ALPHAS, **grid}
     first = {name: values[0] for name, values in grid.items()} | {"alpha": 0.01}
     neighbors = sorted(NEIGHBORS, key=lambda k: k != 10) if is_curve else [10]
     fixed = tuple(first | {"n_neighbors": k} for k in neighbors)
