@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import os
 import shutil
 import sys
 import time
@@ -18,7 +17,7 @@ from imblearn.over_sampling import SMOTE, RandomOverSampler
 from joblib import Memory
 from sklearn.model_selection import StratifiedKFold
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, Checkpoint, LoadInitState
+from skorch.callbacks import Callback, LoadInitState
 from torch import nn
 from torch.nn import functional
 
@@ -33,6 +32,7 @@ from imblearn_eos.losses import (
 )
 from imblearn_eos.models import NormalizedLinear, ResNet
 from imblearn_eos.training import (
+    AtomicCheckpoint,
     BatchAugmentation,
     BatchLoader,
     ChannelsLast,
@@ -204,18 +204,6 @@ class LearningRate(Callback):
             group["lr"] = factor * net.lr
 
 
-class AtomicCheckpoint(Checkpoint):
-    """Write each file under another name first, so that a killed run leaves whole files.
-
-    Killed between two files, it repeats the last epoch.
-    """
-
-    def _save_params(self, f, net, f_name, log_name):
-        # Not by skorch's own method, which goes on when a disk is full.
-        net.save_params(**{f_name: f"{f}.new"})
-        os.replace(f"{f}.new", f)
-
-
 def crop_and_flip(images):
     """Crop a batch at random after padding by 4 pixels, and flip half of it."""
     n, channels, height, width = images.shape
@@ -233,7 +221,7 @@ def crop_and_flip(images):
 def make_net(recipe, budget, n_rows, checkpoints):
     """Make the net of the authors' recipe; ``checkpoints`` is the folder of its checkpoints."""
     n_batches = math.ceil(n_rows / budget.batch_size)
-    checkpoint = AtomicCheckpoint(monitor=None, dirname=str(checkpoints), f_pickle=None)
+    checkpoint = AtomicCheckpoint(monitor=None, dirname=str(checkpoints))
     callbacks = [
         LoadInitState(checkpoint),
         Resume(),

@@ -4,18 +4,32 @@ Each is an ``iterator_train`` or a callback of a :class:`skorch.NeuralNet`; none
 training loop.
 """
 
+import copy
+import os
+import shutil
+import signal
 import threading
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, Checkpoint
 from skorch.dataset import Dataset, unpack_data
 from skorch.utils import to_tensor
 from torch.utils.data import DataLoader, Subset, TensorDataset, default_collate
 
 from imblearn_eos._device import has_bfloat16
 
-__all__ = ["BatchAugmentation", "BatchLoader", "ChannelsLast", "MixedPrecision", "Mixup", "Resume"]
+__all__ = [
+    "AtomicCheckpoint",
+    "BatchAugmentation",
+    "BatchLoader",
+    "ChannelsLast",
+    "MixedPrecision",
+    "Mixup",
+    "Resume",
+]
 
 
 class BatchLoader(DataLoader):
@@ -343,10 +357,10 @@ class Resume(Callback):
     --------
     >>> import torch
     >>> from skorch import NeuralNetClassifier
-    >>> from skorch.callbacks import Checkpoint, LoadInitState
+    >>> from skorch.callbacks import LoadInitState
     >>> from imblearn_eos.models import SmallCNN
-    >>> from imblearn_eos.training import Resume
-    >>> checkpoint = Checkpoint(monitor=None, dirname="checkpoint")
+    >>> from imblearn_eos.training import AtomicCheckpoint, Resume
+    >>> checkpoint = AtomicCheckpoint(monitor=None, dirname="checkpoint")
     >>> net = NeuralNetClassifier(
     ...     SmallCNN,
     ...     module__n_classes=10,
@@ -373,3 +387,64 @@ class Resume(Callback):
         """Leave the parameter of the net as it was."""
         net.max_epochs = self.max_epochs_
         self.n_left_ = None
+
+
+class AtomicCheckpoint(Checkpoint):
+    """A checkpoint that an interruption leaves whole.
+
+    skorch's own overwrites its files one by one: Ctrl-C in the midst leaves a broken file, or files
+    of two epochs, and nothing to continue from. Here all files are written to the folder
+    "unfinished" in ``dirname`` and moved to their places together, while Ctrl-C waits. A file that
+    cannot be written is an error, where skorch's only prints a line if asked to.
+
+    Parameters
+    ----------
+    **kwargs : dict
+        As for :class:`skorch.callbacks.Checkpoint`.
+
+    Raises
+    ------
+    OSError
+        When training cannot write the files, as on a full disk.
+
+    Examples
+    --------
+    See :class:`Resume`.
+    """
+
+    def save_model(self, net):
+        """Write the files."""
+        folder, unfinished = Path(self.dirname), Path(self.dirname, "unfinished")
+        # A run that was killed may have left some.
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        writer = copy.copy(self)
+        writer.dirname, writer.sink = str(unfinished), _raise
+        Checkpoint.save_model(writer, net)
+        with _ctrl_c_waits():
+            for file in unfinished.iterdir():
+                os.replace(file, folder / file.name)
+        unfinished.rmdir()
+
+
+def _raise(message):
+    raise OSError(message)
+
+
+@contextmanager
+def _ctrl_c_waits():
+    """Hold Ctrl-C back until the block has ended."""
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if is_main else None
+    if not callable(handler):
+        # Ctrl-C is ignored, or does not come here.
+        yield
+        return
+    pressed = []
+    signal.signal(signal.SIGINT, lambda *args: pressed.append(args))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if pressed:
+            handler(*pressed[0])

@@ -120,27 +120,6 @@ def test_learning_rate_follows_the_schedule(schedule, epoch, factor):
     assert group["lr"] == pytest.approx(0.1 * factor, abs=1e-5)
 
 
-def test_checkpoints_are_written_whole(monkeypatch, tmp_path):
-    X, y, _, _ = make_images(2)
-    net = _cifar.make_net(_cifar.RECIPES["CE"], _cifar.Budget(epochs=1), len(y), tmp_path)
-    net.fit(_cifar.normalize(X), y)
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    assert "params.pt" in before
-    assert not any(name.endswith(".new") for name in before)
-
-    def stop_in_the_middle(**files):
-        (file,) = files.values()
-        Path(file).write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(net, "save_params", stop_in_the_middle)
-    checkpoint = dict(net.callbacks_)["AtomicCheckpoint"]
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint.save_model(net)
-    for name, content in before.items():
-        assert (tmp_path / name).read_bytes() == content
-
-
 @pytest.mark.parametrize("how", ["random", "SMOTE", "GAN"])
 def test_added_images_balance_classes(how):
     rng = np.random.RandomState(0)

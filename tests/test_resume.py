@@ -1,5 +1,6 @@
-"""Interrupted training that skorch's own checkpoints continue, as docs/guide/training.md shows."""
+"""Interrupted training that checkpoints continue, as docs/guide/training.md shows."""
 
+import os
 import signal
 from functools import partial
 
@@ -7,13 +8,13 @@ import pytest
 import torch
 from networks import make_data, make_net
 from numpy.testing import assert_array_equal
-from skorch.callbacks import Callback, Checkpoint, LoadInitState, LRScheduler
+from skorch.callbacks import Callback, LoadInitState, LRScheduler
 from skorch.history import History
 from torch.utils.data import TensorDataset
 
 from imblearn_eos import Embedder, make_embedding_pipeline
 from imblearn_eos.losses import DeferredReweighting, LDAMLoss
-from imblearn_eos.training import Resume
+from imblearn_eos.training import AtomicCheckpoint, Resume
 
 X, y = make_data()
 N_EPOCHS = 5
@@ -69,7 +70,7 @@ def assert_same(state, expected):
 
 
 def make_resumable(folder, *last, middle=(), **params):
-    checkpoint = Checkpoint(monitor=None, dirname=str(folder))
+    checkpoint = AtomicCheckpoint(monitor=None, dirname=str(folder))
     callbacks = [LoadInitState(checkpoint), Resume(), *middle, Start(), checkpoint, *last]
     return make_net(
         max_epochs=N_EPOCHS,
@@ -174,3 +175,61 @@ def test_the_cache_keeps_the_complete_network_only(tmp_path):
     again = Embedder(make_resumable(folder), **params).fit(X, y)
     assert_array_equal(again.transform(X), embedder.transform(X))
     assert not list(folder.iterdir())
+
+
+# Three of the four files are written by torch.
+@pytest.mark.parametrize(
+    ("where", "name", "n_done"),
+    [*((torch, "save", i) for i in range(3)), *((os, "replace", i) for i in range(4))],
+)
+def test_ctrl_c_leaves_files_of_one_epoch(where, name, n_done, tmp_path, monkeypatch):
+    net = make_net(callbacks=[AtomicCheckpoint(monitor=None, dirname=str(tmp_path))], max_epochs=1)
+    net.fit(X, y)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert len(before) == 4
+    function, done = getattr(where, name), []
+
+    def press_ctrl_c(*args):
+        if len(done) == n_done:
+            signal.raise_signal(signal.SIGINT)
+        done.append(args)
+        return function(*args)
+
+    monkeypatch.setattr(where, name, press_ctrl_c)
+    # skorch ends a training at Ctrl-C without an error.
+    net.set_params(max_epochs=3).partial_fit(X, y)
+    assert len(net.history) == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    after = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    assert after.keys() == before.keys()
+    is_new = name == "replace"
+    assert len(History.from_file(tmp_path / "history.json")) == 1 + is_new
+    assert (after["params.pt"] != before["params.pt"]) == is_new
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_and_leaves_the_last(tmp_path, monkeypatch):
+    net = make_net(callbacks=[AtomicCheckpoint(monitor=None, dirname=str(tmp_path))], max_epochs=1)
+    net.fit(X, y)
+    before = (tmp_path / "params.pt").read_bytes()
+
+    def fail(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match=r"Unable to save .*\.pt.*No space left"):
+        net.partial_fit(X, y)
+    assert (tmp_path / "params.pt").read_bytes() == before
+
+
+def test_what_a_killed_run_has_left_is_cleared(tmp_path):
+    left = tmp_path / "unfinished" / "half.pt"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    net = make_net(callbacks=[AtomicCheckpoint(monitor=None, dirname=str(tmp_path))])
+    net.fit(X, y)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "criterion.pt",
+        "history.json",
+        "optimizer.pt",
+        "params.pt",
+    ]
