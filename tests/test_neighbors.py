@@ -16,7 +16,7 @@ from sklearn import config_context
 from sklearn.datasets import make_classification
 from sklearn.neighbors import NearestNeighbors
 
-from imblearn_eos import TorchNearestNeighbors
+from imblearn_eos import EOS, TorchNearestNeighbors
 from imblearn_eos.neighbors import _coarse, _exact, _search
 
 rng = np.random.RandomState(0)
@@ -89,7 +89,7 @@ def test_one_fit_serves_few_queries_and_then_many(monkeypatch):
 PEAK = """
 import resource, sys
 import numpy as np, torch
-from imblearn_eos import TorchNearestNeighbors
+from imblearn_eos import EOS, TorchNearestNeighbors
 torch.set_num_threads(1)
 kind, n_rows, n_features, k, n_queries, memory = sys.argv[1], *map(int, sys.argv[2:])
 # Made in place: a larger array in between would hide what the search takes.
@@ -151,6 +151,37 @@ def test_numbers_whose_squares_overflow_or_underflow():
         distances, indices = TorchNearestNeighbors(4).fit(X * scale).kneighbors()
         assert_array_equal(indices, expected[1])
         assert_array_equal(distances, expected[0] * scale)
+
+
+@pytest.mark.parametrize("huge", [1e100, 1e119, 1e122, 1e135, 1e160, 1e290, np.finfo(float).max])
+@pytest.mark.parametrize("is_query", [False, True])
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix])
+def test_numbers_much_larger_than_others_give_the_right_rows_or_an_error(huge, is_query, convert):
+    X = scattered()
+    outlier = np.concatenate([[huge], np.zeros(X.shape[1] - 1)])
+    expected = TorchNearestNeighbors(4).fit(X).kneighbors(X)
+    rows, queries = (X, [*X, outlier]) if is_query else ([*X, outlier], X)
+    search = TorchNearestNeighbors(4).fit(convert(rows))
+    if huge > 1e150:
+        with pytest.raises(ValueError, match=r"X has numbers of \d.* and of \de-.*Clip"):
+            search.kneighbors(convert(queries))
+        with pytest.raises(ValueError, match=r"X has numbers of \d.* and of \de-.*Clip"):
+            EOS().fit_resample(convert([*X, outlier]), np.arange(len(X) + 1) > 20)
+        return
+    distances, indices = search.kneighbors(convert(queries))
+    assert_array_equal(indices[: len(X)], expected[1])
+    assert_allclose(distances[: len(X)], expected[0], rtol=1e-12)
+    if is_query:
+        # Seen from the outlier, all rows are at the same place.
+        assert_array_equal(indices[-1], range(4))
+        assert_allclose(distances[-1], huge)
+
+
+def test_copies_beside_huge_numbers_are_found():
+    X = np.array([[0.0], [0.0], [0.0], [1e300], [1e300]])
+    distances, indices = TorchNearestNeighbors(1).fit(X).kneighbors()
+    assert_array_equal(indices[:, 0], [1, 0, 0, 4, 3])
+    assert_array_equal(distances, 0)
 
 
 @settings(max_examples=150, deadline=None)

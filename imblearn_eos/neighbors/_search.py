@@ -48,6 +48,7 @@ import torch
 from imblearn_eos.neighbors._coarse import CoarseSearch, coarse_dtype
 from imblearn_eos.neighbors._exact import (
     Rows,
+    check_range,
     first_by_distance,
     power_of_two_scale,
     squared_distances,
@@ -129,6 +130,8 @@ class ExactSearch:
         scale, dtype = self.own_scale, coarse_dtype()
         if queries is not self.given:
             scale = max(scale, power_of_two_scale(queries))
+        if scale > 1:
+            check_range(self.given, queries)
         if (scale, dtype) != (self.scale, self.coarse.dtype):
             self._prepare(scale, dtype)
         queries = self.rows if queries is self.given else Rows(queries, device, self.scale)
