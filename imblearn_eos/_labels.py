@@ -56,6 +56,24 @@ def _as_array(y):
     return (y.float() if y.dtype == torch.bfloat16 else y).numpy()
 
 
+def check_sortable(y, name="y"):
+    """Raise ValueError for labels of several types, as strings of which some are missing.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+    name : str, default="y"
+        Named in the error.
+    """
+    try:
+        np.unique(y)
+    except TypeError as error:
+        raise ValueError(
+            f"{name} has labels that cannot be sorted: {error}. Use labels of one type, all "
+            "numbers or all strings, and drop rows without label."
+        ) from error
+
+
 def repeat_rows(y, indices):
     """Put copies of some rows below all rows, in the same container."""
     if isinstance(y, torch.Tensor):
@@ -149,7 +167,8 @@ def encode_labels(X, y, *, estimator):
     Raises
     ------
     ValueError
-        When ``y`` is missing, not 1-d, of another length than ``X``, continuous, or of one class.
+        When ``y`` is missing, not 1-d, of another length than ``X``, continuous, of several types,
+        or of one class.
     """
     name = type(estimator).__name__
     if y is None:
@@ -158,6 +177,7 @@ def encode_labels(X, y, *, estimator):
     if len(X) != len(y):
         # scikit-learn's message has both lengths; its types of X include all of ours.
         check_consistent_length(X, y)
+    check_sortable(y)
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:

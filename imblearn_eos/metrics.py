@@ -8,12 +8,12 @@ class or a sampler is like.
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
+from sklearn.utils import Bunch, check_array, check_consistent_length, check_scalar, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import _check_sample_weight
 
-from imblearn_eos._labels import label_vector
+from imblearn_eos._labels import check_sortable, label_vector
 from imblearn_eos._tensors import to_array
 
 __all__ = ["expected_calibration_error", "generalization_gap", "generalization_gap_report"]
@@ -290,14 +290,8 @@ def _check_labels(y, name, Z):
     if y is None:
         raise ValueError(f"{name} is None. Pass the label of each row of embeddings.")
     y = column_or_1d(label_vector(y))
-    try:
-        missing = y != y  # NaN is the only label that differs from itself.
-        np.unique(y)
-    except TypeError as error:
-        raise ValueError(
-            f"{name} has labels that cannot be sorted: {error}. Use labels of one type, all "
-            "numbers or all strings."
-        ) from error
+    check_sortable(y, name)
+    missing = y != y  # NaN is the only label that differs from itself.
     if np.any(missing):
         raise ValueError(f"{name} contains NaN in {np.sum(missing)} rows. Drop rows without label.")
     if len(y) != len(Z):
@@ -405,7 +399,9 @@ def expected_calibration_error(y_true, y_proba, *, labels=None, n_bins=15, sampl
     0.125
     """
     y_true = column_or_1d(label_vector(y_true))
-    y_proba = check_array(y_proba, dtype=np.float64, input_name="y_proba")
+    check_sortable(y_true, "y_true")
+    check_scalar(n_bins, "n_bins", Integral, min_val=1)
+    y_proba = check_array(to_array(y_proba), dtype=np.float64, input_name="y_proba")
     check_consistent_length(y_true, y_proba)
     sorted_labels = np.unique(y_true if labels is None else labels)
     if labels is not None and not np.array_equal(labels, sorted_labels):
@@ -427,4 +423,6 @@ def expected_calibration_error(y_true, y_proba, *, labels=None, n_bins=15, sampl
     confidence = y_proba.max(axis=1)
     surplus = confidence - (labels[y_proba.argmax(axis=1)] == y_true)
     bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    # Only bins that have rows.
+    bins = np.unique(bins, return_inverse=True)[1]
     return float(np.abs(np.bincount(bins, weights=weight * surplus)).sum() / weight.sum())

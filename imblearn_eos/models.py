@@ -1,6 +1,7 @@
 """Networks for images, and a head for them."""
 
 from functools import partial
+from numbers import Integral
 
 from torch import nn
 from torch.nn import functional
@@ -264,6 +265,8 @@ class _WideBlock(nn.Module):
 
 
 def _blocks_per_stage(depth, other_layers):
+    if not isinstance(depth, Integral):
+        raise TypeError(f"depth must be an int, got {depth!r}.")
     # Three stages of blocks of two layers each.
     n_blocks, rest = divmod(depth - other_layers, 6)
     if rest or n_blocks < 1:

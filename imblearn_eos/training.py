@@ -10,6 +10,7 @@ import shutil
 import signal
 import threading
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -300,8 +301,10 @@ class Mixup(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Let the criterion mix losses as samples are mixed."""
-        if not self.alpha > 0:
-            raise ValueError(f"The alpha of Mixup must be more than 0, got {self.alpha!r}.")
+        if not isinstance(self.alpha, Real) or not self.alpha > 0:
+            raise ValueError(
+                f"The alpha of Mixup must be a number of more than 0, got {self.alpha!r}."
+            )
         if not isinstance(net.criterion_, torch.nn.Module):
             raise TypeError(
                 f"Mixup mixes the losses of a torch module, but the net's criterion is a "

@@ -125,6 +125,12 @@ def test_same_seed_splits_alike_and_another_does_not():
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("ratio", [0, "20", float("nan")])
+def test_a_wrong_ratio_of_digits_is_named(ratio):
+    with pytest.raises(ValueError, match="'ratio' parameter of load_digits_long_tailed"):
+        load_digits_long_tailed(ratio=ratio)
+
+
 def test_digits_are_images_between_0_and_1():
     X, y = load_digit_images()
     assert X.shape == (1797, 1, 8, 8)

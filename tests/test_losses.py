@@ -1,5 +1,6 @@
 import math
 import pickle
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -254,12 +255,20 @@ def test_unknown_class_counts_and_those_of_other_classes_are_an_error(loss):
 @pytest.mark.parametrize(
     ("function", "params", "message"),
     [
-        (FocalLoss, {"gamma": -1}, "gamma must be at least 0, got -1"),
+        (FocalLoss, {"gamma": -1}, "gamma must be a number of at least 0, got -1"),
         (AsymmetricLoss, {"gamma_pos": -0.1}, "gamma_pos must be"),
         (AsymmetricLoss, {"gamma_neg": -0.1}, "gamma_neg must be"),
         (AsymmetricLoss, {"label_smoothing": 1.1}, "label_smoothing must be from 0 to 1"),
         (LDAMLoss, {"max_margin": -1}, "max_margin must be"),
         (ClassBalancedLoss, {"beta": 1, "class_counts": COUNTS}, "beta must .* less than 1"),
+        (ClassBalancedLoss, {"beta": 2}, "beta must .* less than 1"),
+        (FocalLoss, {"gamma": "2"}, "gamma must be a number .* got '2'"),
+        (FocalLoss, {"gamma": float("nan")}, "gamma must be a number"),
+        (AsymmetricLoss, {"label_smoothing": "a"}, "label_smoothing must be"),
+        (LogitAdjustedLoss, {"tau": float("nan")}, "tau must be a finite number"),
+        (LogitAdjustedLoss, {"tau": "a", "class_counts": COUNTS}, "tau must be .* got 'a'"),
+        (adjust_logits, {"logits": np.zeros(3), "class_counts": COUNTS, "tau": "1"}, "tau must be"),
+        (class_balanced_weights, {"beta": "a", "class_counts": COUNTS}, "beta must be"),
         (class_balanced_weights, {"beta": -0.1, "class_counts": COUNTS}, "beta must be"),
         (adjust_logits, {"logits": 1.0, "class_counts": COUNTS}, "3 classes, .* have shape"),
         (adjust_logits, {"logits": torch.zeros(3, 1), "class_counts": COUNTS}, "3 classes, .* hav"),
@@ -268,6 +277,12 @@ def test_unknown_class_counts_and_those_of_other_classes_are_an_error(loss):
 def test_parameters_out_of_range_are_an_error(function, params, message):
     with pytest.raises(ValueError, match=message):
         function(**params)
+
+
+def test_class_counts_may_be_a_counter():
+    # In the order of first occurrence, which is not that of the classes.
+    labels = [2, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert_array_equal(class_balanced_weights(Counter(labels)), class_balanced_weights([2, 3, 4]))
 
 
 # --- in skorch nets -------------------------------------------------------------------------------

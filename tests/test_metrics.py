@@ -301,6 +301,19 @@ def test_calibration_error_is_that_of_the_definition(seed, n_bins, n_rows):
     assert found == pytest.approx(expected, abs=1e-9)
 
 
+def test_calibration_error_of_tensors_with_gradients_and_of_many_bins():
+    y_proba = np.random.RandomState(0).dirichlet(np.ones(3), size=20)
+    # An array of all bins would take 8 TB.
+    found = expected_calibration_error(
+        y_proba.argmax(axis=1),
+        torch.from_numpy(y_proba).requires_grad_(),
+        labels=range(3),
+        n_bins=10**12,
+    )
+    # All are right, and so too confident by less than nothing.
+    assert found == pytest.approx(np.mean(1 - y_proba.max(axis=1)))
+
+
 def test_calibration_error_of_certain_and_right_predictions_is_zero():
     assert expected_calibration_error(["a", "b"], [[1, 0], [0, 1]]) == 0
     assert expected_calibration_error(["a", "b"], [[0, 1], [1, 0]]) == 1
@@ -316,8 +329,15 @@ def test_calibration_error_of_certain_and_right_predictions_is_zero():
         ([0, 1], [[-0.5, 1.5]] * 2, None, "probabilities"),
         ([0, 1], [[np.nan, 1]] * 2, None, "y_proba contains NaN"),
         ([0, 1], [[0.5, 0.5]] * 2, [1, 0], "labels must be sorted"),
+        (["a", None], [[0.5, 0.5]] * 2, None, "y_true has labels that cannot be sorted"),
     ],
 )
 def test_calibration_error_refuses_what_are_no_probabilities(y_true, y_proba, labels, message):
     with pytest.raises(ValueError, match=message):
         expected_calibration_error(y_true, y_proba, labels=labels)
+
+
+@pytest.mark.parametrize("n_bins", [0, -1, 1.5, "15"])
+def test_calibration_error_names_a_wrong_number_of_bins(n_bins):
+    with pytest.raises((TypeError, ValueError), match="n_bins"):
+        expected_calibration_error([0, 1], [[0.5, 0.5]] * 2, n_bins=n_bins)

@@ -98,6 +98,12 @@ def test_depth_that_there_is_not_names_the_nearest(model, depth, nearest):
     model(n_classes=2, depth=nearest)
 
 
+@pytest.mark.parametrize("depth", ["32", 32.0, None])
+def test_depth_that_is_no_int_is_named(depth):
+    with pytest.raises(TypeError, match=rf"depth must be an int, got {depth!r}"):
+        ResNet(n_classes=2, depth=depth)
+
+
 def test_residual_shortcut_subsamples_and_adds_channels_of_zeros():
     # Blocks whose residual is zero: what is left of ResNet-8 is its shortcuts.
     net = ResNet(n_classes=2, depth=8)

@@ -98,7 +98,19 @@ def with_entry(value):
         pytest.param(X_SMALL.astype(complex), Y_SMALL, "[Cc]omplex", id="complex"),
         pytest.param([["a", "b"]] * 97, Y_SMALL, "strings", id="strings"),
         pytest.param(X_SMALL, np.linspace(0, 1, 97), "Unknown label type", id="continuous y"),
-        pytest.param(X_SMALL, [None, *Y_SMALL[1:]], "None|NaN|label type", id="None in y"),
+        pytest.param(X_SMALL, [None, *Y_SMALL[1:]], "y has labels .* sorted", id="None in y"),
+        pytest.param(
+            X_SMALL,
+            pd.Series([None, *(Y_SMALL[1:].astype(str))]),
+            "y has labels .* sorted.*drop rows without label",
+            id="None among strings",
+        ),
+        pytest.param(
+            X_SMALL,
+            pd.Series([None, *(Y_SMALL[1:].astype(str))], dtype="category"),
+            "y has labels .* sorted",
+            id="None among categories",
+        ),
         pytest.param(X_SMALL, np.zeros((97, 2), int), "exactly one 1 in each row", id="no label"),
     ],
 )

@@ -192,6 +192,7 @@ def test_feature_missing_in_all_training_rows_is_no_obstacle(rows):
         (np.zeros((4, 2)), [0, 0, 0, 1], {}, "Class 1 has 1 row"),
         (np.zeros((4, 2)), [0, 0, 1, 1], {"samplers": ["smoke"]}, "Got 'smoke'"),
         (np.zeros((4, 2)), [0, 0, 1, 1], {"classifier": EOS()}, "'classifier' parameter"),
+        (np.zeros((4, 2)), [0, 0, 1, 1], {"device": "tpu"}, "'device' parameter"),
     ],
 )
 def test_bad_input_is_named_before_any_work(X, y, params, message):

@@ -262,9 +262,9 @@ def test_mixup_survives_a_training_that_failed():
     assert not net.criterion_._forward_hooks
 
 
-@pytest.mark.parametrize("alpha", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("alpha", [0, -1.0, float("nan"), "a"])
 def test_mixup_refuses_an_alpha_that_is_not_positive(alpha):
-    with pytest.raises(ValueError, match="alpha of Mixup must be more than 0"):
+    with pytest.raises(ValueError, match="alpha of Mixup must be a number of more than 0"):
         make_net(callbacks=[Mixup(alpha=alpha)]).fit(X, y)
 
 

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import HasMethods, validate_params
 
+from imblearn_eos._device import resolve_device
 from imblearn_eos.compare import _methods
 from imblearn_eos.compare._methods import SAMPLERS, SeedResult
 
@@ -102,6 +103,7 @@ def compare_table(
     check_consistent_length(X, y)
     _methods.check_classes(y)
     eos_params = {"n_neighbors": n_neighbors, "enemy_search": enemy_search, "device": device}
+    resolve_device(device)
     samplers = _methods.make_samplers(samplers, eos_params)
     classifier = CLASSIFIERS["logistic"] if classifier is None else classifier
     splits = _methods.make_splits(y, seeds, test_size, imbalance_ratio)

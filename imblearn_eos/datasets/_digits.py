@@ -1,7 +1,10 @@
 """Real images that need no download."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.datasets import load_digits
+from sklearn.utils._param_validation import Interval, validate_params
 
 from imblearn_eos.datasets._imbalance import split_imbalanced
 
@@ -27,6 +30,9 @@ def load_digit_images():
     return (digits.images[:, np.newaxis] / 16).astype(np.float32), digits.target.astype(np.int64)
 
 
+@validate_params(
+    {"ratio": [Interval(Real, 1, None, closed="left")]}, prefer_skip_nested_validation=False
+)
 def load_digits_long_tailed(*, ratio=20, test_size=0.3, random_state=None):
     """Load the digits with a long-tailed training part and a balanced test part.
 

@@ -1,5 +1,9 @@
 """The losses, and what they make of the sizes of classes."""
 
+import math
+from collections.abc import Mapping
+from numbers import Real
+
 import numpy as np
 import torch
 from torch import nn
@@ -14,8 +18,9 @@ def class_balanced_weights(class_counts, *, beta=0.9999):
 
     Parameters
     ----------
-    class_counts : array-like of shape (n_classes,)
-        Training samples of each class, at least 1; a pandas Series has classes as its index.
+    class_counts : array-like of shape (n_classes,), or mapping
+        Training samples of each class, at least 1; a pandas Series has classes as its index, a
+        mapping, such as a :class:`collections.Counter`, as its keys.
     beta : float, default=0.9999
         From 0, where all weights are equal, to just below 1, where they are the inverse of the
         class sizes.
@@ -40,8 +45,7 @@ def class_balanced_weights(class_counts, *, beta=0.9999):
     >>> class_balanced_weights([1000, 100], beta=0.99).round(3)
     array([0.776, 1.224])
     """
-    if not 0 <= beta < 1:
-        raise ValueError(f"beta must be at least 0 and less than 1, got {beta!r}.")
+    _check_beta(beta)
     counts = _checked_counts(class_counts).numpy()
     # 1 - beta ** n, exact also where beta is so near to 1 that the power rounds to 1.
     effective = -np.expm1(counts * np.log(beta)) if beta > 0 else np.ones(len(counts))
@@ -73,7 +77,8 @@ def adjust_logits(logits, class_counts, *, tau=1.0):
     Raises
     ------
     ValueError
-        When ``class_counts`` are not one positive number for each class of ``logits``.
+        When ``class_counts`` are not one positive number for each class of ``logits``, or ``tau``
+        is no finite number.
 
     Examples
     --------
@@ -81,6 +86,7 @@ def adjust_logits(logits, class_counts, *, tau=1.0):
     >>> adjust_logits([[1.0, 0.0]], [90, 10]).round(2)
     array([[1.11, 2.3 ]])
     """
+    _check_tau(tau)
     priors = tau * _log_priors(class_counts)
     is_tensor = isinstance(logits, torch.Tensor)
     logits = logits if is_tensor else torch.from_numpy(np.array(logits))
@@ -177,7 +183,7 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
     def __init__(self, gamma_pos=0.0, gamma_neg=4.0, label_smoothing=0.1):
         super().__init__(label_smoothing=label_smoothing)
         _check_at_least_0(gamma_pos=gamma_pos, gamma_neg=gamma_neg)
-        if not 0 <= label_smoothing <= 1:
+        if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing must be from 0 to 1, got {label_smoothing!r}.")
         self.gamma_pos = gamma_pos
         self.gamma_neg = gamma_neg
@@ -261,6 +267,7 @@ class ClassBalancedLoss(_CountedLoss):
     """
 
     def __init__(self, beta=0.9999, class_counts=None):
+        _check_beta(beta)
         self.beta = beta
         super().__init__(class_counts)
 
@@ -352,6 +359,7 @@ class LogitAdjustedLoss(_CountedLoss):
     """
 
     def __init__(self, tau=1.0, class_counts=None):
+        _check_tau(tau)
         self.tau = tau
         super().__init__(class_counts)
 
@@ -394,8 +402,18 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
 
 def _check_at_least_0(**params):
     for name, value in params.items():
-        if not value >= 0:
-            raise ValueError(f"{name} must be at least 0, got {value!r}.")
+        if not isinstance(value, Real) or not value >= 0:
+            raise ValueError(f"{name} must be a number of at least 0, got {value!r}.")
+
+
+def _check_beta(beta):
+    if not isinstance(beta, Real) or not 0 <= beta < 1:
+        raise ValueError(f"beta must be a number of at least 0 and less than 1, got {beta!r}.")
+
+
+def _check_tau(tau):
+    if not isinstance(tau, Real) or not math.isfinite(tau):
+        raise ValueError(f"tau must be a finite number, got {tau!r}.")
 
 
 def _log_rest(log_p, target):
@@ -404,8 +422,12 @@ def _log_rest(log_p, target):
 
 
 def _checked_counts(class_counts):
+    counts = class_counts
     # The value_counts of pandas are in the order of sizes, and their index names the classes.
-    counts = class_counts.sort_index() if hasattr(class_counts, "sort_index") else class_counts
+    if hasattr(counts, "sort_index"):
+        counts = counts.sort_index()
+    elif isinstance(counts, Mapping):
+        counts = [counts[label] for label in sorted(counts)]
     if not isinstance(counts, torch.Tensor):
         counts = torch.from_numpy(np.array(counts, dtype=np.float64))
     counts = counts.detach().to("cpu", torch.float64)
