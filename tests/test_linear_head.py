@@ -5,12 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from interrupts import InterruptedBar
 from networks import make_data
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -253,6 +254,14 @@ def test_same_fit_twice_and_after_pickling():
         ({}, lambda X, y: (X, y[1:]), r"92, 91"),
         ({}, lambda X, y: (X, X[:, 0]), "continuous"),
         ({}, lambda X, y: (X, None), "requires y"),
+        ({}, lambda X, y: (X, [None, *y.astype(str)[1:]]), "y has labels .* sorted.*drop rows"),
+        ({}, lambda X, y: (X, np.array(["a", *y[1:]], object)), "y has labels .* sorted.*one type"),
+        (
+            {},
+            lambda X, y: (1e200 * X.astype(float), y),
+            r"X has numbers as large as \d.*e\+200.*Scale",
+        ),
+        ({}, lambda X, y: (np.where(X > 2, 1.7e308, X.astype(float)), y), r"X has .*e\+308.*clip"),
         ({}, lambda X, y: (np.where(X > 2, np.nan, X), y), "NaN"),
         ({}, lambda X, y: (torch.from_numpy(X).log(), y), "NaN"),
         ({}, lambda X, y: (X[:, None], y), "dim 3|shape"),
@@ -270,3 +279,26 @@ def test_another_number_of_features_is_an_error(convert):
     head = LinearHead().fit(X, y)
     with pytest.raises(ValueError, match="5 features"):
         head.predict(convert(X[:, :5].copy()))
+
+
+def test_a_fit_that_is_interrupted_leaves_the_one_before(monkeypatch):
+    X, y = make_data()
+    head = LinearHead()
+    monkeypatch.setattr(_head, "tqdm", lambda **kwargs: InterruptedBar(after=2))
+    with pytest.raises(KeyboardInterrupt):
+        head.fit(X, y)
+    with pytest.raises(NotFittedError):
+        head.predict(X)
+    monkeypatch.undo()
+    before = head.fit(X, y).predict(X)
+    monkeypatch.setattr(_head, "tqdm", lambda **kwargs: InterruptedBar(after=2))
+    with pytest.raises(KeyboardInterrupt):
+        head.fit(X, np.where(y == 0, "rare", "common"))
+    assert_array_equal(head.predict(X), before)
+
+
+def test_the_warning_of_too_few_iterations_points_to_the_call_of_fit():
+    X, y = make_data()
+    with pytest.warns(ConvergenceWarning) as caught:
+        LinearHead(max_iter=1).fit(X, y)
+    assert caught[0].filename == __file__

@@ -155,15 +155,21 @@ class LinearHead(ClassifierMixin, BaseEstimator):
             When ``max_iter`` iterations were not enough.
         """
         X = self._validate(X, reset=True)
-        self.classes_, codes = encode_labels(X, y, estimator=self)
+        classes, codes = encode_labels(X, y, estimator=self)
         device = resolve_device(self.device, like=X)
         features = X.to(device, torch.float64, copy=True)
         mean = features.mean(dim=0)
         features -= mean
         scale = _feature_scale(features, self.alpha)
+        if not (scale > 0).all():
+            raise ValueError(
+                f"X has numbers as large as {X.abs().max():.1e}, whose squares float64 does not "
+                "hold. Scale the features, for example with sklearn.preprocessing.StandardScaler, "
+                "or clip what stands for infinity."
+            )
         features *= scale
 
-        start = np.zeros((len(self.classes_), features.shape[1] + 1))
+        start = np.zeros((len(classes), features.shape[1] + 1))
         class_counts = np.bincount(codes)
         start[:, -1] = np.log(class_counts)
         codes = torch.from_numpy(codes).to(device)
@@ -182,12 +188,13 @@ class LinearHead(ClassifierMixin, BaseEstimator):
                 options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 0, "maxls": 50},
                 callback=lambda weights: bar.update(),
             )
-        self.n_iter_ = result.nit
-        self._warn_unless_converged(result)
-        weights = result.x.reshape(len(self.classes_), -1)
+        weights = result.x.reshape(len(classes), -1)
+        # Only now: a fit that Ctrl-C ends leaves weights and classes of the one before.
+        self.classes_, self.n_iter_ = classes, result.nit
         self.coef_ = weights[:, :-1] * scale.cpu().numpy()
         self.intercept_ = weights[:, -1] - self.coef_ @ mean.cpu().numpy()
         self.intercept_ -= self.tau * np.log(class_counts / len(X))
+        self._warn_unless_converged(result)
         return self
 
     def decision_function(self, X):
@@ -251,7 +258,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         return self._logits(X).log_softmax(dim=1).cpu().numpy()
 
     def _logits(self, X):
-        check_is_fitted(self)
+        check_is_fitted(self, "coef_")
         device = resolve_device(self.device, like=X)
         X = self._validate(X, reset=False).to(device, torch.float64)
         coef, intercept = (torch.from_numpy(a).to(device) for a in (self.coef_, self.intercept_))
@@ -277,7 +284,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
                 "tol or alpha, or scale the features, for example with "
                 "sklearn.preprocessing.StandardScaler.",
                 ConvergenceWarning,
-                stacklevel=3,
+                # The line that calls fit, which scikit-learn wraps.
+                stacklevel=4,
             )
 
 
