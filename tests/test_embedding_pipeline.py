@@ -32,6 +32,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from skorch import NeuralNetBinaryClassifier
+from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -156,6 +157,57 @@ def test_grid_search_over_all_three_phases(n_jobs):
     assert_array_equal(search.predict(X), best.predict(X))
 
 
+class Trained(Callback):
+    """Fails the test if a network is trained."""
+
+    def on_train_begin(self, net, **kwargs):
+        pytest.fail("The network was trained before the error was found.")
+
+
+@pytest.mark.parametrize(
+    ("steps", "labels", "message"),
+    [
+        ({"sampler": EOS(n_neighbors=0)}, y, "'n_neighbors' parameter of EOS"),
+        ({"sampler": SMOTE(k_neighbors=0)}, y, "'k_neighbors' parameter of SMOTE"),
+        ({"sampler": EOS(device="tpu")}, y, "'device' parameter"),
+        ({"head": LinearHead(alpha=-1)}, y, "'alpha' parameter of LinearHead"),
+        ({"head": LinearHead(device="cuda:99")}, y, "'device' parameter"),
+        ({"head": LogisticRegression(C=-1)}, y, "'C' parameter of LogisticRegression"),
+        ({"sampler": EOS(sampling_strategy=0.5)}, y, "sampling_strategy"),
+        ({"sampler": EOS(sampling_strategy={0: 10})}, y, "number of samples in a class"),
+        ({"sampler": EOS(sampling_strategy={"1": 300})}, y, "not present in the data"),
+        ({"sampler": EOS(sampling_strategy={7: 300})}, None, "not present in the data"),
+    ],
+)
+def test_what_later_steps_refuse_is_found_before_training(steps, labels, message):
+    pipeline = make_pipeline(make_net(callbacks=[Trained()]), **steps)
+    samples = TensorDataset(torch.from_numpy(X), torch.from_numpy(y)) if labels is None else X
+    with pytest.raises(ValueError, match=message):
+        pipeline.fit(samples, labels)
+
+
+def test_samplers_behind_others_may_name_what_is_there_by_then():
+    pipeline = make_pipeline(sampler=RandomUnderSampler(sampling_strategy={0: 10}))
+    pipeline.steps.insert(2, ("again", EOS(sampling_strategy={0: 45})))
+    assert pipeline.fit(X, y).predict(X).shape == y.shape
+
+
+def test_bad_labels_are_what_the_embedder_says():
+    for labels, message in (
+        (np.zeros(len(X)), "one class"),
+        ([None, *y.astype(str)[1:]], "cannot be sorted"),
+        (y[1:], "inconsistent numbers"),
+        (None, "requires y"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_pipeline(make_net(callbacks=[Trained()])).fit(X, labels)
+
+
+def test_a_pipeline_without_steps_says_what_to_give():
+    with pytest.raises(ValueError, match=r"'steps' parameter of EmbeddingPipeline is empty"):
+        EmbeddingPipeline([]).fit(X, y)
+
+
 # --- to_module ------------------------------------------------------------------------------------
 
 
@@ -272,7 +324,7 @@ def test_one_logit_nets_are_refused_with_the_remedy():
 
 def test_a_layer_that_is_not_the_head_is_refused():
     pipeline = make_pipeline(layer="hidden").fit(X, y)
-    with pytest.raises(ValueError, match="'hidden' has 5 output"):
+    with pytest.raises(ValueError, match=r"'hidden' has 5 output.*'layer' parameter of Embedder"):
         pipeline.to_module()
 
 

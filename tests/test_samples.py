@@ -10,7 +10,7 @@ from sklearn.model_selection import cross_val_score
 from skorch import NeuralNetBinaryClassifier
 from skorch.dataset import ValidSplit
 from skorch.helper import SliceDataset
-from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from imblearn_eos import Embedder, make_embedding_pipeline
 from imblearn_eos._labels import dataset_labels
@@ -184,11 +184,13 @@ def test_unusable_samples_are_refused_when_predicting_too():
         (Changed(str), None, TypeError, r"Sample 0 of Changed is a str; .*ToTensor"),
         (Pairs(np.eye(3)[y]), None, ValueError, r"label of Pairs has shape \(3,\)"),
         (OddShapes(), None, ValueError, r"cannot be run on samples of shape \(4,\)"),
+        (DataLoader(as_tensors()), y, TypeError, "takes no DataLoader. Pass its dataset"),
     ],
 )
 def test_unusable_datasets_are_refused(dataset, labels, error, message):
-    with pytest.raises(error, match=message):
-        Embedder(make_net()).fit(dataset, labels)
+    for estimator in (Embedder(make_net()), make_embedding_pipeline(make_net())):
+        with pytest.raises(error, match=message):
+            estimator.fit(dataset, labels)
 
 
 # --- frozen nets ----------------------------------------------------------------------------------

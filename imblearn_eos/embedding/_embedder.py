@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 from skorch import NeuralNet, NeuralNetBinaryClassifier
+from torch.utils.data import DataLoader
 
 from imblearn_eos._labels import dataset_labels, encode_labels
 from imblearn_eos.embedding._modules import (
@@ -307,6 +308,11 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         if is_dataset(X):
             check_dataset(X, min_samples=min_samples, estimator=self)
             return X
+        if isinstance(X, DataLoader):
+            raise TypeError(
+                "Embedder makes its own batches and takes no DataLoader. Pass its dataset; the "
+                "net's iterator_train and iterator_valid say how batches are made."
+            )
         if not isinstance(X, torch.Tensor):
             X = check_array(
                 X,

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.pipeline import Pipeline
+from imblearn.utils import check_sampling_strategy
 from scipy import sparse
 from scipy.special import softmax
 from sklearn.base import clone
@@ -13,12 +14,13 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from imblearn_eos._labels import dataset_labels, label_vector
+from imblearn_eos._device import resolve_device
+from imblearn_eos._labels import check_sortable, dataset_labels, label_vector
 from imblearn_eos._tensors import to_array
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._head import LinearHead
 from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer
-from imblearn_eos.embedding._samples import is_dataset
+from imblearn_eos.embedding._samples import check_dataset, is_dataset
 from imblearn_eos.metrics import TrainingRanges, check_rows
 from imblearn_eos.over_sampling import EOS
 
@@ -110,6 +112,13 @@ class EmbeddingPipeline(Pipeline):
         -------
         self : EmbeddingPipeline
             The fitted pipeline.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`Embedder.fit` and the other steps. Their parameters, and the
+            ``sampling_strategy`` of an over-sampler behind the Embedder, are checked before
+            training.
         """
         return super().fit(X, y, **params)
 
@@ -167,7 +176,8 @@ class EmbeddingPipeline(Pipeline):
             raise ValueError(
                 f"The layer {embedder.layer_!r} has {layer.out_features} output(s) for "
                 f"{len(embedder.classes_)} classes, so the head, with one output per class, does "
-                "not fit in its place. Use a network with one output per class and "
+                "not fit in its place. Set the 'layer' parameter of Embedder to a layer that has, "
+                "or use a network with one output per class and "
                 "criterion=torch.nn.CrossEntropyLoss."
             )
         if not embedder._returns_softmax:
@@ -228,7 +238,11 @@ class EmbeddingPipeline(Pipeline):
 
     def _fit(self, X, y=None, *args, **kwargs):
         # All ways to fit come here.
+        self._validate_steps()
+        if is_dataset(X):
+            check_dataset(X, min_samples=2, estimator=self[0])
         y = _labels(X, y)
+        self._check_later_steps(y)
         Z_resampled, y_resampled = super()._fit(X, y, *args, **kwargs)
         self._training_ranges = None
         is_embedder_last = len(self.steps) == 1
@@ -249,6 +263,25 @@ class EmbeddingPipeline(Pipeline):
         )
         return Z_resampled, y_resampled
 
+    def _check_later_steps(self, y):
+        """Raise now, and not after hours of training, for what later steps would refuse."""
+        later = [step for _, _, step in self._iter(filter_resample=False) if step is not self[0]]
+        for step in later:
+            if hasattr(step, "_validate_params"):
+                step._validate_params()
+            if isinstance(step, (EOS, LinearHead)):
+                resolve_device(step.device)
+        if y is None or not later or not isinstance(later[0], BaseOverSampler):
+            return
+        try:
+            y = column_or_1d(label_vector(y))
+            check_sortable(y)
+        except ValueError:
+            # The Embedder says what is wrong with the labels.
+            return
+        if len(np.unique(y)) > 1:
+            check_sampling_strategy(later[0].sampling_strategy, y, "over-sampling")
+
     def _embed(self, X):
         """Transform samples to what the last step takes."""
         for _, _, step in self._iter(with_final=False):
@@ -262,6 +295,11 @@ class EmbeddingPipeline(Pipeline):
         return super().__getitem__(ind)
 
     def _validate_steps(self):
+        if not self.steps:
+            raise ValueError(
+                "The 'steps' parameter of EmbeddingPipeline is empty. Give an Embedder, any "
+                "samplers and a classifier, or use make_embedding_pipeline."
+            )
         super()._validate_steps()
         self._check_first_step()
 
