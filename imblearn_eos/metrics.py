@@ -8,7 +8,7 @@ class or a sampler is like.
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import Bunch, check_array, check_consistent_length, check_scalar, column_or_1d
+from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import _check_sample_weight
@@ -400,7 +400,6 @@ def expected_calibration_error(y_true, y_proba, *, labels=None, n_bins=15, sampl
     """
     y_true = column_or_1d(label_vector(y_true))
     check_sortable(y_true, "y_true")
-    check_scalar(n_bins, "n_bins", Integral, min_val=1)
     y_proba = check_array(to_array(y_proba), dtype=np.float64, input_name="y_proba")
     check_consistent_length(y_true, y_proba)
     sorted_labels = np.unique(y_true if labels is None else labels)

@@ -6,12 +6,12 @@ training loop.
 
 import copy
 import os
-import shutil
 import signal
 import threading
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -393,22 +393,27 @@ class Resume(Callback):
 
 
 class AtomicCheckpoint(Checkpoint):
-    """A checkpoint that an interruption leaves whole.
+    """A checkpoint that Ctrl-C leaves whole.
 
     skorch's own overwrites its files one by one: Ctrl-C in the midst leaves a broken file, or files
-    of two epochs, and nothing to continue from. Here all files are written to the folder
-    "unfinished" in ``dirname`` and moved to their places together, while Ctrl-C waits. A file that
-    cannot be written is an error, where skorch's only prints a line if asked to.
+    of two epochs, and nothing to continue from. Here all files are written to a folder of their own
+    in ``dirname`` and then moved to their places, while Ctrl-C waits. Whatever else kills the
+    process between two moves leaves files of two epochs; the history, which says how many epochs
+    are done, is moved last.
 
     Parameters
     ----------
     **kwargs : dict
-        As for :class:`skorch.callbacks.Checkpoint`.
+        As for :class:`skorch.callbacks.Checkpoint`, but names of files must be strings without a
+        folder. ``sink`` is not used.
 
     Raises
     ------
     OSError
-        When training cannot write the files, as on a full disk.
+        When something cannot be written, as on a full disk, where skorch's prints a line if asked
+        to. A name of None leaves that part out.
+    ValueError
+        When training begins to write and a name has a folder.
 
     Examples
     --------
@@ -417,17 +422,30 @@ class AtomicCheckpoint(Checkpoint):
 
     def save_model(self, net):
         """Write the files."""
-        folder, unfinished = Path(self.dirname), Path(self.dirname, "unfinished")
-        # A run that was killed may have left some.
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        writer = copy.copy(self)
-        writer.dirname, writer.sink = str(unfinished), _raise
-        Checkpoint.save_model(writer, net)
-        with _ctrl_c_waits():
-            for file in unfinished.iterdir():
-                os.replace(file, folder / file.name)
-        unfinished.rmdir()
+        self._check_names(net)
+        folder = Path(self.dirname)
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(
+            prefix=".unfinished-", dir=folder, ignore_cleanup_errors=True
+        ) as unfinished:
+            writer = copy.copy(self)
+            writer.dirname, writer.sink = unfinished, _raise
+            Checkpoint.save_model(writer, net)
+            history = f"{self.fn_prefix}{self.f_history}"
+            files = sorted(Path(unfinished).iterdir(), key=lambda file: file.name == history)
+            with _ctrl_c_waits():
+                for file in files:
+                    os.replace(file, folder / file.name)
+
+    def _check_names(self, net):
+        for parameter, file in self.get_formatted_files(net).items():
+            is_plain = isinstance(file, str) and Path(file).parent == Path(self.dirname)
+            if file is not None and not is_plain:
+                raise ValueError(
+                    f"The file name {parameter}={getattr(self, parameter)!r} of AtomicCheckpoint, "
+                    f"behind fn_prefix={self.fn_prefix!r}, must be a string without a folder. Put "
+                    "the folder into dirname."
+                )
 
 
 def _raise(message):

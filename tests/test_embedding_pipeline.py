@@ -22,16 +22,18 @@ from networks import (
 )
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from skorch import NeuralNetBinaryClassifier
+from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -184,6 +186,61 @@ def test_what_later_steps_refuse_is_found_before_training(steps, labels, message
     samples = TensorDataset(torch.from_numpy(X), torch.from_numpy(y)) if labels is None else X
     with pytest.raises(ValueError, match=message):
         pipeline.fit(samples, labels)
+
+
+class Mine(ClassifierMixin, BaseEstimator):
+    """A head without scikit-learn's constraints of parameters."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return self.classes_[np.zeros(len(X), int)]
+
+
+class AutoC(LogisticRegression):
+    """A head whose own fit makes its parameter one that scikit-learn accepts."""
+
+    def fit(self, X, y):
+        C, self.C = self.C, 1.0
+        super().fit(X, y)
+        self.C = C
+        return self
+
+
+@pytest.mark.parametrize(
+    "step", [Mine(), FrozenEstimator(Mine().fit(X, y)), AutoC(C="auto"), make_net(nn.LazyLinear)]
+)
+def test_heads_of_any_kind_pass_the_check(step):
+    if isinstance(step, NeuralNet):
+        step.set_params(module__out_features=3)
+    assert make_pipeline(head=step).fit(X, y).predict(X).shape == y.shape
+
+
+def test_transformers_without_constraints_pass_the_check():
+    pipeline = make_pipeline()
+    pipeline.steps.insert(1, ("union", FeatureUnion([("pca", PCA(2))])))
+    assert pipeline.fit(X, y).predict(X).shape == y.shape
+
+
+def test_nothing_is_checked_where_scikit_learn_is_told_not_to():
+    head = LogisticRegression(max_iter=50.0)
+    with pytest.raises(ValueError, match="'max_iter'"):
+        make_pipeline(head=head).fit(X, y)
+    with config_context(skip_parameter_validation=True):
+        make_pipeline(head=head).fit(X, y)
+
+
+def test_a_function_as_sampling_strategy_is_called_once():
+    calls = []
+
+    def strategy(y):
+        calls.append(y)
+        return {2: 30}
+
+    make_pipeline(sampler=EOS(sampling_strategy=strategy)).fit(X, y)
+    assert len(calls) == 1
 
 
 def test_samplers_behind_others_may_name_what_is_there_by_then():

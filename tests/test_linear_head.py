@@ -243,6 +243,7 @@ def test_same_fit_twice_and_after_pickling():
     assert_array_equal(pickle.loads(pickle.dumps(head)).predict_proba(X), head.predict_proba(X))
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in reduce")  # scikit-learn's
 @pytest.mark.parametrize(
     ("params", "change", "message"),
     [
@@ -261,6 +262,7 @@ def test_same_fit_twice_and_after_pickling():
             lambda X, y: (1e200 * X.astype(float), y),
             r"X has numbers as large as \d.*e\+200.*Scale",
         ),
+        ({}, lambda X, y: (np.where(X > 0, 1.7e308, -1.7e308), y), r"X has .*e\+308.*clip"),
         ({}, lambda X, y: (np.where(X > 2, 1.7e308, X.astype(float)), y), r"X has .*e\+308.*clip"),
         ({}, lambda X, y: (np.where(X > 2, np.nan, X), y), "NaN"),
         ({}, lambda X, y: (torch.from_numpy(X).log(), y), "NaN"),
@@ -281,20 +283,27 @@ def test_another_number_of_features_is_an_error(convert):
         head.predict(convert(X[:, :5].copy()))
 
 
-def test_a_fit_that_is_interrupted_leaves_the_one_before(monkeypatch):
+def interrupt(head, *rows, monkeypatch):
+    monkeypatch.setattr(_head, "tqdm", lambda **kwargs: InterruptedBar(after=2))
+    with pytest.raises(KeyboardInterrupt):
+        head.fit(*rows)
+    monkeypatch.undo()
+
+
+def test_a_fit_that_fails_leaves_the_one_before(monkeypatch):
     X, y = make_data()
     head = LinearHead()
-    monkeypatch.setattr(_head, "tqdm", lambda **kwargs: InterruptedBar(after=2))
-    with pytest.raises(KeyboardInterrupt):
-        head.fit(X, y)
+    interrupt(head, X, y, monkeypatch=monkeypatch)
     with pytest.raises(NotFittedError):
         head.predict(X)
-    monkeypatch.undo()
-    before = head.fit(X, y).predict(X)
-    monkeypatch.setattr(_head, "tqdm", lambda **kwargs: InterruptedBar(after=2))
-    with pytest.raises(KeyboardInterrupt):
-        head.fit(X, np.where(y == 0, "rare", "common"))
-    assert_array_equal(head.predict(X), before)
+    frame = pd.DataFrame(X).add_prefix("z")
+    before = head.fit(frame, y).predict(frame)
+    interrupt(head, X[:, :3], np.where(y == 0, "rare", "common"), monkeypatch=monkeypatch)
+    assert_array_equal(head.predict(frame), before)
+    with pytest.raises(ValueError, match="one class"):
+        head.fit(X[:, :3], np.zeros_like(y))
+    assert_array_equal(head.predict(frame), before)
+    assert head.fit(X[:, :3], y).predict(X[:, :3]).shape == y.shape
 
 
 def test_the_warning_of_too_few_iterations_points_to_the_call_of_fit():

@@ -279,6 +279,16 @@ def test_parameters_out_of_range_are_an_error(function, params, message):
         function(**params)
 
 
+def test_parameters_may_be_numbers_of_torch():
+    assert value(FocalLoss(torch.tensor(3.0)), LOGITS, TARGET) == pytest.approx(
+        value(FocalLoss(3.0), LOGITS, TARGET)
+    )
+    assert_array_equal(
+        adjust_logits([[1.0, 0.0, 0.0]], COUNTS, tau=torch.tensor(2.0)),
+        adjust_logits([[1.0, 0.0, 0.0]], COUNTS, tau=2.0),
+    )
+
+
 def test_class_counts_may_be_a_counter():
     # In the order of first occurrence, which is not that of the classes.
     labels = [2, 0, 0, 1, 1, 1, 2, 2, 2]

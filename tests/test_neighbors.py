@@ -89,7 +89,7 @@ def test_one_fit_serves_few_queries_and_then_many(monkeypatch):
 PEAK = """
 import resource, sys
 import numpy as np, torch
-from imblearn_eos import EOS, TorchNearestNeighbors
+from imblearn_eos import TorchNearestNeighbors
 torch.set_num_threads(1)
 kind, n_rows, n_features, k, n_queries, memory = sys.argv[1], *map(int, sys.argv[2:])
 # Made in place: a larger array in between would hide what the search takes.

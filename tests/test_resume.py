@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -221,15 +222,49 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error_and_leaves_the_last(tmp
     assert (tmp_path / "params.pt").read_bytes() == before
 
 
-def test_what_a_killed_run_has_left_is_cleared(tmp_path):
-    left = tmp_path / "unfinished" / "half.pt"
-    left.parent.mkdir()
-    left.write_bytes(b"half")
-    net = make_net(callbacks=[AtomicCheckpoint(monitor=None, dirname=str(tmp_path))])
-    net.fit(X, y)
-    assert sorted(file.name for file in tmp_path.iterdir()) == [
-        "criterion.pt",
-        "history.json",
-        "optimizer.pt",
-        "params.pt",
-    ]
+def test_the_history_is_moved_last_and_nothing_else_is_left(tmp_path, monkeypatch):
+    moved, replace = [], os.replace
+
+    def note(source, target):
+        moved.append(target.name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", note)
+    checkpoint = AtomicCheckpoint(
+        monitor=None, dirname=str(tmp_path), fn_prefix="a_", f_pickle="net.pkl"
+    )
+    make_net(callbacks=[checkpoint], max_epochs=1).fit(X, y)
+    names = ["a_criterion.pt", "a_net.pkl", "a_optimizer.pt", "a_params.pt"]
+    assert sorted(moved[:-1]) == names
+    assert moved[-1] == "a_history.json"
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(moved)
+
+
+def test_nets_may_share_a_folder_with_each_other_and_with_the_users_files(tmp_path):
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "thesis.tex").write_text("mine")
+
+    def fit(name):
+        callbacks = [AtomicCheckpoint(monitor=None, dirname=str(tmp_path), fn_prefix=name)]
+        return make_net(callbacks=callbacks, max_epochs=10).fit(X, y)
+
+    with ThreadPoolExecutor(2) as pool:
+        nets = dict(zip("ab", pool.map(fit, "ab"), strict=True))
+    for name, net in nets.items():
+        stored = torch.load(tmp_path / f"{name}params.pt", weights_only=True)
+        assert_same(stored, net.module_.state_dict())
+    assert (tmp_path / "unfinished" / "thesis.tex").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 9
+
+
+@pytest.mark.parametrize("params", [{"fn_prefix": "run/"}, {"f_params": "../params.pt"}])
+def test_file_names_with_folders_are_refused(params, tmp_path):
+    checkpoint = AtomicCheckpoint(monitor=None, dirname=str(tmp_path / "folder"), **params)
+    with pytest.raises(ValueError, match=r"AtomicCheckpoint.*Put the folder into dirname"):
+        make_net(callbacks=[checkpoint], max_epochs=1).fit(X, y)
+
+
+def test_the_working_folder_is_the_default(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_net(callbacks=[AtomicCheckpoint(monitor=None)], max_epochs=1).fit(X, y)
+    assert (tmp_path / "params.pt").exists()

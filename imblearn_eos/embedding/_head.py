@@ -154,22 +154,33 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         ConvergenceWarning
             When ``max_iter`` iterations were not enough.
         """
+        before = vars(self).copy()
+        try:
+            return self._fit(X, y)
+        except BaseException:
+            # Ctrl-C, or what is wrong with X or y, leaves the fit before as it was.
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _fit(self, X, y):
         X = self._validate(X, reset=True)
-        classes, codes = encode_labels(X, y, estimator=self)
+        self.classes_, codes = encode_labels(X, y, estimator=self)
         device = resolve_device(self.device, like=X)
         features = X.to(device, torch.float64, copy=True)
         mean = features.mean(dim=0)
         features -= mean
-        scale = _feature_scale(features, self.alpha)
-        if not (scale > 0).all():
+        variance = features.square().mean(dim=0)
+        if not variance.isfinite().all():
             raise ValueError(
                 f"X has numbers as large as {X.abs().max():.1e}, whose squares float64 does not "
                 "hold. Scale the features, for example with sklearn.preprocessing.StandardScaler, "
                 "or clip what stands for infinity."
             )
+        scale = _feature_scale(variance, self.alpha)
         features *= scale
 
-        start = np.zeros((len(classes), features.shape[1] + 1))
+        start = np.zeros((len(self.classes_), features.shape[1] + 1))
         class_counts = np.bincount(codes)
         start[:, -1] = np.log(class_counts)
         codes = torch.from_numpy(codes).to(device)
@@ -188,9 +199,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
                 options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 0, "maxls": 50},
                 callback=lambda weights: bar.update(),
             )
-        weights = result.x.reshape(len(classes), -1)
-        # Only now: a fit that Ctrl-C ends leaves weights and classes of the one before.
-        self.classes_, self.n_iter_ = classes, result.nit
+        weights = result.x.reshape(len(self.classes_), -1)
+        self.n_iter_ = result.nit
         self.coef_ = weights[:, :-1] * scale.cpu().numpy()
         self.intercept_ = weights[:, -1] - self.coef_ @ mean.cpu().numpy()
         self.intercept_ -= self.tau * np.log(class_counts / len(X))
@@ -258,7 +268,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         return self._logits(X).log_softmax(dim=1).cpu().numpy()
 
     def _logits(self, X):
-        check_is_fitted(self, "coef_")
+        check_is_fitted(self)
         device = resolve_device(self.device, like=X)
         X = self._validate(X, reset=False).to(device, torch.float64)
         coef, intercept = (torch.from_numpy(a).to(device) for a in (self.coef_, self.intercept_))
@@ -285,11 +295,11 @@ class LinearHead(ClassifierMixin, BaseEstimator):
                 "sklearn.preprocessing.StandardScaler.",
                 ConvergenceWarning,
                 # The line that calls fit, which scikit-learn wraps.
-                stacklevel=4,
+                stacklevel=5,
             )
 
 
-def _feature_scale(features, alpha):
+def _feature_scale(variance, alpha):
     """Give the factors that make the objective about as curved along every weight.
 
     The optimum does not depend on them, the number of iterations does. By a weight, cross-entropy
@@ -298,8 +308,7 @@ def _feature_scale(features, alpha):
     in embeddings, small features are noise, and the optimizer does not have to follow them if they
     stay small.
     """
-    variance = features.square().mean(dim=0)
-    variance += variance.median() + 10 * alpha
+    variance = variance + variance.median() + 10 * alpha
     return torch.where(variance > 0, variance, 1).rsqrt()
 
 

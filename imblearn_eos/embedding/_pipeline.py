@@ -8,6 +8,7 @@ from imblearn.pipeline import Pipeline
 from imblearn.utils import check_sampling_strategy
 from scipy import sparse
 from scipy.special import softmax
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state, column_or_1d
@@ -267,20 +268,26 @@ class EmbeddingPipeline(Pipeline):
         """Raise now, and not after hours of training, for what later steps would refuse."""
         later = [step for _, _, step in self._iter(filter_resample=False) if step is not self[0]]
         for step in later:
-            if hasattr(step, "_validate_params"):
+            # Others may have a method of this name for something else, as skorch has.
+            is_known = type(step).__module__.startswith(("sklearn.", "imblearn.", "imblearn_eos."))
+            is_checked = is_known and hasattr(step, "_parameter_constraints")
+            if is_checked and not get_config()["skip_parameter_validation"]:
                 step._validate_params()
             if isinstance(step, (EOS, LinearHead)):
                 resolve_device(step.device)
         if y is None or not later or not isinstance(later[0], BaseOverSampler):
             return
+        strategy = later[0].sampling_strategy
         try:
             y = column_or_1d(label_vector(y))
             check_sortable(y)
         except ValueError:
             # The Embedder says what is wrong with the labels.
             return
-        if len(np.unique(y)) > 1:
-            check_sampling_strategy(later[0].sampling_strategy, y, "over-sampling")
+        is_usable = len(np.unique(y)) > 1 and not np.any(y != y)
+        # A function might draw random numbers.
+        if is_usable and not callable(strategy):
+            check_sampling_strategy(strategy, y, "over-sampling")
 
     def _embed(self, X):
         """Transform samples to what the last step takes."""

@@ -183,7 +183,7 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
     def __init__(self, gamma_pos=0.0, gamma_neg=4.0, label_smoothing=0.1):
         super().__init__(label_smoothing=label_smoothing)
         _check_at_least_0(gamma_pos=gamma_pos, gamma_neg=gamma_neg)
-        if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing <= 1:
+        if not _is_number(label_smoothing) or not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing must be from 0 to 1, got {label_smoothing!r}.")
         self.gamma_pos = gamma_pos
         self.gamma_neg = gamma_neg
@@ -400,19 +400,23 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
         super().__init__(tau=1.0, class_counts=class_counts)
 
 
+def _is_number(value):
+    return isinstance(value, Real) or getattr(value, "shape", None) == ()
+
+
 def _check_at_least_0(**params):
     for name, value in params.items():
-        if not isinstance(value, Real) or not value >= 0:
+        if not _is_number(value) or not value >= 0:
             raise ValueError(f"{name} must be a number of at least 0, got {value!r}.")
 
 
 def _check_beta(beta):
-    if not isinstance(beta, Real) or not 0 <= beta < 1:
+    if not _is_number(beta) or not 0 <= beta < 1:
         raise ValueError(f"beta must be a number of at least 0 and less than 1, got {beta!r}.")
 
 
 def _check_tau(tau):
-    if not isinstance(tau, Real) or not math.isfinite(tau):
+    if not _is_number(tau) or not math.isfinite(tau):
         raise ValueError(f"tau must be a finite number, got {tau!r}.")
 
 

@@ -68,7 +68,7 @@ def power_of_two_scale(*data):
 def check_range(*data):
     """Raise ValueError if squares of some numbers vanish beside those of others."""
     values = [torch.from_numpy(part.data) if issparse(part) else part for part in data]
-    sizes = [part[part != 0].abs().double() for part in values]
+    sizes = [part[part != 0].double().abs() for part in values]
     largest = max(part.max().item() for part in sizes if part.numel())
     smallest = min(part.min().item() for part in sizes if part.numel())
     # Beyond, coarse passes overflow, and then distances vanish.
