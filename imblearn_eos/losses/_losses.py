@@ -20,7 +20,7 @@ def class_balanced_weights(class_counts, *, beta=0.9999):
     ----------
     class_counts : array-like of shape (n_classes,), or mapping
         Training samples of each class, at least 1; a pandas Series has classes as its index, a
-        mapping, such as a :class:`collections.Counter`, as its keys.
+        mapping, such as a ``collections.Counter``, as its keys.
     beta : float, default=0.9999
         From 0, where all weights are equal, to just below 1, where they are the inverse of the
         class sizes.
