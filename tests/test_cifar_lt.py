@@ -281,7 +281,8 @@ def test_published_tables_are_those_of_the_published_results(file, monkeypatch, 
 @pytest.mark.parametrize(
     ("folder", "heading", "is_plotted"),
     [
-        ("25_epochs", "### CE, 3 subsets", False),
+        ("25_epochs", "### All recipes, settings chosen", True),
+        ("60_epochs", "### CE, 3 subsets", False),
         ("25_epochs_losses", "### All recipes, settings default", True),
         ("200_epochs", "### All recipes, settings chosen", True),
     ],

@@ -153,7 +153,7 @@ def test_numbers_whose_squares_overflow_or_underflow():
         assert_array_equal(distances, expected[0] * scale)
 
 
-@pytest.mark.parametrize("huge", [1e100, 1e119, 1e122, 1e135, 1e160, 1e290, np.finfo(float).max])
+@pytest.mark.parametrize("huge", [1e100, 1e122, 1e200, 1e250, 1e290, np.finfo(float).max])
 @pytest.mark.parametrize("is_query", [False, True])
 @pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix])
 def test_numbers_much_larger_than_others_give_the_right_rows_or_an_error(huge, is_query, convert):
@@ -162,19 +162,17 @@ def test_numbers_much_larger_than_others_give_the_right_rows_or_an_error(huge, i
     expected = TorchNearestNeighbors(4).fit(X).kneighbors(X)
     rows, queries = (X, [*X, outlier]) if is_query else ([*X, outlier], X)
     search = TorchNearestNeighbors(4).fit(convert(rows))
-    if huge > 1e150:
-        with pytest.raises(ValueError, match=r"X has numbers of \d.* and of \de-.*Clip"):
+    if huge > 1e260:
+        with pytest.raises(ValueError, match=r"X has numbers of \d.* or more.*Clip"):
             search.kneighbors(convert(queries))
-        with pytest.raises(ValueError, match=r"X has numbers of \d.* and of \de-.*Clip"):
+        with pytest.raises(ValueError, match=r"X has numbers of \d.* or more.*Clip"):
             EOS().fit_resample(convert([*X, outlier]), np.arange(len(X) + 1) > 20)
         return
     distances, indices = search.kneighbors(convert(queries))
     assert_array_equal(indices[: len(X)], expected[1])
     assert_allclose(distances[: len(X)], expected[0], rtol=1e-12)
-    if is_query:
-        # Seen from the outlier, all rows are at the same place.
-        assert_array_equal(indices[-1], range(4))
-        assert_allclose(distances[-1], huge)
+    # Seen from the outlier, all rows are at the same place.
+    assert_allclose(distances[len(X) :], huge)
 
 
 def test_copies_beside_huge_numbers_are_found():

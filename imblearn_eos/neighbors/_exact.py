@@ -65,21 +65,6 @@ def power_of_two_scale(*data):
     return math.ldexp(1.0, exponent - 400 if exponent > 0 else exponent + 400)
 
 
-def check_range(*data):
-    """Raise ValueError if squares of some numbers vanish beside those of others."""
-    values = [torch.from_numpy(part.data) if issparse(part) else part for part in data]
-    sizes = [part[part != 0].double().abs() for part in values]
-    largest = max(part.max().item() for part in sizes if part.numel())
-    smallest = min(part.min().item() for part in sizes if part.numel())
-    # Beyond, coarse passes overflow, and then distances vanish.
-    if smallest < largest * 2.0**-500:
-        raise ValueError(
-            f"X has numbers of {largest:.0e} and of {smallest:.0e}; float64 does not hold squares "
-            "of both in one sum. Clip what stands for infinity or for missing values, or scale "
-            "the features."
-        )
-
-
 def squared_distances(queries, rows, candidates, pairs_at_once, kernels=None):
     """Measure each query's distance to its candidates.
 

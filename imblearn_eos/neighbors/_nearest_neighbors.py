@@ -151,8 +151,8 @@ class TorchNearestNeighbors(BaseEstimator):
         Raises
         ------
         ValueError
-            When ``n_neighbors`` exceeds the number of rows to choose from, or some numbers are
-            above 1e120 and others, but for zeros, smaller than these by a factor of 1e150.
+            When ``n_neighbors`` exceeds the number of rows to choose from, or numbers are so
+            large, 1e250 beside ordinary ones, that distances vanish beside them.
         """
         check_is_fitted(self)
         n_neighbors = self._check_n_neighbors(n_neighbors, excluded=int(X is None))

@@ -48,7 +48,6 @@ import torch
 from imblearn_eos.neighbors._coarse import CoarseSearch, coarse_dtype
 from imblearn_eos.neighbors._exact import (
     Rows,
-    check_range,
     first_by_distance,
     power_of_two_scale,
     squared_distances,
@@ -60,6 +59,8 @@ from imblearn_eos.neighbors._selection import in_lines
 SPARE_CANDIDATES = 8
 # Rows that are looked at together in float64.
 TILE_AGAIN = 1024
+# Of squared distances in scaled units: below, sums of squares may have lost digits, or all.
+SMALLEST_EXACT = 2.0**-900
 
 
 class ExactSearch:
@@ -130,8 +131,6 @@ class ExactSearch:
         scale, dtype = self.own_scale, coarse_dtype()
         if queries is not self.given:
             scale = max(scale, power_of_two_scale(queries))
-        if scale > 1:
-            check_range(self.given, queries)
         if (scale, dtype) != (self.scale, self.coarse.dtype):
             self._prepare(scale, dtype)
         queries = self.rows if queries is self.given else Rows(queries, device, self.scale)
@@ -150,8 +149,29 @@ class ExactSearch:
                 allowed,
                 is_precise=False,
             )
+            if self.scale > 1:
+                self._check_range(queries[numbers], squared, found)
             distances[numbers], indices[numbers] = squared.sqrt_().mul_(self.scale), found
         return distances, indices
+
+    def _check_range(self, queries, squared, found):
+        """Raise if distances have vanished beside numbers that are too much larger."""
+        near = found.masked_fill(squared >= SMALLEST_EXACT, -1).sort(dim=1).values
+        is_repeated = ((near[:, 1:] == near[:, :-1]) & (near[:, 1:] >= 0)).any()
+        query, column = (squared < SMALLEST_EXACT).nonzero(as_tuple=True)
+        row = found[query, column]
+        # Distances to copies are 0 also in truth.
+        if is_repeated or any(
+            (queries[i] != self.rows[j]).any()
+            for i, j in zip(
+                query.split(self.pairs_at_once), row.split(self.pairs_at_once), strict=True
+            )
+        ):
+            raise ValueError(
+                f"X has numbers of {self.scale * 2.0**399:.0e} or more, beside which the squared "
+                "distances of nearer rows vanish in float64. Clip what stands for infinity or for "
+                "missing values, or scale the features."
+            )
 
     def _search_block(self, queries, boxes, n_neighbors, own, allowed, *, is_precise):
         centred = self.coarse.centred(queries.clone())
