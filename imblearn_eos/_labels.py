@@ -56,17 +56,24 @@ def _as_array(y):
     return (y.float() if y.dtype == torch.bfloat16 else y).numpy()
 
 
-def check_sortable(y, name="y"):
-    """Raise ValueError for labels of several types, as strings of which some are missing.
+def sorted_classes(y, name="y", **params):
+    """Give what :func:`numpy.unique` gives, with an error that names the labels.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples,)
     name : str, default="y"
         Named in the error.
+    **params : dict
+        As for :func:`numpy.unique`.
+
+    Raises
+    ------
+    ValueError
+        When labels are of several types, as strings of which some are missing.
     """
     try:
-        np.unique(y)
+        return np.unique(y, **params)
     except TypeError as error:
         raise ValueError(
             f"{name} has labels that cannot be sorted: {error}. Use labels of one type, all "
@@ -177,9 +184,9 @@ def encode_labels(X, y, *, estimator):
     if len(X) != len(y):
         # scikit-learn's message has both lengths; its types of X include all of ours.
         check_consistent_length(X, y)
-    check_sortable(y)
+    # Before scikit-learn's check, which does not say which labels are wrong.
+    classes, codes = sorted_classes(y, return_inverse=True)
     check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
             f"{name} needs rows of at least 2 classes, but y has only one class: "

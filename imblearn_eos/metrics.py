@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import _check_sample_weight
 
-from imblearn_eos._labels import check_sortable, label_vector
+from imblearn_eos._labels import label_vector, sorted_classes
 from imblearn_eos._tensors import to_array
 
 __all__ = ["expected_calibration_error", "generalization_gap", "generalization_gap_report"]
@@ -290,7 +290,7 @@ def _check_labels(y, name, Z):
     if y is None:
         raise ValueError(f"{name} is None. Pass the label of each row of embeddings.")
     y = column_or_1d(label_vector(y))
-    check_sortable(y, name)
+    sorted_classes(y, name)
     missing = y != y  # NaN is the only label that differs from itself.
     if np.any(missing):
         raise ValueError(f"{name} contains NaN in {np.sum(missing)} rows. Drop rows without label.")
@@ -399,10 +399,10 @@ def expected_calibration_error(y_true, y_proba, *, labels=None, n_bins=15, sampl
     0.125
     """
     y_true = column_or_1d(label_vector(y_true))
-    check_sortable(y_true, "y_true")
+    classes = sorted_classes(y_true, "y_true")
     y_proba = check_array(to_array(y_proba), dtype=np.float64, input_name="y_proba")
     check_consistent_length(y_true, y_proba)
-    sorted_labels = np.unique(y_true if labels is None else labels)
+    sorted_labels = classes if labels is None else np.unique(labels)
     if labels is not None and not np.array_equal(labels, sorted_labels):
         raise ValueError(f"labels must be sorted, as the columns of y_proba are. Got {labels!r}.")
     labels = sorted_labels

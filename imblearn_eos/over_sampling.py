@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_feature_names, check_consistent_leng
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._enemies import EnemySearch, draw_segments
 from imblearn_eos._interpolation import interpolate
-from imblearn_eos._labels import check_sortable, label_vector, repeat_rows
+from imblearn_eos._labels import label_vector, repeat_rows, sorted_classes
 from imblearn_eos._tensors import check_tensor
 
 
@@ -172,7 +172,7 @@ class EOS(BaseOverSampler):
         labels = label_vector(y)
         # With these, imbalanced-learn's checks say neither which argument is wrong nor why.
         if np.ndim(labels) == 1 and (as_array := np.asarray(labels)).dtype == object:
-            check_sortable(as_array)
+            sorted_classes(as_array)
         if _is_frame(X):
             from imblearn_eos._frames import append_rows, frame_to_array
 

@@ -6,9 +6,7 @@ training loop.
 
 import copy
 import os
-import signal
 import threading
-from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +19,7 @@ from skorch.utils import to_tensor
 from torch.utils.data import DataLoader, Subset, TensorDataset, default_collate
 
 from imblearn_eos._device import has_bfloat16
+from imblearn_eos._interrupts import uninterrupted
 
 __all__ = [
     "AtomicCheckpoint",
@@ -413,16 +412,29 @@ class AtomicCheckpoint(Checkpoint):
         When something cannot be written, as on a full disk, where skorch's prints a line if asked
         to. A name of None leaves that part out.
     ValueError
-        When training begins to write and a name has a folder.
+        When the net is initialized and a name has a folder.
 
     Examples
     --------
     See :class:`Resume`.
     """
 
+    def initialize(self):
+        """Check the names of files."""
+        for name, file in vars(self).items():
+            if not name.startswith("f_") or file is None:
+                continue
+            full = f"{self.fn_prefix}{file}"
+            if not isinstance(file, str) or Path(full).name != full:
+                raise ValueError(
+                    f"The file name {name}={file!r} of AtomicCheckpoint, behind "
+                    f"fn_prefix={self.fn_prefix!r}, must be a string without a folder. Put the "
+                    "folder into dirname."
+                )
+        return super().initialize()
+
     def save_model(self, net):
         """Write the files."""
-        self._check_names(net)
         folder = Path(self.dirname)
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(
@@ -433,39 +445,10 @@ class AtomicCheckpoint(Checkpoint):
             Checkpoint.save_model(writer, net)
             history = f"{self.fn_prefix}{self.f_history}"
             files = sorted(Path(unfinished).iterdir(), key=lambda file: file.name == history)
-            with _ctrl_c_waits():
+            with uninterrupted():
                 for file in files:
                     os.replace(file, folder / file.name)
-
-    def _check_names(self, net):
-        for parameter, file in self.get_formatted_files(net).items():
-            is_plain = isinstance(file, str) and Path(file).parent == Path(self.dirname)
-            if file is not None and not is_plain:
-                raise ValueError(
-                    f"The file name {parameter}={getattr(self, parameter)!r} of AtomicCheckpoint, "
-                    f"behind fn_prefix={self.fn_prefix!r}, must be a string without a folder. Put "
-                    "the folder into dirname."
-                )
 
 
 def _raise(message):
     raise OSError(message)
-
-
-@contextmanager
-def _ctrl_c_waits():
-    """Hold Ctrl-C back until the block has ended."""
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT) if is_main else None
-    if not callable(handler):
-        # Ctrl-C is ignored, or does not come here.
-        yield
-        return
-    pressed = []
-    signal.signal(signal.SIGINT, lambda *args: pressed.append(args))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if pressed:
-            handler(*pressed[0])

@@ -2,8 +2,6 @@ import pickle
 import random
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -12,15 +10,11 @@ import torch
 from networks import (
     CNN,
     MLP,
-    CountFits,
-    HeadTwice,
+    FirstOutput,
     InPlaceAfterHead,
-    LateProjection,
-    NoLinear,
     OneLogit,
     SharedHead,
     SoftmaxMLP,
-    TokenHead,
     TwoHeads,
     make_data,
     make_net,
@@ -33,7 +27,6 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
 from torch import nn
-from torch.utils.data import DataLoader, RandomSampler
 
 from imblearn_eos import Embedder
 from imblearn_eos.embedding._training import seeded
@@ -45,10 +38,6 @@ IMAGES = np.random.RandomState(0).normal(size=(len(y), 1, 6, 6)).astype(np.float
 
 def no_hooks(module):
     return not any(part._forward_pre_hooks for part in module.modules())
-
-
-def n_fits(path):
-    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 @pytest.mark.parametrize("module", [MLP, SoftmaxMLP, InPlaceAfterHead, SharedHead])
@@ -260,74 +249,6 @@ def test_an_explicit_layer_is_used():
     assert_array_equal(Z, X)
 
 
-class FirstOutput(nn.CrossEntropyLoss):
-    def forward(self, outputs, targets):
-        return super().forward(outputs[0], targets)
-
-
-@pytest.mark.parametrize(
-    ("params", "module", "message"),
-    [
-        ({}, NoLinear, "runs no linear layer"),
-        ({}, TwoHeads, r"2 linear layers with 3 outputs.*'layer'.*'head' \(5 -> 3\), 'auxiliary'"),
-        ({}, LateProjection, r"last linear layer .* 3 outputs.*'projection' \(5 -> 4\)"),
-        ({}, HeadTwice, "'head' ran 2 times"),
-        ({}, TokenHead, r"\(2, 1, 5\)"),
-        ({"layer": "fc"}, MLP, r"'fc', which is not .*'hidden' \(6 -> 5\), 'head' \(5 -> 3\)"),
-        ({"layer": "norm"}, MLP, "'norm', which is not a linear layer"),
-        ({"layer": "head"}, NoLinear, "linear layers are: none"),
-        ({"layer": 3}, MLP, "'layer' parameter"),
-        ({"memory": 3}, MLP, "'memory' parameter"),
-        ({"random_state": "a"}, MLP, "'random_state' parameter"),
-    ],
-)
-def test_unclear_heads_are_found_before_training(params, module, message, tmp_path):
-    net = make_net(module, criterion=FirstOutput, callbacks=[CountFits(tmp_path / "fits")])
-    with pytest.raises(ValueError, match=message):
-        Embedder(net, **params).fit(X, y)
-    assert n_fits(tmp_path / "fits") == 0
-
-
-@pytest.mark.parametrize(
-    ("params", "change", "message"),
-    [
-        ({}, lambda X, y: (X, y[1:]), r"92, 91"),
-        ({}, lambda X, y: (torch.from_numpy(X), y[1:]), r"92, 91"),
-        ({}, lambda X, y: (X, np.zeros(len(X))), "only one class"),
-        ({}, lambda X, y: (X, None), "requires y"),
-        ({}, lambda X, y: (X, X[:, 0]), "continuous"),
-        ({}, lambda X, y: (X, np.c_[y, y]), "1d array"),
-        ({}, lambda X, y: (X, y % 2), r"\(3,\) outputs .* 2 classes"),
-        ({}, lambda X, y: (X, np.arange(len(X)) % 4), r"\(3,\) outputs .* 4 classes"),
-        ({}, lambda X, y: (np.where(X > 2, np.nan, X), y), "NaN"),
-        ({}, lambda X, y: (np.where(X > 2, np.inf, X), y), "infinity"),
-        ({}, lambda X, y: (torch.from_numpy(X).log(), y), "NaN"),
-        ({}, lambda X, y: (X[:1], y[:1]), "minimum of 2"),
-        ({}, lambda X, y: (torch.from_numpy(X[:1]), y[:1]), "at least 2 samples"),
-        ({}, lambda X, y: (X[:, 0], y), r"\(92,\)"),
-        ({}, lambda X, y: (np.full(X.shape, "a"), y), "could not convert"),
-        # skorch's default.
-        ({"criterion": nn.NLLLoss}, lambda X, y: (X, y), r"set criterion=torch\.nn\.CrossEntropy"),
-        ({"iterator_valid__shuffle": True}, lambda X, y: (X, y), "iterator_valid__shuffle"),
-        ({"iterator_valid__drop_last": True}, lambda X, y: (X, y), "iterator_valid__drop_last"),
-        ({"iterator_valid__sampler": RandomSampler(range(92))}, lambda X, y: (X, y), "__sampler"),
-        ({"iterator_valid": partial(DataLoader, shuffle=True)}, lambda X, y: (X, y), "shuffles"),
-    ],
-)
-def test_bad_input_is_found_before_training(params, change, message, tmp_path):
-    net = make_net(callbacks=[CountFits(tmp_path / "fits")], **params)
-    with pytest.raises(ValueError, match=message):
-        Embedder(net).fit(*change(X, y))
-    assert n_fits(tmp_path / "fits") == 0
-
-
-def test_logits_under_the_default_criterion_are_refused_whatever_the_initial_weights():
-    net = make_net(partial(MLP, n_classes=2), criterion=nn.NLLLoss)
-    for seed in range(20):
-        with pytest.raises(ValueError, match="no probabilities"):
-            Embedder(net, random_state=seed).fit(X, y > 0)
-
-
 class LogProbabilityNet(NeuralNetClassifier):
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         return self.criterion_(y_pred.log_softmax(dim=1), y_true)
@@ -338,28 +259,6 @@ def test_nets_whose_loss_suits_their_outputs_are_trained():
     own_loss = LogProbabilityNet(MLP, max_epochs=1, train_split=None, verbose=0)
     for net in (probabilities, own_loss):
         assert Embedder(net, random_state=0).fit_transform(X, y).shape == (92, 5)
-
-
-@pytest.mark.parametrize("net", [MLP, MLP(), None, "net"])
-def test_what_is_no_skorch_net_is_told_how_to_become_one(net):
-    with pytest.raises(TypeError, match=r"skorch\.NeuralNetClassifier"):
-        Embedder(net).fit(X, y)
-
-
-def test_an_iterator_that_drops_samples_is_an_error():
-    net = make_net(iterator_valid=FirstBatches)
-    with pytest.raises(ValueError, match="64 embeddings for 92 samples"):
-        Embedder(net).fit_transform(X, y)
-
-
-class FirstBatches(torch.utils.data.DataLoader):
-    def __iter__(self):
-        return islice(super().__iter__(), 2)
-
-
-def test_diverged_training_is_an_error():
-    with pytest.raises(ValueError, match="learning rate"):
-        Embedder(make_net(lr=1e30, max_epochs=3), random_state=0).fit_transform(X * 1e6, y)
 
 
 class PressCtrlC(Callback):
@@ -406,15 +305,6 @@ def test_a_module_class_starts_anew_and_an_instance_from_its_weights():
     assert torch.equal(instance.head.weight, kept)
 
 
-def test_samples_of_another_shape_are_refused():
-    embedder = Embedder(make_net(), random_state=0).fit(X, y)
-    assert embedder.n_features_in_ == X.shape[1]
-    with pytest.raises(ValueError, match="X has 2 features, but Embedder is expecting 6"):
-        embedder.transform(X[:, :2])
-    with pytest.raises(ValueError, match=r"(?s)samples of shape \(2,\).*torch says"):
-        embedder.fit(X[:, :2], y)
-
-
 def test_trainings_in_several_threads_do_not_disturb_each_other():
     net = make_net(max_epochs=5, iterator_train__shuffle=True)
     expected = [Embedder(net, random_state=seed).fit_transform(X, y) for seed in range(4)]
@@ -450,45 +340,10 @@ def test_a_training_that_fails_leaves_what_was_fitted_before():
     assert_array_equal(embedder.predict(frame), before)
 
 
-def test_names_of_features_must_be_those_of_fit():
-    frame = pd.DataFrame(X, columns=list("abcdef"))
-    embedder = Embedder(make_net(), random_state=0).fit(frame, y)
-    assert_array_equal(embedder.feature_names_in_, frame.columns)
-    with pytest.raises(ValueError, match="should match those that were passed during fit"):
-        embedder.transform(frame[list("bacdef")])
-    with pytest.warns(UserWarning, match="does not have valid feature names"):
-        embedder.transform(X)
-    embedder.fit(X, y)
-    assert not hasattr(embedder, "feature_names_in_")
-
-
-def test_names_of_several_types_are_found_before_training(tmp_path):
-    frame = pd.DataFrame(X, columns=[0, "b", "c", "d", "e", "f"])
-    net = make_net(callbacks=[CountFits(tmp_path / "fits")])
-    with pytest.raises(TypeError, match="all input features have string names"):
-        Embedder(net).fit(frame, y)
-    assert n_fits(tmp_path / "fits") == 0
-
-
-@pytest.mark.parametrize("method", ["transform", "predict", "predict_proba"])
-def test_images_of_another_shape_are_explained(method):
-    embedder = Embedder(make_net(CNN), random_state=0).fit(IMAGES, y)
-    three_channels = np.repeat(IMAGES, 3, axis=1)
-    with pytest.raises(ValueError, match=r"(?s)samples of shape \(3, 6, 6\).*images are"):
-        getattr(embedder, method)(three_channels)
-
-
 def test_labels_in_bfloat16():
     labels = torch.from_numpy(y).to(torch.bfloat16)
     embedder = Embedder(make_net(), random_state=0).fit(X, labels)
     assert_array_equal(embedder.classes_, np.unique(y))
-
-
-def test_one_output_for_two_classes_needs_the_net_for_it(tmp_path):
-    net = NeuralNet(OneLogit, criterion=nn.BCEWithLogitsLoss, callbacks=[CountFits(tmp_path / "f")])
-    with pytest.raises(ValueError, match="NeuralNetBinaryClassifier is the net"):
-        Embedder(net).fit(X, y > 0)
-    assert n_fits(tmp_path / "f") == 0
 
 
 def test_set_output_gives_named_embeddings():

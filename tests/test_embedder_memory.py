@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from joblib import Memory
-from networks import MLP, CountFits, make_data, make_net
+from networks import MLP, CountFits, make_data, make_net, n_fits
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -26,10 +26,6 @@ from imblearn_eos.embedding._training import (
 )
 
 X, y = make_data()
-
-
-def n_fits(path):
-    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 @pytest.fixture

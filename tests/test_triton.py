@@ -35,7 +35,9 @@ rng = np.random.RandomState(0)
 def _compiled_or_interpreted(monkeypatch):
     if DEVICE.type == "cpu":
         if isinstance(_triton._keep_smallest, _triton.triton.JITFunction):
-            pytest.skip("Triton was imported before this file could choose its interpreter")
+            pytest.skip(
+                "Triton was imported without its interpreter before: run this file by itself"
+            )
         # Parts of Triton are imported at the first call.
         monkeypatch.setenv("TRITON_INTERPRET", "1")
 

@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from imblearn_eos._device import resolve_device
-from imblearn_eos._labels import check_sortable, dataset_labels, label_vector
+from imblearn_eos._labels import dataset_labels, label_vector, sorted_classes
 from imblearn_eos._tensors import to_array
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._head import LinearHead
@@ -143,7 +143,7 @@ class EmbeddingPipeline(Pipeline):
         -------
         float
         """
-        return super().score(X, _labels(X, y), **params)
+        return super().score(X, self._labels(X, y), **params)
 
     def to_module(self):
         """Put the fitted head on the trained network.
@@ -231,7 +231,7 @@ class EmbeddingPipeline(Pipeline):
                 "Call fit, or use imblearn_eos.metrics.generalization_gap_report on embeddings."
             )
         embeddings = self._embed(X_test)
-        Z_test, y_test = check_rows(embeddings, _labels(X_test, y_test), "test")
+        Z_test, y_test = check_rows(embeddings, self._labels(X_test, y_test), "test")
         head, y_pred = self._final_estimator, None
         if hasattr(head, "predict"):
             y_pred = head.predict(embeddings)
@@ -240,9 +240,7 @@ class EmbeddingPipeline(Pipeline):
     def _fit(self, X, y=None, *args, **kwargs):
         # All ways to fit come here.
         self._validate_steps()
-        if is_dataset(X):
-            check_dataset(X, min_samples=2, estimator=self[0])
-        y = _labels(X, y)
+        y = self._labels(X, y)
         self._check_later_steps(y)
         Z_resampled, y_resampled = super()._fit(X, y, *args, **kwargs)
         self._training_ranges = None
@@ -264,6 +262,13 @@ class EmbeddingPipeline(Pipeline):
         )
         return Z_resampled, y_resampled
 
+    def _labels(self, X, y):
+        """Give the labels of samples, those of a dataset if there are no others."""
+        if y is not None or not is_dataset(X):
+            return y
+        check_dataset(X, min_samples=1, estimator=self)
+        return dataset_labels(X)
+
     def _check_later_steps(self, y):
         """Raise now, and not after hours of training, for what later steps would refuse."""
         later = [step for _, _, step in self._iter(filter_resample=False) if step is not self[0]]
@@ -280,11 +285,11 @@ class EmbeddingPipeline(Pipeline):
         strategy = later[0].sampling_strategy
         try:
             y = column_or_1d(label_vector(y))
-            check_sortable(y)
+            classes = sorted_classes(y)
         except ValueError:
             # The Embedder says what is wrong with the labels.
             return
-        is_usable = len(np.unique(y)) > 1 and not np.any(y != y)
+        is_usable = len(classes) > 1 and not np.any(y != y)
         # A function might draw random numbers.
         if is_usable and not callable(strategy):
             check_sampling_strategy(strategy, y, "over-sampling")
@@ -404,10 +409,6 @@ def make_embedding_pipeline(
     return EmbeddingPipeline(
         [("embedder", embedder), ("sampler", sampler), ("head", head)], verbose=verbose
     )
-
-
-def _labels(X, y):
-    return dataset_labels(X) if y is None and is_dataset(X) else y
 
 
 def _seed(step, random_state):

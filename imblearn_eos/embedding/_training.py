@@ -1,7 +1,6 @@
 """Training a network reproducibly, and at most once for the same data."""
 
 import random
-import signal
 import threading
 import warnings
 from contextlib import contextmanager, nullcontext
@@ -16,6 +15,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 from skorch.callbacks import Callback
 from tqdm import tqdm
+
+from imblearn_eos._interrupts import interruptible
 
 # The random states are those of the whole process: one thread at a time may set them.
 _lock = threading.RLock()
@@ -144,7 +145,7 @@ def _train(key, net, X, y, seed, verbose):
     if verbose and callbacks != "disable":
         net.callbacks = [*(callbacks or []), ("epochs_bar", bar)]
     try:
-        with seeded(seed, net.device), _interruptible():
+        with seeded(seed, net.device), interruptible():
             net.fit(X, y)
     finally:
         bar.on_train_end(net)
@@ -174,38 +175,6 @@ class EpochsBar(Callback):
         """Leave the bar as it is."""
         if hasattr(self, "bar_"):
             self.bar_.close()
-
-
-@contextmanager
-def _interruptible():
-    """Let Ctrl-C end the block, although skorch takes it for "enough epochs".
-
-    Half a training must not go on to the next phase, nor into the cache. A KeyboardInterrupt
-    that is raised by a callback, as early stopping does, is still skorch's.
-    """
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT) if is_main else None
-    if not callable(handler):
-        # Ctrl-C is ignored, or does not come here.
-        yield
-        return
-    was_interrupted = False
-
-    def note(*args):
-        nonlocal was_interrupted
-        try:
-            handler(*args)
-        except KeyboardInterrupt:
-            was_interrupted = True
-            raise
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if was_interrupted:
-        raise KeyboardInterrupt
 
 
 def content_hash(obj):

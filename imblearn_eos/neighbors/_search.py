@@ -156,6 +156,7 @@ class ExactSearch:
 
     def _check_range(self, queries, squared, found):
         """Raise if distances have vanished beside numbers that are too much larger."""
+        # Where the coarse pass overflowed, one row was found for several.
         near = found.masked_fill(squared >= SMALLEST_EXACT, -1).sort(dim=1).values
         is_repeated = ((near[:, 1:] == near[:, :-1]) & (near[:, 1:] >= 0)).any()
         query, column = (squared < SMALLEST_EXACT).nonzero(as_tuple=True)
