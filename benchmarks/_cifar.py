@@ -296,8 +296,8 @@ def embed(images, case, budget, folder, fold=None, n_folds=1):
 
     Parameters
     ----------
-    images : tuple
-        As `load_images` gives.
+    images : tuple or None
+        As `load_images` gives. None reads what is kept, from whatever images, and trains nothing.
     case : Case
     budget : Budget
     folder : Path
@@ -310,16 +310,40 @@ def embed(images, case, budget, folder, fold=None, n_folds=1):
     Returns
     -------
     Embedded
+        Its embeddings are rounded to float16, as they are kept.
+
     """
-    which = "all" if fold is None else f"without{fold}of{n_folds}"
-    name = f"{case.name}_{budget.name}_{which}_{_digest(images, case):08x}"
+    if images is None:
+        return read_embedded(find_kept(case, budget, folder, fold, n_folds))
+    name = f"{_name(case, budget, fold, n_folds)}_{_digest(images, case):08x}"
     file = folder / "embeddings" / f"{name}.npz"
-    if file.exists():
-        return read_embedded(file)
-    X, y, X_new, y_new = _split(images, case, fold, n_folds)
-    embedded = _train(X, y, X_new, y_new, case, budget, folder, name)
-    _write(file, embedded)
-    return embedded
+    if not file.exists():
+        X, y, X_new, y_new = _split(images, case, fold, n_folds)
+        _write(file, _train(X, y, X_new, y_new, case, budget, folder, name))
+    return read_embedded(file)
+
+
+def _name(case, budget, fold, n_folds):
+    which = "all" if fold is None else f"without{fold}of{n_folds}"
+    return f"{case.name}_{budget.name}_{which}"
+
+
+def find_kept(case, budget, folder, fold=None, n_folds=1):
+    """Find the embeddings of a network, trained on whatever images.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none, or of more than one such network.
+    """
+    name = _name(case, budget, fold, n_folds)
+    files = list((folder / "embeddings").glob(f"{name}_*.npz"))
+    if len(files) != 1:
+        raise FileNotFoundError(
+            f"{folder / 'embeddings'} must have one file {name}_*.npz, got {len(files)}. Give "
+            "--data, and what is missing is trained."
+        )
+    return files[0]
 
 
 def _digest(images, case):
@@ -384,6 +408,8 @@ def _write(file, embedded):
     file.parent.mkdir(parents=True, exist_ok=True)
     arrays = asdict(embedded)
     arrays["seconds"] = json.dumps(embedded.seconds)
+    # Half the size of float32.
+    arrays |= {name: arrays[name].astype(np.float16) for name in ("Z", "Z_new")}
     # A name that an interrupted write cannot leave behind.
     unfinished = file.with_suffix(".tmp")
     with open(unfinished, "wb") as stream:
@@ -394,6 +420,7 @@ def _write(file, embedded):
 def read_embedded(file):
     with np.load(file, allow_pickle=False) as arrays:
         contents = {name: arrays[name] for name in arrays.files}
+    contents |= {name: contents[name].astype(np.float32) for name in ("Z", "Z_new")}
     contents["seconds"] = json.loads(str(contents["seconds"]))
     for name in ("is_unit", "n_parameters"):
         contents[name] = contents[name].item()

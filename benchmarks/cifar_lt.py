@@ -6,10 +6,11 @@ trains a ResNet-32 per loss and subset of the images on all of the subset, and o
 its folds. On the embeddings of each network, every method makes a head. Methods choose their
 settings on the folds left out, never on the test images, which score what was chosen, and the
 default settings beside it. Results are lines of ``results.jsonl`` in the output folder, which
-also keeps networks and embeddings: with ``--resume`` a study goes on where it was interrupted,
-and without ``results.jsonl`` heads are refitted and no network is trained. ``--reduced`` is for a
-laptop. With ``--folds 0`` no network is trained without a fold and no setting is chosen: all
-methods keep their defaults. ``cifar_lt_tables.py`` turns results into tables and plots.
+also keeps networks and embeddings: with ``--resume`` a study goes on where it was interrupted.
+Without ``--data``, heads are refitted on the embeddings that the folder has, and no network is
+trained. ``--reduced`` is for a laptop. With ``--folds 0`` no network is trained without a fold and
+no setting is chosen: all methods keep their defaults. ``cifar_lt_tables.py`` turns results into
+tables and plots.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from _cifar import RECIPES, Budget, Case, embed, load_images
+from _cifar import RECIPES, Budget, Case, embed, find_kept, load_images
 from _heads import METHODS, Network, choose, evaluate
 from _study import Results
 from joblib import Parallel, delayed
@@ -60,7 +61,10 @@ FIXED = ("data", "epochs", "schedule", "batch_size", "folds", "device", "compile
 
 def parse_options(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", required=True, help="the binary archive, or a pack of JPEG files")
+    parser.add_argument(
+        "--data",
+        help="the binary archive, or a pack of JPEG files; without it no network is trained",
+    )
     parser.add_argument("--output", required=True, type=Path, help="folder of results")
     parser.add_argument("--resume", action="store_true", help="continue the study in the folder")
     parser.add_argument("--reduced", action="store_true", help=f"defaults for a laptop: {REDUCED}")
@@ -102,7 +106,7 @@ def parse_options(arguments=None):
         parser.error(f"--methods: there is no {unknown[0]!r}. There are: {', '.join(METHODS)}.")
     if options.folds < 2 and options.folds != 0:
         parser.error(f"--folds must be at least 2, or 0, got {options.folds}.")
-    if not Path(options.data).exists():
+    if options.data and not Path(options.data).exists():
         parser.error(f"--data: there is no {options.data}.")
     return options
 
@@ -116,8 +120,12 @@ def _positive(text):
 
 def begin(results, options):
     """Record how the study is run, unless it contradicts how it began."""
-    settings = {name: getattr(options, name) for name in FIXED} | {"data": Path(options.data).name}
     begun = [record for record in results.records if record["record"] == "study"]
+    settings = {name: getattr(options, name) for name in FIXED}
+    if options.data:
+        settings["data"] = Path(options.data).name
+    else:
+        settings["data"] = begun[0]["data"] if begun else "embeddings kept before"
     if begun and not options.resume:
         sys.exit(
             f"{results.file} has the results of a study. Add --resume to continue it, or give "
@@ -236,7 +244,6 @@ def _run_method(method, folds, network):
 def main():
     options = parse_options()
     results = Results(options.output / "results.jsonl")
-    begin(results, options)
     budget = Budget(
         options.epochs, options.batch_size, options.schedule, options.device, options.compile
     )
@@ -244,12 +251,19 @@ def main():
     cases = [Case(recipe, *rest, subset, seed) for *rest, recipe, subset, seed in grid]
     if options.methods:
         cases = [case for case in cases if missing_methods(case, options, results)]
-    images = load_images(options.data)
     # On all rows first: these take longest, and processes should end together.
     networks = sorted(
         ((case, fold) for case in cases for fold in folds_of(case, options)),
         key=lambda network: network[1] is not None,
     )
+    if not options.data:
+        for case, fold in networks:
+            try:
+                find_kept(case, budget, options.output, fold, options.folds)
+            except FileNotFoundError as error:
+                sys.exit(str(error))
+    begin(results, options)
+    images = load_images(options.data) if options.data else None
     parallel = Parallel(options.jobs, return_as="generator", batch_size=1)
     errors = parallel(delayed(train)(images, *network, budget, options) for network in networks)
     for (case, fold), error in zip(

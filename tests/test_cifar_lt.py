@@ -55,7 +55,8 @@ def pack(tmp_path_factory):
 
 
 def run(monkeypatch, pack, folder, *extra):
-    arguments = ["--data", str(pack), "--output", str(folder), "--reduced", "--epochs", "1"]
+    arguments = ["--data", str(pack)] if pack else []
+    arguments += ["--output", str(folder), "--reduced", "--epochs", "1"]
     arguments += ["--subsets", "0", "--ratios", "3", "--device", "cpu", "--jobs", "1"]
     arguments += ["--methods", *METHODS]
     monkeypatch.setattr(sys, "argv", ["cifar_lt.py", *arguments, *extra])
@@ -253,6 +254,37 @@ def test_networks_are_trained_once(pack, monkeypatch, tmp_path):
         (tmp_path / "results.jsonl").unlink()
     # What the cache of the Embedder returns took the time that it took then.
     assert seconds[0] == seconds[1]
+
+
+def test_without_data_heads_are_refitted_on_the_embeddings_kept(study, monkeypatch, tmp_path):
+    folder, expected = study
+    shutil.copytree(folder / "embeddings", tmp_path / "embeddings")
+    monkeypatch.setattr(cifar_lt, "load_images", None)
+    records = run(monkeypatch, None, tmp_path)
+    assert records[0]["data"] == "embeddings kept before"
+    assert len(records) == len(expected)
+    for record, other in zip(records[1:], expected[1:], strict=True):
+        assert without_seconds(record) == without_seconds(other)
+    # What the study was begun with remains what it says.
+    shutil.copy(folder / "results.jsonl", tmp_path)
+    assert run(monkeypatch, None, tmp_path, "--resume")[-1]["data"] == expected[0]["data"]
+
+
+def without_seconds(value):
+    if isinstance(value, dict):
+        return {key: without_seconds(v) for key, v in value.items() if key != "seconds"}
+    return [without_seconds(v) for v in value] if isinstance(value, list) else value
+
+
+def test_without_data_missing_embeddings_are_named_and_nothing_is_written(
+    study, monkeypatch, tmp_path
+):
+    shutil.copytree(study[0] / "embeddings", tmp_path / "embeddings")
+    gone = next((tmp_path / "embeddings").glob("*without1*"))
+    gone.unlink()
+    with pytest.raises(SystemExit, match=r"must have one file CE_.*without1of2_\*\.npz, got 0"):
+        run(monkeypatch, None, tmp_path)
+    assert not (tmp_path / "results.jsonl").exists()
 
 
 def test_tables_and_plots_show_the_study(study, monkeypatch, capsys):
