@@ -175,6 +175,23 @@ def test_numbers_much_larger_than_others_give_the_right_rows_or_an_error(huge, i
     assert_allclose(distances[len(X) :], huge)
 
 
+@pytest.mark.parametrize("n_neighbors", [1, 3])
+@pytest.mark.parametrize("huge", [1e260, 1e290, 1e300, 1e307])
+def test_queries_beside_a_huge_one_are_not_answered_wrongly(huge, n_neighbors):
+    for X, queries in (
+        (np.arange(12.0)[:, None], [[3.2], [huge]]),
+        (scattered(), [*(scattered(50) + 0.3), np.full(scattered().shape[1], huge)]),
+    ):
+        with pytest.raises(ValueError, match=r"X has numbers of \d.* or more.*Clip"):
+            TorchNearestNeighbors(n_neighbors).fit(X).kneighbors(queries)
+
+
+def test_rows_that_differ_by_tiny_numbers_are_no_copies_beside_huge_ones():
+    X = np.array([[0.0], [1e-200], [3e-200], [1e308], [9e307]])
+    with pytest.raises(ValueError, match=r"X has numbers of \d.* or more.*Clip"):
+        TorchNearestNeighbors(1).fit(X).kneighbors()
+
+
 def test_copies_beside_huge_numbers_are_found():
     X = np.array([[0.0], [0.0], [0.0], [1e300], [1e300]])
     distances, indices = TorchNearestNeighbors(1).fit(X).kneighbors()

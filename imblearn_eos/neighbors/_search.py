@@ -127,7 +127,7 @@ class ExactSearch:
             return self._kneighbors(queries, n_neighbors, own, allowed)
 
     def _kneighbors(self, queries, n_neighbors, own, allowed):
-        device = self.device
+        device, given = self.device, queries
         scale, dtype = self.own_scale, coarse_dtype()
         if queries is not self.given:
             scale = max(scale, power_of_two_scale(queries))
@@ -150,20 +150,18 @@ class ExactSearch:
                 is_precise=False,
             )
             if self.scale > 1:
-                self._check_range(queries[numbers], squared, found)
+                self._check_range(Rows(given, device, 1.0)[numbers], squared, found)
             distances[numbers], indices[numbers] = squared.sqrt_().mul_(self.scale), found
         return distances, indices
 
     def _check_range(self, queries, squared, found):
         """Raise if distances have vanished beside numbers that are too much larger."""
-        # Where the coarse pass overflowed, one row was found for several.
-        near = found.masked_fill(squared >= SMALLEST_EXACT, -1).sort(dim=1).values
-        is_repeated = ((near[:, 1:] == near[:, :-1]) & (near[:, 1:] >= 0)).any()
         query, column = (squared < SMALLEST_EXACT).nonzero(as_tuple=True)
-        row = found[query, column]
-        # Distances to copies are 0 also in truth.
-        if is_repeated or any(
-            (queries[i] != self.rows[j]).any()
+        row, rows = found[query, column], Rows(self.given, self.device, 1.0)
+        # Infinite where the second search found too few rows. Distances to copies are 0 also in
+        # truth; copies are equal also where they are not divided by the scale.
+        if squared.isinf().any() or any(
+            (queries[i] != rows[j]).any()
             for i, j in zip(
                 query.split(self.pairs_at_once), row.split(self.pairs_at_once), strict=True
             )
