@@ -279,14 +279,42 @@ def test_parameters_out_of_range_are_an_error(function, params, message):
         function(**params)
 
 
-def test_parameters_may_be_numbers_of_torch():
-    assert value(FocalLoss(torch.tensor(3.0)), LOGITS, TARGET) == pytest.approx(
-        value(FocalLoss(3.0), LOGITS, TARGET)
-    )
-    assert_array_equal(
-        adjust_logits([[1.0, 0.0, 0.0]], COUNTS, tau=torch.tensor(2.0)),
-        adjust_logits([[1.0, 0.0, 0.0]], COUNTS, tau=2.0),
-    )
+NUMBERS = [
+    (FocalLoss, "gamma"),
+    (AsymmetricLoss, "gamma_pos"),
+    (AsymmetricLoss, "gamma_neg"),
+    (AsymmetricLoss, "label_smoothing"),
+    (LDAMLoss, "max_margin"),
+    (LDAMLoss, "scale"),
+    (ClassBalancedLoss, "beta"),
+    (LogitAdjustedLoss, "tau"),
+    (class_balanced_weights, "beta"),
+    (adjust_logits, "tau"),
+]
+
+
+def with_number(function, name, number):
+    """Give what a loss or function makes of a parameter."""
+    params = {name: number}
+    if function not in (FocalLoss, AsymmetricLoss):
+        params["class_counts"] = COUNTS
+    if function is adjust_logits:
+        params["logits"] = [[1.0, 0.0, 0.0]]
+    made = function(**params)
+    return value(made, LOGITS, TARGET) if isinstance(made, nn.Module) else made
+
+
+@pytest.mark.parametrize(("function", "name"), NUMBERS)
+@pytest.mark.parametrize("convert", [torch.tensor, np.array, np.float32])
+def test_parameters_may_be_numbers_of_torch_or_numpy(function, name, convert):
+    assert_allclose(with_number(function, name, convert(0.5)), with_number(function, name, 0.5))
+
+
+@pytest.mark.parametrize(("function", "name"), NUMBERS)
+@pytest.mark.parametrize("wrong", ["0.5", np.array("0.5"), torch.tensor(0.5j), np.array([0.5])])
+def test_parameters_that_are_no_numbers_are_named(function, name, wrong):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        with_number(function, name, wrong)
 
 
 def test_class_counts_may_be_a_counter():

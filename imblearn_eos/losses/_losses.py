@@ -45,7 +45,7 @@ def class_balanced_weights(class_counts, *, beta=0.9999):
     >>> class_balanced_weights([1000, 100], beta=0.99).round(3)
     array([0.776, 1.224])
     """
-    _check_beta(beta)
+    beta = _beta(beta)
     counts = _checked_counts(class_counts).numpy()
     # 1 - beta ** n, exact also where beta is so near to 1 that the power rounds to 1.
     effective = -np.expm1(counts * np.log(beta)) if beta > 0 else np.ones(len(counts))
@@ -86,7 +86,7 @@ def adjust_logits(logits, class_counts, *, tau=1.0):
     >>> adjust_logits([[1.0, 0.0]], [90, 10]).round(2)
     array([[1.11, 2.3 ]])
     """
-    _check_tau(tau)
+    tau = _tau(tau)
     priors = tau * _log_priors(class_counts)
     is_tensor = isinstance(logits, torch.Tensor)
     logits = logits if is_tensor else torch.from_numpy(np.array(logits))
@@ -134,8 +134,7 @@ class FocalLoss(nn.CrossEntropyLoss):
 
     def __init__(self, gamma=2.0, weight=None):
         super().__init__(weight=weight)
-        _check_at_least_0(gamma=gamma)
-        self.gamma = gamma
+        self.gamma = _at_least_0("gamma", gamma)
 
     def forward(self, logits, target):
         """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
@@ -181,12 +180,12 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
     """
 
     def __init__(self, gamma_pos=0.0, gamma_neg=4.0, label_smoothing=0.1):
-        super().__init__(label_smoothing=label_smoothing)
-        _check_at_least_0(gamma_pos=gamma_pos, gamma_neg=gamma_neg)
-        if not _is_number(label_smoothing) or not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing must be from 0 to 1, got {label_smoothing!r}.")
-        self.gamma_pos = gamma_pos
-        self.gamma_neg = gamma_neg
+        smoothing = _number(
+            "label_smoothing", label_smoothing, lambda number: 0 <= number <= 1, "from 0 to 1"
+        )
+        super().__init__(label_smoothing=smoothing)
+        self.gamma_pos = _at_least_0("gamma_pos", gamma_pos)
+        self.gamma_neg = _at_least_0("gamma_neg", gamma_neg)
 
     def forward(self, logits, target):
         """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
@@ -267,8 +266,7 @@ class ClassBalancedLoss(_CountedLoss):
     """
 
     def __init__(self, beta=0.9999, class_counts=None):
-        _check_beta(beta)
-        self.beta = beta
+        self.beta = _beta(beta)
         super().__init__(class_counts)
 
     def _from_counts(self, counts):
@@ -313,9 +311,8 @@ class LDAMLoss(_CountedLoss):
     """
 
     def __init__(self, max_margin=0.5, scale=30.0, weight=None, class_counts=None):
-        _check_at_least_0(max_margin=max_margin, scale=scale)
-        self.max_margin = max_margin
-        self.scale = scale
+        self.max_margin = _at_least_0("max_margin", max_margin)
+        self.scale = _at_least_0("scale", scale)
         super().__init__(class_counts)
         self.weight = weight
 
@@ -359,8 +356,7 @@ class LogitAdjustedLoss(_CountedLoss):
     """
 
     def __init__(self, tau=1.0, class_counts=None):
-        _check_tau(tau)
-        self.tau = tau
+        self.tau = _tau(tau)
         super().__init__(class_counts)
 
     def _from_counts(self, counts):
@@ -400,24 +396,25 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
         super().__init__(tau=1.0, class_counts=class_counts)
 
 
-def _is_number(value):
-    return isinstance(value, Real) or getattr(value, "shape", None) == ()
+def _number(name, value, is_valid, expected):
+    """Give a parameter as a float; arrays and tensors without dimensions are numbers, too."""
+    scalar = value.item() if getattr(value, "shape", None) == () else value
+    if not isinstance(scalar, Real) or not is_valid(scalar):
+        raise ValueError(f"{name} must be {expected}, got {value!r}.")
+    return float(scalar)
 
 
-def _check_at_least_0(**params):
-    for name, value in params.items():
-        if not _is_number(value) or not value >= 0:
-            raise ValueError(f"{name} must be a number of at least 0, got {value!r}.")
+def _at_least_0(name, value):
+    return _number(name, value, lambda number: number >= 0, "a number of at least 0")
 
 
-def _check_beta(beta):
-    if not _is_number(beta) or not 0 <= beta < 1:
-        raise ValueError(f"beta must be a number of at least 0 and less than 1, got {beta!r}.")
+def _beta(value):
+    expected = "a number of at least 0 and less than 1"
+    return _number("beta", value, lambda number: 0 <= number < 1, expected)
 
 
-def _check_tau(tau):
-    if not _is_number(tau) or not math.isfinite(tau):
-        raise ValueError(f"tau must be a finite number, got {tau!r}.")
+def _tau(value):
+    return _number("tau", value, math.isfinite, "a finite number")
 
 
 def _log_rest(log_p, target):
