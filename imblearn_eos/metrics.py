@@ -402,7 +402,7 @@ def expected_calibration_error(y_true, y_proba, *, labels=None, n_bins=15, sampl
     classes = sorted_classes(y_true, "y_true")
     y_proba = check_array(to_array(y_proba), dtype=np.float64, input_name="y_proba")
     check_consistent_length(y_true, y_proba)
-    sorted_labels = classes if labels is None else np.unique(labels)
+    sorted_labels = classes if labels is None else sorted_classes(np.asarray(labels), "labels")
     if labels is not None and not np.array_equal(labels, sorted_labels):
         raise ValueError(f"labels must be sorted, as the columns of y_proba are. Got {labels!r}.")
     labels = sorted_labels

@@ -398,13 +398,14 @@ class AtomicCheckpoint(Checkpoint):
     of two epochs, and nothing to continue from. Here all files are written to a folder of their own
     in ``dirname`` and then moved to their places, while Ctrl-C waits. Whatever else kills the
     process between two moves leaves files of two epochs; the history, which says how many epochs
-    are done, is moved last.
+    are done, is moved last. A process that is killed while it writes leaves a folder
+    ``.unfinished-...``, which can be deleted.
 
     Parameters
     ----------
     **kwargs : dict
         As for :class:`skorch.callbacks.Checkpoint`, but names of files must be strings without a
-        folder. ``sink`` is not used.
+        folder. Errors do not go to ``sink``.
 
     Raises
     ------
@@ -425,7 +426,8 @@ class AtomicCheckpoint(Checkpoint):
             if not name.startswith("f_") or file is None:
                 continue
             full = f"{self.fn_prefix}{file}"
-            if not isinstance(file, str) or Path(full).name != full:
+            is_text = isinstance(file, str) and isinstance(self.fn_prefix, str)
+            if not is_text or Path(full).name != full or full in ("", ".."):
                 raise ValueError(
                     f"The file name {name}={file!r} of AtomicCheckpoint, behind "
                     f"fn_prefix={self.fn_prefix!r}, must be a string without a folder. Put the "

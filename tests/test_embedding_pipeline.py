@@ -218,6 +218,19 @@ def test_heads_of_any_kind_pass_the_check(step):
     assert make_pipeline(head=step).fit(X, y).predict(X).shape == y.shape
 
 
+class Doubling(RandomOverSampler):
+    """A sampler that understands a strategy which imbalanced-learn's do not."""
+
+    def fit_resample(self, X, y):
+        assert self.sampling_strategy == "double"
+        return np.concatenate([X, X]), np.concatenate([y, y])
+
+
+def test_strategies_of_samplers_of_ones_own_pass_the_check():
+    pipeline = make_pipeline(sampler=Doubling(sampling_strategy="double"))
+    assert pipeline.fit(X, y).predict(X).shape == y.shape
+
+
 def test_transformers_without_constraints_pass_the_check():
     pipeline = make_pipeline()
     pipeline.steps.insert(1, ("union", FeatureUnion([("pca", PCA(2))])))

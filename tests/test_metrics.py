@@ -330,8 +330,15 @@ def test_calibration_error_of_certain_and_right_predictions_is_zero():
         ([0, 1], [[np.nan, 1]] * 2, None, "y_proba contains NaN"),
         ([0, 1], [[0.5, 0.5]] * 2, [1, 0], "labels must be sorted"),
         (["a", None], [[0.5, 0.5]] * 2, None, "y_true has labels that cannot be sorted"),
+        (["a", "b"], [[0.5, 0.5]] * 2, [None, "a"], "labels has labels that cannot be sorted"),
     ],
 )
 def test_calibration_error_refuses_what_are_no_probabilities(y_true, y_proba, labels, message):
     with pytest.raises(ValueError, match=message):
         expected_calibration_error(y_true, y_proba, labels=labels)
+
+
+@pytest.mark.parametrize("n_bins", [0, -1, 1.5, "15"])
+def test_calibration_error_names_a_wrong_number_of_bins(n_bins):
+    with pytest.raises(ValueError, match=r"'n_bins' parameter .* must be an int"):
+        expected_calibration_error([0, 1], [[0.5, 0.5]] * 2, n_bins=n_bins)

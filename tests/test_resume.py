@@ -257,11 +257,31 @@ def test_nets_may_share_a_folder_with_each_other_and_with_the_users_files(tmp_pa
     assert len(list(tmp_path.iterdir())) == 9
 
 
-@pytest.mark.parametrize("params", [{"fn_prefix": "run/"}, {"f_params": "../params.pt"}])
-def test_file_names_with_folders_are_refused(params, tmp_path):
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"fn_prefix": "run/"},
+        {"fn_prefix": 3},
+        {"f_params": "../params.pt"},
+        {"f_params": ".."},
+        {"f_params": ""},
+    ],
+)
+def test_file_names_with_folders_are_refused_before_training(params, tmp_path):
     checkpoint = AtomicCheckpoint(monitor=None, dirname=str(tmp_path / "folder"), **params)
     with pytest.raises(ValueError, match=r"AtomicCheckpoint.*Put the folder into dirname"):
-        make_net(callbacks=[checkpoint], max_epochs=1).fit(X, y)
+        make_net(callbacks=[checkpoint]).initialize()
+
+
+def test_where_ctrl_c_is_ignored_training_and_checkpoints_are_whole(tmp_path):
+    # As under nohup.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    net = make_resumable(tmp_path, PressCtrlC(2, batches=1))
+    embedder = Embedder(net, random_state=0).fit(X, y)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert len(embedder.net_.history) == net.max_epochs
+    stored = torch.load(tmp_path / "params.pt", weights_only=True)
+    assert_same(stored, embedder.net_.module_.state_dict())
 
 
 def test_the_working_folder_is_the_default(tmp_path, monkeypatch):

@@ -272,15 +272,15 @@ class EmbeddingPipeline(Pipeline):
     def _check_later_steps(self, y):
         """Raise now, and not after hours of training, for what later steps would refuse."""
         later = [step for _, _, step in self._iter(filter_resample=False) if step is not self[0]]
-        for step in later:
-            # Others may have a method of this name for something else, as skorch has.
-            is_known = type(step).__module__.startswith(("sklearn.", "imblearn.", "imblearn_eos."))
-            is_checked = is_known and hasattr(step, "_parameter_constraints")
+        for step in filter(_is_known, later):
+            is_checked = hasattr(step, "_parameter_constraints")
             if is_checked and not get_config()["skip_parameter_validation"]:
                 step._validate_params()
             if isinstance(step, (EOS, LinearHead)):
                 resolve_device(step.device)
-        if y is None or not later or not isinstance(later[0], BaseOverSampler):
+        if y is None or not later:
+            return
+        if not isinstance(later[0], BaseOverSampler) or not _is_known(later[0]):
             return
         strategy = later[0].sampling_strategy
         try:
@@ -324,6 +324,11 @@ class EmbeddingPipeline(Pipeline):
                 "imblearn.pipeline.Pipeline."
             )
         return step
+
+
+def _is_known(step):
+    """Whether a step takes its parameters for what they are; users' own may not."""
+    return type(step).__module__.startswith(("sklearn.", "imblearn.", "imblearn_eos."))
 
 
 def make_embedding_pipeline(
