@@ -25,6 +25,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.model_selection import GridSearchCV
@@ -216,6 +217,43 @@ def test_heads_of_any_kind_pass_the_check(step):
     if isinstance(step, NeuralNet):
         step.set_params(module__out_features=3)
     assert make_pipeline(head=step).fit(X, y).predict(X).shape == y.shape
+
+
+class Interrupted(RandomOverSampler):
+    """A sampler at which Ctrl-C is pressed."""
+
+    def fit_resample(self, X, y):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("sampler", "error"),
+    [(SMOTE(k_neighbors=1000), ValueError), (Interrupted(), KeyboardInterrupt)],
+)
+@pytest.mark.parametrize("head", [None, LogisticRegression()])
+def test_after_a_failed_fit_no_head_of_the_network_before_is_left(sampler, error, head):
+    pipeline = make_pipeline(head=head).fit(X, y)
+    before, net = pipeline.steps[-1][1], pipeline["embedder"].net_
+    pipeline.set_params(sampler=sampler)
+    with pytest.raises(error):
+        pipeline.fit(X, y)
+    assert pipeline["embedder"].net_ is not net
+    assert pipeline.steps[-1][1] is before
+    for method in (pipeline.predict, pipeline.generalization_gap):
+        with pytest.raises(NotFittedError):
+            method(X, *([y] if method == pipeline.generalization_gap else []))
+    with pytest.raises(NotFittedError):
+        pipeline.to_module()
+    pipeline.set_params(sampler=EOS())
+    assert pipeline.fit(X, y).score(X, y) > 0.5
+
+
+def test_a_fit_that_fails_before_the_network_is_trained_leaves_the_one_before():
+    pipeline = make_pipeline().fit(X, y)
+    expected = pipeline.predict_proba(X)
+    with pytest.raises(ValueError, match="one class"):
+        pipeline.fit(X, np.zeros(len(X)))
+    assert_array_equal(pipeline.predict_proba(X), expected)
 
 
 class Doubling(RandomOverSampler):

@@ -119,9 +119,21 @@ class EmbeddingPipeline(Pipeline):
         ValueError, TypeError
             As :meth:`Embedder.fit` and the other steps. Their parameters, and the
             ``sampling_strategy`` of an over-sampler behind the Embedder, are checked before
-            training.
+            training. If a later step fails all the same, or is interrupted, the network is kept,
+            as ``net_`` of the first step, and the last step is not fitted.
         """
-        return super().fit(X, y, **params)
+        self._validate_steps()
+        embedder, head = self.steps[0][1], self.steps[-1][1]
+        before = getattr(embedder, "classes_", None)
+        try:
+            return super().fit(X, y, **params)
+        except BaseException:
+            # A head that was fitted before knows the embeddings of another network.
+            if getattr(embedder, "classes_", None) is not before and head is not embedder:
+                fresh = clone(head)
+                vars(head).clear()
+                vars(head).update(vars(fresh))
+            raise
 
     @available_if(lambda self: hasattr(self._final_estimator, "score"))
     def score(self, X, y=None, **params):
