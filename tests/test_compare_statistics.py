@@ -128,8 +128,15 @@ def test_summary_has_the_difference_to_no_over_sampling():
         ),
         (
             {"network": [0.9, 0.91, 0.9], "none": [0.5, 0.5, 0.5], "eos": [0.6, 0.6, None]},
-            "EOS lost here, and it is no better than no over-sampling beyond noise.",
+            "EOS lost here, but it is better than no over-sampling by the same on each of 2 seeds, "
+            "which is no measure of noise.",
             ["0.3050 below that of the network's own head", "over 2 seeds"],
+        ),
+        (
+            {"none": [0.5, None], "random": [1.0, 1.0], "eos": [1.0, 1.0]},
+            "EOS tied for the first place here, and it is better than no over-sampling on one "
+            "seed, which is no measure of noise.",
+            ["0.5000 above that of no over-sampling"],
         ),
         (
             {"none": [0.5, 0.6, 0.5], "random": [0.8, 0.9, 0.81], "eos": [0.8, 0.9, 0.81]},

@@ -163,8 +163,12 @@ def _headline(to_best, to_none, is_ahead_of_all):
     elif to_best.mean < 0 and not to_best.is_noise:
         place = "lost"
     relation = "no better than no over-sampling beyond noise"
-    if to_none.is_noise is False:
+    if to_none.is_noise is not True and to_none.mean != 0:
         relation = f"{'better' if to_none.mean > 0 else 'worse'} than no over-sampling"
+    if to_none.is_noise is None and to_none.mean != 0:
+        n = to_none.n_seeds
+        seeds = "on one seed" if n == 1 else f"by the same on each of {n} seeds"
+        relation += f" {seeds}, which is no measure of noise"
     if place == "won" and to_none.mean > 0 and to_none.is_noise is False:
         return "EOS helped here, more than any other method."
     is_first, is_better = place not in ("lost", "did not come first"), relation.startswith("better")
