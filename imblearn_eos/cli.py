@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from imblearn_eos import __version__
 from imblearn_eos._device import resolve_device
+from imblearn_eos._interrupts import uninterrupted
 from imblearn_eos.compare import (
     CLASSIFIERS,
     SAMPLERS,
@@ -28,7 +29,7 @@ from imblearn_eos.compare import (
     write_json,
     write_report,
 )
-from imblearn_eos.compare._files import check_writable
+from imblearn_eos.compare._files import check_replaceable, check_writable
 from imblearn_eos.compare._images import CONSTRAINTS
 from imblearn_eos.compare._report import check_report
 from imblearn_eos.compare._text import format_runs
@@ -72,14 +73,10 @@ def main(argv=None):
     try:
         _compare(options, argv, results)
     except (ImportError, MemoryError, OSError, ValueError) as error:
+        _print_finished(parser, options, results, "Stopped by an error")
         parser.error(error)
     except KeyboardInterrupt:
-        # Pressed again, while what is finished is shown, it ends that too.
-        with contextlib.suppress(KeyboardInterrupt):
-            try:
-                _report_interrupt(options, results)
-            except (OSError, ValueError) as error:
-                parser.error(error)
+        _print_finished(parser, options, results, "Interrupted")
         return INTERRUPTED
     return 0
 
@@ -179,7 +176,7 @@ def _build_parser():
             type=Path,
             default=argparse.SUPPRESS,
             metavar="PATH",
-            help=f"write the results as {kind.upper()}, after every seed",
+            help=f"file to write the results to as {kind.upper()}, after every seed",
         )
     output.add_argument(
         "--report",
@@ -244,6 +241,8 @@ def _compare(options, argv, results):
     outputs = _get_outputs(options)
     if hasattr(options, "json") and len(outputs) < hasattr(options, "csv") + 1:
         raise ValueError(f"--json and --csv both name {options.json}; each needs a file of its own")
+    for path in outputs:
+        check_replaceable(path)
     X, y, said = _load(options)
     if hasattr(options, "report"):
         check_report(options.report)
@@ -361,19 +360,29 @@ def _describe_data(record):
 
 def _print_results(results, options):
     options.is_printed = True
-    print(format_runs(results))
-    print(format_table(results))
-    print()
-    print(format_verdict(results))
-    outputs = _get_outputs(options)
-    if outputs:
-        print(f"Written: {', '.join(map(str, outputs))}")
-    if hasattr(options, "report"):
-        print(f"Report: {write_report(options.report, options.record, results)}")
+    # A report takes some seconds, in which Ctrl-C would leave a part of it.
+    with uninterrupted():
+        print(format_runs(results))
+        print(format_table(results))
+        print()
+        print(format_verdict(results))
+        outputs = _get_outputs(options)
+        if outputs:
+            print(f"Written: {', '.join(map(str, outputs))}")
+        if hasattr(options, "report"):
+            print(f"Report: {write_report(options.report, options.record, results)}")
 
 
-def _report_interrupt(options, results):
+def _print_finished(parser, options, results, what):
+    """Print and write the seeds that are finished when others are not."""
     n_seeds = getattr(options, "n_seeds", getattr(options, "seeds", DEFAULTS["seeds"]))
-    print(f"Interrupted: {len(results)} of {n_seeds} seeds finished.", file=sys.stderr)
-    if results and not hasattr(options, "is_printed"):
-        _print_results(results, options)
+    if what == "Interrupted" or results:
+        print(f"{what}: {len(results)} of {n_seeds} seeds finished.", file=sys.stderr)
+    if not results or hasattr(options, "is_printed"):
+        return
+    try:
+        # Ctrl-C once more, which waits until all is written.
+        with contextlib.suppress(KeyboardInterrupt):
+            _print_results(results, options)
+    except (ImportError, OSError, ValueError) as error:
+        parser.error(error)

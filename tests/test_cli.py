@@ -9,7 +9,7 @@ import torch
 from interrupts import InterruptedBar
 
 from imblearn_eos import cli
-from imblearn_eos.compare import _files, compare_table
+from imblearn_eos.compare import _files, compare, compare_table
 from imblearn_eos.datasets import load_digit_images
 
 METHODS = ["network", "none", "logit_adjustment", "eos"]
@@ -217,6 +217,44 @@ def test_interrupt_keeps_the_finished_seeds(npz, tmp_path, capsys, monkeypatch):
     content = json.loads(path.read_text())
     assert not content["complete"]
     assert [seed["seed"] for seed in content["runs"]] == [0]
+
+
+def test_an_error_keeps_the_finished_seeds(npz, tmp_path, capsys, monkeypatch):
+    def fail_later(*args, **params):
+        yield next(compare(*args, **params))
+        raise ValueError("the loss is not finite")
+
+    monkeypatch.setattr(cli, "compare", fail_later)
+    path = tmp_path / "results.json"
+    with pytest.raises(SystemExit):
+        run("--data", npz, "--json", path, "--seeds", 3)
+    captured = capsys.readouterr()
+    assert "Stopped by an error: 1 of 3 seeds finished." in captured.err
+    assert captured.err.splitlines()[-1] == "imblearn-eos: error: the loss is not finite"
+    assert "network, own head" in captured.out
+    assert not json.loads(path.read_text())["complete"]
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_files_without_results_are_not_replaced(option, tmp_path, capsys):
+    path = tmp_path / "precious.csv"
+    path.write_text("a,label\n1,0\n")
+    for data in ([], ["--data", path, "--target", "label"]):
+        message = error_of(capsys, option, path, *data)
+        assert "precious.csv is there already and holds no results" in message
+    assert path.read_text() == "a,label\n1,0\n"
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_files_of_earlier_results_are_replaced(option, npz, tmp_path):
+    path = tmp_path / "results"
+    path.touch()
+    texts = []
+    for alpha in (0.1, 0.2):
+        assert run("--data", npz, option, path, "--alpha", alpha) == 0
+        texts.append(path.read_text())
+    assert "0.1" in texts[0]
+    assert texts[0] != texts[1]
 
 
 def test_interrupt_before_the_first_seed(npz, tmp_path, capsys, monkeypatch):

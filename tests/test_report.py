@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -246,9 +247,19 @@ def test_the_code_on_the_page_loads_the_network(images, monkeypatch):
 
 def test_network_of_an_earlier_report_does_not_stay(table, tmp_path):
     _, record, results = table
+    write_report(tmp_path, record, results)
     (tmp_path / "network.pt").touch()
     write_report(tmp_path, record, results)
     assert not (tmp_path / "network.pt").exists()
+
+
+@pytest.mark.parametrize("name", ["report.html", "results.json", "network.pt"])
+def test_files_that_are_of_no_report_are_refused_and_left(table, tmp_path, name):
+    _, record, results = table
+    (tmp_path / name).write_text("my own")
+    with pytest.raises(ValueError, match=rf"{re.escape(name)}.* not replaced\. Name another"):
+        write_report(tmp_path, record, results)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {name: "my own"}
 
 
 def test_options_of_eos_are_told(table, tmp_path):
@@ -358,11 +369,12 @@ def test_interrupted_run_leaves_a_report_of_the_finished_seeds(
 
 
 @pytest.mark.parametrize("after", [2, 3])
-def test_interrupt_while_the_report_is_written_ends_quietly(tmp_path, capsys, monkeypatch, after):
+def test_interrupt_while_the_report_is_written_waits_for_it(tmp_path, capsys, monkeypatch, after):
     """Also when it is the second Ctrl-C, after one that ended the seeds."""
 
     def interrupt(*args):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+        return write_report(*args)
 
     monkeypatch.setattr(cli, "write_report", interrupt)
     monkeypatch.setattr(cli, "tqdm", lambda **params: InterruptedBar(after=after))
@@ -371,3 +383,5 @@ def test_interrupt_while_the_report_is_written_ends_quietly(tmp_path, capsys, mo
     captured = capsys.readouterr()
     assert f"Interrupted: {after - 1} of 2 seeds" in captured.err
     assert captured.out.count("macro f1") == 1
+    assert captured.out.splitlines()[-1] == f"Report: {tmp_path / 'report.html'}"
+    assert (tmp_path / "report.html").exists()

@@ -276,6 +276,29 @@ def check_writable(path):
         temporary.touch()
 
 
+def check_replaceable(path):
+    """Raise ValueError if there is a file at ``path`` that no comparison has written."""
+    path = Path(path).resolve()
+    if path.is_file() and not _has_results(path):
+        raise ValueError(
+            f"{path} is there already and holds no results of a comparison, so it is not replaced. "
+            "Name another file, or remove it."
+        )
+
+
+def _has_results(path):
+    """Whether a file is empty, or as `write_json` or `write_csv` write it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return (
+            not text
+            or text.startswith("seed,method,")
+            or {"summary", "runs"} <= {*json.loads(text)}
+        )
+    except (TypeError, ValueError):
+        return False
+
+
 def write_text(path, text):
     with _replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -11,7 +11,13 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from imblearn_eos import plotting
-from imblearn_eos.compare._files import check_writable, write_json, write_network, write_text
+from imblearn_eos.compare._files import (
+    check_replaceable,
+    check_writable,
+    write_json,
+    write_network,
+    write_text,
+)
 from imblearn_eos.compare._methods import CALIBRATION, METRICS
 from imblearn_eos.compare._statistics import (
     NAMES,
@@ -37,7 +43,8 @@ def write_report(directory, record, results):
     directory : str or path-like
         Where to write ``report.html``, ``results.json`` and, for images, ``network.pt``: the
         network of the first seed, with the head refitted for EOS, or without it for the last
-        sampler. Made if it does not exist; files of these names are replaced.
+        sampler. Made if it does not exist; files of these names are replaced if they are of
+        another report.
     record : dict
         What is needed to repeat the run, as of `make_record`.
     results : iterable of SeedResult
@@ -52,6 +59,8 @@ def write_report(directory, record, results):
     ------
     ImportError
         When matplotlib or jinja2 are missing; the extra ``report`` brings them.
+    ValueError
+        When the directory has files of these names that are not of a report.
     OSError
         When the files cannot be written.
 
@@ -95,6 +104,14 @@ def check_report(directory):
         ) from error
     for name in (PAGE, RESULTS, NETWORK):
         check_writable(directory / name)
+    check_replaceable(directory / RESULTS)
+    for name in (PAGE, NETWORK):
+        # A report has both this and results.
+        if (directory / name).exists() and not (directory / RESULTS).exists():
+            raise ValueError(
+                f"The folder {directory} has a file {name} that is not of a report, so it is not "
+                "replaced. Name another folder."
+            )
 
 
 def _make_environment():
