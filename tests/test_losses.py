@@ -237,7 +237,9 @@ def test_class_counts_in_any_container():
         assert all(knows(loss(class_counts=counts), [30, 50, 12]) for loss in COUNTED)
 
 
-@pytest.mark.parametrize("counts", [[3, 0], [], [[1, 2]], [2, np.nan], [2, np.inf], [-1, 4], 7])
+@pytest.mark.parametrize(
+    "counts", [[3, 0], [], [[1, 2]], [2, np.nan], [2, np.inf], [-1, 4], 7, "a", {"a": 5, 1: 3}]
+)
 @pytest.mark.parametrize("use", [class_balanced_weights, *COUNTED])
 def test_impossible_class_counts_are_an_error(use, counts):
     with pytest.raises(ValueError, match="class_counts must be the number of training samples"):
@@ -255,15 +257,16 @@ def test_unknown_class_counts_and_those_of_other_classes_are_an_error(loss):
 @pytest.mark.parametrize(
     ("function", "params", "message"),
     [
-        (FocalLoss, {"gamma": -1}, "gamma must be a number of at least 0, got -1"),
+        (FocalLoss, {"gamma": -1}, "gamma must be a finite number of at least 0, got -1"),
         (AsymmetricLoss, {"gamma_pos": -0.1}, "gamma_pos must be"),
         (AsymmetricLoss, {"gamma_neg": -0.1}, "gamma_neg must be"),
         (AsymmetricLoss, {"label_smoothing": 1.1}, "label_smoothing must be from 0 to 1"),
         (LDAMLoss, {"max_margin": -1}, "max_margin must be"),
+        (LDAMLoss, {"scale": float("inf")}, "scale must be a finite number"),
         (ClassBalancedLoss, {"beta": 1, "class_counts": COUNTS}, "beta must .* less than 1"),
         (ClassBalancedLoss, {"beta": 2}, "beta must .* less than 1"),
-        (FocalLoss, {"gamma": "2"}, "gamma must be a number .* got '2'"),
-        (FocalLoss, {"gamma": float("nan")}, "gamma must be a number"),
+        (FocalLoss, {"gamma": "2"}, "gamma must be a finite number .* got '2'"),
+        (FocalLoss, {"gamma": float("nan")}, "gamma must be a finite number"),
         (AsymmetricLoss, {"label_smoothing": "a"}, "label_smoothing must be"),
         (LogitAdjustedLoss, {"tau": float("nan")}, "tau must be a finite number"),
         (LogitAdjustedLoss, {"tau": "a", "class_counts": COUNTS}, "tau must be .* got 'a'"),
@@ -334,6 +337,12 @@ def test_nets_train_and_know_that_the_softmax_gives_probabilities(loss):
     again = pickle.loads(pickle.dumps(net))
     assert_array_equal(again.predict_proba(X), net.predict_proba(X))
     assert value(again.criterion_, LOGITS, TARGET) == value(net.criterion_, LOGITS, TARGET)
+
+
+@pytest.mark.parametrize("labels", [y + 1, np.where(y == 0, "a", "b"), np.where(y == 1, 2, y)])
+def test_labels_that_are_no_class_numbers_are_named(labels):
+    with pytest.raises(ValueError, match=r"y must have the labels 0, 1, .*Embedder encodes"):
+        ClassCounts().on_train_begin(make_net(criterion=LDAMLoss).initialize(), X, labels)
 
 
 TENSORS = (torch.from_numpy(X), torch.from_numpy(y))

@@ -7,7 +7,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from imblearn_eos._labels import dataset_labels, label_vector
+from imblearn_eos._labels import dataset_labels, label_vector, sorted_classes
 from imblearn_eos.losses._losses import (
     AsymmetricLoss,
     ClassBalancedLoss,
@@ -113,5 +113,11 @@ def _criterion(net):
 
 def _count_classes(X, y):
     # skorch passes a dataset as X.
-    y = dataset_labels(X) if y is None else label_vector(y)
-    return np.bincount(np.asarray(y, dtype=np.int64).ravel())
+    y = np.asarray(dataset_labels(X) if y is None else label_vector(y)).ravel()
+    classes, counts = sorted_classes(y, return_counts=True)
+    if not np.array_equal(classes, np.arange(len(classes))):
+        raise ValueError(
+            "To count classes, y must have the labels 0, 1, ..., each at least once, got "
+            f"{classes.tolist()[:10]}. imblearn_eos.Embedder encodes labels of any kind so."
+        )
+    return counts

@@ -405,7 +405,8 @@ def _number(name, value, is_valid, expected):
 
 
 def _at_least_0(name, value):
-    return _number(name, value, lambda number: number >= 0, "a number of at least 0")
+    expected = "a finite number of at least 0"
+    return _number(name, value, lambda number: 0 <= number < math.inf, expected)
 
 
 def _beta(value):
@@ -424,14 +425,18 @@ def _log_rest(log_p, target):
 
 def _checked_counts(class_counts):
     counts = class_counts
-    # The value_counts of pandas are in the order of sizes, and their index names the classes.
-    if hasattr(counts, "sort_index"):
-        counts = counts.sort_index()
-    elif isinstance(counts, Mapping):
-        counts = [counts[label] for label in sorted(counts)]
-    if not isinstance(counts, torch.Tensor):
-        counts = torch.from_numpy(np.array(counts, dtype=np.float64))
-    counts = counts.detach().to("cpu", torch.float64)
+    try:
+        # The value_counts of pandas are in the order of sizes, and their index names the classes.
+        if hasattr(counts, "sort_index"):
+            counts = counts.sort_index()
+        elif isinstance(counts, Mapping):
+            counts = [counts[label] for label in sorted(counts)]
+        if not isinstance(counts, torch.Tensor):
+            counts = torch.from_numpy(np.array(counts, dtype=np.float64))
+        counts = counts.detach().to("cpu", torch.float64)
+    except (TypeError, ValueError):
+        # No numbers, or labels that do not sort.
+        counts = torch.empty(0)
     if counts.ndim != 1 or not len(counts) or not 1 <= counts.min() <= counts.max() < torch.inf:
         raise ValueError(
             "class_counts must be the number of training samples of each class, at least 1 each, "
