@@ -273,13 +273,13 @@ def main():
     records = Results(options.results).records
     folder = options.results.parent
     begun = [record for record in records if record["record"] == "study"]
-    n_recipes = len({record["case"]["recipe"] for record in records if "case" in record})
-    recipes = f", {n_recipes} recipes" if n_recipes > 1 else ""
-    title = f"# All tables, {begun[0]['epochs']} epochs{recipes}"
+    cases = [record["case"] for record in records if "case" in record]
+    kinds = dict.fromkeys((case["kind"], case["ratio"]) for case in cases)
+    n_recipes = len({case["recipe"] for case in cases})
+    title = f"# All tables, {begun[0]['epochs']} epochs"
+    title += f", {n_recipes} recipes" if n_recipes > 1 else ""
+    title += f", {len(kinds)} imbalances" if len(kinds) > 1 else ""
     parts = [title, "\n".join(dict.fromkeys(map(format_header, begun)))]
-    kinds = dict.fromkeys(
-        (record["case"]["kind"], record["case"]["ratio"]) for record in records if "case" in record
-    )
     for kind, ratio in kinds:
         study = Study(records, kind, ratio)
         parts += format_study(study, f"{kind.capitalize()} imbalance, ratio {ratio:g}")

@@ -169,6 +169,8 @@ class EOS(BaseOverSampler):
                 (n_samples_new, n_classes)
             Their labels, in y's container and dtype and on its device.
         """
+        if y is None:
+            raise ValueError("EOS requires y to be passed, but the target y is None.")
         labels = label_vector(y)
         # With these, imbalanced-learn's checks say neither which argument is wrong nor why.
         if np.ndim(labels) == 1 and (as_array := np.asarray(labels)).dtype == object:

@@ -310,6 +310,27 @@ def test_published_tables_are_those_of_the_published_results(file, monkeypatch, 
     assert (tmp_path / "tables.md").read_text() == file.with_name("tables.md").read_text()
 
 
+@pytest.mark.parametrize("folder", sorted(BENCHMARKS.glob("cifar_lt/*/embeddings")))
+def test_published_scores_are_those_of_the_published_embeddings(folder):
+    records = _study.Results(folder.with_name("results.jsonl")).records
+    budget = _cifar.Budget(*(records[0][name] for name in ("epochs", "batch_size", "schedule")))
+    n_checked = 0
+    for record in records:
+        if record.get("method") not in ("network", "logit adjustment", "EOS"):
+            continue
+        case = _cifar.Case(**record["case"])
+        try:
+            embedded = _cifar.embed(None, case, budget, folder.parent)
+        except FileNotFoundError:
+            continue
+        network, method = _heads.Network(embedded, seed=case.seed), _heads.METHODS[record["method"]]
+        for row in record["rows"]:
+            found = _heads.evaluate(method.make(network, **row["setting"]), network)
+            assert found["scores"] == pytest.approx(row["scores"], abs=0.002)
+        n_checked += 1
+    assert n_checked >= 3
+
+
 @pytest.mark.parametrize(
     ("folder", "heading", "is_plotted"),
     [

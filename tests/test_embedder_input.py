@@ -23,7 +23,7 @@ from networks import (
     n_fits,
 )
 from numpy.testing import assert_array_equal
-from skorch import NeuralNet
+from skorch import NeuralNet, NeuralNetRegressor
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
@@ -96,7 +96,7 @@ def test_logits_under_the_default_criterion_are_refused_whatever_the_initial_wei
             Embedder(net, random_state=seed).fit(X, y > 0)
 
 
-@pytest.mark.parametrize("net", [MLP, MLP(), None, "net"])
+@pytest.mark.parametrize("net", [MLP, MLP(), None, "net", NeuralNetRegressor(MLP)])
 def test_what_is_no_skorch_net_is_told_how_to_become_one(net):
     with pytest.raises(TypeError, match=r"skorch\.NeuralNetClassifier"):
         Embedder(net).fit(X, y)

@@ -77,6 +77,7 @@ def with_entry(value):
 @pytest.mark.parametrize(
     ("X", "y", "message"),
     [
+        pytest.param(X_SMALL, None, "EOS requires y to be passed", id="no y"),
         pytest.param(X_SMALL, np.zeros(97), "more than 1 class", id="one class"),
         pytest.param(with_entry(np.nan), Y_SMALL, "X contains NaN", id="NaN"),
         pytest.param(with_entry(np.inf), Y_SMALL, "X contains infinity", id="infinity"),

@@ -169,7 +169,7 @@ def _check_images(X, y):
         raise ValueError(
             "X must hold images of shape (n_samples, channels, height, width), of at least "
             f"{MIN_PIXELS} x {MIN_PIXELS} pixels. Got shape {X.shape}. Enlarge smaller images "
-            "(--image-size does so for a folder)."
+            "(--image-size does so for a folder); for rows of features use compare_table."
         )
     _methods.check_classes(y)
     return X, y

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
     _get_feature_names,
     check_is_fitted,
 )
-from skorch import NeuralNet, NeuralNetBinaryClassifier
+from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetRegressor
 from torch.utils.data import DataLoader
 
 from imblearn_eos._labels import dataset_labels, encode_labels
@@ -354,10 +354,11 @@ def _check_net(net):
     """Give the net, and whether it is frozen."""
     is_frozen = isinstance(net, FrozenEstimator)
     net = net.estimator if is_frozen else net
-    if not isinstance(net, NeuralNet):
+    if not isinstance(net, NeuralNet) or isinstance(net, NeuralNetRegressor):
         raise TypeError(
-            f"The 'net' parameter of Embedder must be a skorch net, got {net!r}. Wrap a module: "
-            "skorch.NeuralNetClassifier(ModuleClass, criterion=torch.nn.CrossEntropyLoss)."
+            f"The 'net' parameter of Embedder must be a skorch net that classifies, got {net!r}. "
+            "Wrap a module: skorch.NeuralNetClassifier(ModuleClass, "
+            "criterion=torch.nn.CrossEntropyLoss)."
         )
     if is_frozen and not net.initialized_:
         raise ValueError(
