@@ -324,7 +324,7 @@ def test_published_scores_are_those_of_the_published_embeddings(folder):
         except FileNotFoundError:
             continue
         network, method = _heads.Network(embedded, seed=case.seed), _heads.METHODS[record["method"]]
-        for row in record["rows"]:
+        for row in filter(lambda row: row["is_default"] or row["is_chosen"], record["rows"]):
             found = _heads.evaluate(method.make(network, **row["setting"]), network)
             assert found["scores"] == pytest.approx(row["scores"], abs=0.002)
         n_checked += 1
