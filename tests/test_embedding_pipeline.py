@@ -36,6 +36,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.callbacks import Callback
+from skorch.exceptions import NotInitializedError
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -226,26 +227,53 @@ class Interrupted(RandomOverSampler):
         raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(
-    ("sampler", "error"),
-    [(SMOTE(k_neighbors=1000), ValueError), (Interrupted(), KeyboardInterrupt)],
-)
-@pytest.mark.parametrize("head", [None, LogisticRegression()])
-def test_after_a_failed_fit_no_head_of_the_network_before_is_left(sampler, error, head):
-    pipeline = make_pipeline(head=head).fit(X, y)
+FAILING = [(SMOTE(k_neighbors=1000), ValueError), (Interrupted(), KeyboardInterrupt)]
+
+
+@pytest.mark.parametrize(("sampler", "error"), FAILING)
+@pytest.mark.parametrize("head", [None, LogisticRegression(), make_net(nn.LazyLinear)])
+@pytest.mark.parametrize("has_memory", [False, True])
+def test_after_a_failed_fit_no_head_of_the_network_before_is_left(
+    sampler, error, head, has_memory, tmp_path
+):
+    if isinstance(head, NeuralNet):
+        head.set_params(module__out_features=3)
+    pipeline = make_pipeline(head=head).set_params(memory=str(tmp_path) if has_memory else None)
+    pipeline.fit(X, y)
     before, net = pipeline.steps[-1][1], pipeline["embedder"].net_
-    pipeline.set_params(sampler=sampler)
+    Z = pipeline["embedder"].transform(X)
+    expected = before.predict(Z)
+    with pytest.raises(error):
+        pipeline.set_params(sampler=sampler).fit(X, y)
+    assert pipeline["embedder"].net_ is not net
+    for use in (
+        lambda: pipeline.predict(X),
+        lambda: pipeline.generalization_gap(X, y),
+        pipeline.to_module,
+    ):
+        with pytest.raises((NotFittedError, NotInitializedError)):
+            use()
+    # Nothing is lost to who has it still.
+    assert_array_equal(before.predict(Z), expected)
+    assert pipeline.set_params(sampler=EOS()).fit(X, y).predict(X).shape == y.shape
+
+
+@pytest.mark.parametrize(("sampler", "error"), FAILING)
+def test_after_a_failed_fit_a_frozen_head_is_as_it_was(sampler, error):
+    pipeline = make_pipeline().fit(X, y)
+    head = FrozenEstimator(pipeline.steps[-1][1])
+    pipeline.set_params(head=head, sampler=sampler)
     with pytest.raises(error):
         pipeline.fit(X, y)
-    assert pipeline["embedder"].net_ is not net
-    assert pipeline.steps[-1][1] is before
-    for method in (pipeline.predict, pipeline.generalization_gap):
-        with pytest.raises(NotFittedError):
-            method(X, *([y] if method == pipeline.generalization_gap else []))
-    with pytest.raises(NotFittedError):
-        pipeline.to_module()
-    pipeline.set_params(sampler=EOS())
-    assert pipeline.fit(X, y).score(X, y) > 0.5
+    assert head.predict(pipeline["embedder"].transform(X)).shape == y.shape
+
+
+@pytest.mark.parametrize("last", [None, "passthrough"])
+def test_a_failed_fit_without_a_head_says_why(last):
+    pipeline = make_pipeline().fit(X, y)
+    pipeline.set_params(head=last, sampler=SMOTE(k_neighbors=1000))
+    with pytest.raises(ValueError, match="n_neighbors"):
+        pipeline.fit(X, y)
 
 
 def test_a_fit_that_fails_before_the_network_is_trained_leaves_the_one_before():

@@ -1,6 +1,7 @@
 """Embedder, sampler and head as one pipeline, and back to one network."""
 
 import warnings
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
@@ -120,19 +121,28 @@ class EmbeddingPipeline(Pipeline):
             As :meth:`Embedder.fit` and the other steps. Their parameters, and the
             ``sampling_strategy`` of an over-sampler behind the Embedder, are checked before
             training. If a later step fails all the same, or is interrupted, the network is kept,
-            as ``net_`` of the first step, and the last step is not fitted.
+            as ``net_`` of the first step, and in the place of the last step is an unfitted clone.
         """
         self._validate_steps()
-        embedder, head = self.steps[0][1], self.steps[-1][1]
-        before = getattr(embedder, "classes_", None)
-        try:
+        with self._no_head_of_another_network():
             return super().fit(X, y, **params)
+
+    @contextmanager
+    def _no_head_of_another_network(self):
+        """Put a new head in the place of one that knows the embeddings of the network before."""
+        before = getattr(self.steps[0][1], "classes_", None)
+        try:
+            yield
+        # Also Ctrl-C.
         except BaseException:
-            # A head that was fitted before knows the embeddings of another network.
-            if getattr(embedder, "classes_", None) is not before and head is not embedder:
-                fresh = clone(head)
-                vars(head).clear()
-                vars(head).update(vars(fresh))
+            name, head = self.steps[-1]
+            is_new = getattr(self.steps[0][1], "classes_", None) is not before
+            is_head = len(self.steps) > 1 and hasattr(head, "fit")
+            if is_new and is_head:
+                self._training_ranges = None
+                # A head that cannot be cloned stays as it is.
+                with suppress(Exception):
+                    self.steps = [*self.steps[:-1], (name, clone(head))]
             raise
 
     @available_if(lambda self: hasattr(self._final_estimator, "score"))
@@ -254,7 +264,8 @@ class EmbeddingPipeline(Pipeline):
         self._validate_steps()
         y = self._labels(X, y)
         self._check_later_steps(y)
-        Z_resampled, y_resampled = super()._fit(X, y, *args, **kwargs)
+        with self._no_head_of_another_network():
+            Z_resampled, y_resampled = super()._fit(X, y, *args, **kwargs)
         self._training_ranges = None
         is_embedder_last = len(self.steps) == 1
         if is_embedder_last or sparse.issparse(Z_resampled):
