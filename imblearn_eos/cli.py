@@ -1,7 +1,6 @@
 """The command ``imblearn-eos``."""
 
 import argparse
-import contextlib
 import shlex
 import sys
 from inspect import signature
@@ -72,12 +71,14 @@ def main(argv=None):
     results = []
     try:
         _compare(options, argv, results)
-    except (ImportError, MemoryError, OSError, ValueError) as error:
-        _print_finished(parser, options, results, "Stopped by an error")
-        parser.error(error)
     except KeyboardInterrupt:
-        _print_finished(parser, options, results, "Interrupted")
+        _print_finished(options, results, "Interrupted")
         return INTERRUPTED
+    except Exception as error:
+        _print_finished(options, results, "Stopped by an error")
+        if not isinstance(error, (ImportError, MemoryError, OSError, ValueError)):
+            raise
+        parser.error(error)
     return 0
 
 
@@ -360,29 +361,38 @@ def _describe_data(record):
 
 def _print_results(results, options):
     options.is_printed = True
+    outputs = _get_outputs(options)
     # A report takes some seconds, in which Ctrl-C would leave a part of it.
     with uninterrupted():
-        print(format_runs(results))
-        print(format_table(results))
-        print()
-        print(format_verdict(results))
-        outputs = _get_outputs(options)
+        try:
+            # The last seed may not be in the files yet, if it was interrupted.
+            for path, write in outputs.items():
+                write(path, options.record, results)
+            if hasattr(options, "report"):
+                page = write_report(options.report, options.record, results)
+        finally:
+            print(format_runs(results))
+            print(format_table(results))
+            print()
+            print(format_verdict(results))
         if outputs:
             print(f"Written: {', '.join(map(str, outputs))}")
         if hasattr(options, "report"):
-            print(f"Report: {write_report(options.report, options.record, results)}")
+            print(f"Report: {page}")
 
 
-def _print_finished(parser, options, results, what):
+def _print_finished(options, results, what):
     """Print and write the seeds that are finished when others are not."""
     n_seeds = getattr(options, "n_seeds", getattr(options, "seeds", DEFAULTS["seeds"]))
-    if what == "Interrupted" or results:
+    if what == "Interrupted" or 0 < len(results) < n_seeds:
         print(f"{what}: {len(results)} of {n_seeds} seeds finished.", file=sys.stderr)
     if not results or hasattr(options, "is_printed"):
         return
     try:
-        # Ctrl-C once more, which waits until all is written.
-        with contextlib.suppress(KeyboardInterrupt):
-            _print_results(results, options)
-    except (ImportError, OSError, ValueError) as error:
-        parser.error(error)
+        _print_results(results, options)
+    except KeyboardInterrupt:
+        # Once more, which has waited until all was written.
+        pass
+    except Exception as error:
+        # What stopped the seeds is told after this.
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -219,30 +219,59 @@ def test_interrupt_keeps_the_finished_seeds(npz, tmp_path, capsys, monkeypatch):
     assert [seed["seed"] for seed in content["runs"]] == [0]
 
 
-def test_an_error_keeps_the_finished_seeds(npz, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("error", [ValueError, MemoryError, RuntimeError])
+def test_an_error_keeps_the_finished_seeds(error, npz, tmp_path, capsys, monkeypatch):
     def fail_later(*args, **params):
         yield next(compare(*args, **params))
-        raise ValueError("the loss is not finite")
+        raise error("out of memory")
 
     monkeypatch.setattr(cli, "compare", fail_later)
     path = tmp_path / "results.json"
-    with pytest.raises(SystemExit):
+    # What may be our own mistake keeps its traceback.
+    with pytest.raises(error if error is RuntimeError else SystemExit):
         run("--data", npz, "--json", path, "--seeds", 3)
     captured = capsys.readouterr()
     assert "Stopped by an error: 1 of 3 seeds finished." in captured.err
-    assert captured.err.splitlines()[-1] == "imblearn-eos: error: the loss is not finite"
+    if error is not RuntimeError:
+        assert captured.err.splitlines()[-1] == "imblearn-eos: error: out of memory"
     assert "network, own head" in captured.out
     assert not json.loads(path.read_text())["complete"]
 
 
+def test_results_that_cannot_be_written_are_printed(npz, tmp_path, capsys, monkeypatch):
+    def fail(*args):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(cli, "write_json", fail)
+    path = tmp_path / "results.json"
+    with pytest.raises(SystemExit):
+        run("--data", npz, "--json", path)
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1] == "imblearn-eos: error: the disk is full"
+    assert "network, own head" in captured.out
+    assert "Written" not in captured.out
+
+
+def test_results_that_cannot_be_printed_are_written(npz, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError("broken pipe")
+
+    monkeypatch.setattr(cli, "format_table", fail)
+    with pytest.raises(SystemExit):
+        run("--data", npz, "--csv", tmp_path / "results.csv", "--report", tmp_path / "report")
+    assert (tmp_path / "results.csv").exists()
+    assert (tmp_path / "report" / "report.html").exists()
+
+
 @pytest.mark.parametrize("option", ["--json", "--csv"])
-def test_files_without_results_are_not_replaced(option, tmp_path, capsys):
+@pytest.mark.parametrize("text", ["a,label\n1,0\n", '["summary", "runs"]', "[" * 10**5])
+def test_files_without_results_are_not_replaced(text, option, tmp_path, capsys):
     path = tmp_path / "precious.csv"
-    path.write_text("a,label\n1,0\n")
+    path.write_text(text)
     for data in ([], ["--data", path, "--target", "label"]):
         message = error_of(capsys, option, path, *data)
         assert "precious.csv is there already and holds no results" in message
-    assert path.read_text() == "a,label\n1,0\n"
+    assert path.read_text() == text
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv"])

@@ -19,6 +19,7 @@ from imblearn_eos.compare import (
     format_verdict,
     make_record,
     summarize,
+    write_json,
     write_report,
 )
 from imblearn_eos.datasets import load_digit_images
@@ -254,12 +255,16 @@ def test_network_of_an_earlier_report_does_not_stay(table, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["report.html", "results.json", "network.pt"])
-def test_files_that_are_of_no_report_are_refused_and_left(table, tmp_path, name):
+@pytest.mark.parametrize("has_results", [False, True])
+def test_files_that_are_of_no_report_are_refused_and_left(table, tmp_path, name, has_results):
     _, record, results = table
+    if has_results:
+        write_json(tmp_path / "results.json", record, results)
     (tmp_path / name).write_text("my own")
-    with pytest.raises(ValueError, match=rf"{re.escape(name)}.* not replaced\. Name another"):
+    before = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=rf"{re.escape(name)} is there .* not replaced\. Name"):
         write_report(tmp_path, record, results)
-    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {name: "my own"}
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == before
 
 
 def test_options_of_eos_are_told(table, tmp_path):

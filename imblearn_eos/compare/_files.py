@@ -289,14 +289,14 @@ def check_replaceable(path):
 def _has_results(path):
     """Whether a file is empty, or as `write_json` or `write_csv` write it."""
     try:
-        text = path.read_text(encoding="utf-8")
-        return (
-            not text
-            or text.startswith("seed,method,")
-            or {"summary", "runs"} <= {*json.loads(text)}
-        )
-    except (TypeError, ValueError):
+        # Spreadsheets put a mark in front of UTF-8.
+        text = path.read_text(encoding="utf-8-sig")
+        if not text or text.startswith("seed,method,"):
+            return True
+        content = json.loads(text)
+    except (RecursionError, ValueError):
         return False
+    return isinstance(content, dict) and {"summary", "runs"} <= content.keys()
 
 
 def write_text(path, text):

@@ -32,6 +32,8 @@ from imblearn_eos.compare._text import format_notes, format_value, format_verdic
 from imblearn_eos.plotting._axes import import_pyplot
 
 PAGE, RESULTS, NETWORK = "report.html", "results.json", "network.pt"
+# In report.html; by this a page is known as ours.
+GENERATOR = '<meta name="generator" content="imblearn-eos">'
 NOTHING = "-"
 
 
@@ -105,12 +107,13 @@ def check_report(directory):
     for name in (PAGE, RESULTS, NETWORK):
         check_writable(directory / name)
     check_replaceable(directory / RESULTS)
-    for name in (PAGE, NETWORK):
-        # A report has both this and results.
-        if (directory / name).exists() and not (directory / RESULTS).exists():
+    page, network = directory / PAGE, directory / NETWORK
+    is_report = page.is_file() and GENERATOR in page.read_text(encoding="utf-8", errors="replace")
+    for file in (page, network):
+        if file.exists() and not is_report:
             raise ValueError(
-                f"The folder {directory} has a file {name} that is not of a report, so it is not "
-                "replaced. Name another folder."
+                f"{file} is there already, but not of a report, so it is not replaced. Name "
+                "another folder."
             )
 
 
