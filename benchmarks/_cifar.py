@@ -329,7 +329,7 @@ def _name(case, budget, fold, n_folds):
 
 
 def find_kept(case, budget, folder, fold=None, n_folds=1):
-    """Find the embeddings of a network, trained on whatever images.
+    """Find the embeddings of a network, trained on whatever images by a recipe of this name.
 
     Raises
     ------
@@ -339,9 +339,10 @@ def find_kept(case, budget, folder, fold=None, n_folds=1):
     name = _name(case, budget, fold, n_folds)
     files = list((folder / "embeddings").glob(f"{name}_*.npz"))
     if len(files) != 1:
+        remedy = "Remove all but one, or give" if files else "Train the network: give"
         raise FileNotFoundError(
-            f"{folder / 'embeddings'} must have one file {name}_*.npz, got {len(files)}. Give "
-            "--data, and what is missing is trained."
+            f"{folder / 'embeddings'} must have one file {name}_*.npz, got {len(files)}. {remedy} "
+            "--data."
         )
     return files[0]
 
@@ -408,8 +409,11 @@ def _write(file, embedded):
     file.parent.mkdir(parents=True, exist_ok=True)
     arrays = asdict(embedded)
     arrays["seconds"] = json.dumps(embedded.seconds)
-    # Half the size of float32.
-    arrays |= {name: arrays[name].astype(np.float16) for name in ("Z", "Z_new")}
+    for name in ("Z", "Z_new"):
+        # Half the size of float32.
+        with np.errstate(over="ignore"):
+            rounded = arrays[name].astype(np.float16)
+        arrays[name] = rounded if np.isfinite(rounded).all() else arrays[name]
     # A name that an interrupted write cannot leave behind.
     unfinished = file.with_suffix(".tmp")
     with open(unfinished, "wb") as stream:

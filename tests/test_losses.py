@@ -238,7 +238,19 @@ def test_class_counts_in_any_container():
 
 
 @pytest.mark.parametrize(
-    "counts", [[3, 0], [], [[1, 2]], [2, np.nan], [2, np.inf], [-1, 4], 7, "a", {"a": 5, 1: 3}]
+    "counts",
+    [
+        [3, 0],
+        [],
+        [[1, 2]],
+        [2, np.nan],
+        [2, np.inf],
+        [-1, 4],
+        7,
+        "a",
+        {"a": 5, 1: 3},
+        torch.tensor([1 + 1j, 2]),
+    ],
 )
 @pytest.mark.parametrize("use", [class_balanced_weights, *COUNTED])
 def test_impossible_class_counts_are_an_error(use, counts):
@@ -263,6 +275,7 @@ def test_unknown_class_counts_and_those_of_other_classes_are_an_error(loss):
         (AsymmetricLoss, {"label_smoothing": 1.1}, "label_smoothing must be from 0 to 1"),
         (LDAMLoss, {"max_margin": -1}, "max_margin must be"),
         (LDAMLoss, {"scale": float("inf")}, "scale must be a finite number"),
+        (FocalLoss, {"gamma": 10**400}, "gamma must be a finite number"),
         (ClassBalancedLoss, {"beta": 1, "class_counts": COUNTS}, "beta must .* less than 1"),
         (ClassBalancedLoss, {"beta": 2}, "beta must .* less than 1"),
         (FocalLoss, {"gamma": "2"}, "gamma must be a finite number .* got '2'"),

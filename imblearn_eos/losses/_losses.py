@@ -399,9 +399,13 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
 def _number(name, value, is_valid, expected):
     """Give a parameter as a float; arrays and tensors without dimensions are numbers, too."""
     scalar = value.item() if getattr(value, "shape", None) == () else value
-    if not isinstance(scalar, Real) or not is_valid(scalar):
+    try:
+        number = float(scalar) if isinstance(scalar, Real) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not is_valid(number):
         raise ValueError(f"{name} must be {expected}, got {value!r}.")
-    return float(scalar)
+    return number
 
 
 def _at_least_0(name, value):
@@ -433,7 +437,8 @@ def _checked_counts(class_counts):
             counts = [counts[label] for label in sorted(counts)]
         if not isinstance(counts, torch.Tensor):
             counts = torch.from_numpy(np.array(counts, dtype=np.float64))
-        counts = counts.detach().to("cpu", torch.float64)
+        counts = torch.empty(0) if counts.is_complex() else counts.detach()
+        counts = counts.to("cpu", torch.float64)
     except (TypeError, ValueError):
         # No numbers, or labels that do not sort.
         counts = torch.empty(0)

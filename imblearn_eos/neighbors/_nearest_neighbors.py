@@ -63,7 +63,8 @@ class TorchNearestNeighbors(BaseEstimator):
     installed (the extra ``fast``); the answer is the same without it.
 
     Distances are float64. Rows whose distances differ by less than 1e-12 of their size may come
-    in either order, unless the rows are equal: those are ordered by index.
+    in either order, unless the rows are equal: those are ordered by index. Beside numbers of about
+    1, distances below 1e-135 lose digits, and below 1e-162 they are 0.
 
     Examples
     --------

@@ -135,6 +135,8 @@ class ExactSearch:
             self._prepare(scale, dtype)
         queries = self.rows if queries is self.given else Rows(queries, device, self.scale)
         own, allowed = (None if part is None else part.to(device) for part in (own, allowed))
+        if self.scale > 1:
+            unscaled = Rows(given, device, 1.0), Rows(self.given, device, 1.0)
         distances = torch.empty(len(queries), n_neighbors, dtype=torch.float64, device=device)
         indices = torch.empty(len(queries), n_neighbors, dtype=torch.int64, device=device)
         self.coarse.prepare(len(queries))
@@ -150,14 +152,14 @@ class ExactSearch:
                 is_precise=False,
             )
             if self.scale > 1:
-                self._check_range(Rows(given, device, 1.0)[numbers], squared, found)
+                self._check_range(unscaled[0][numbers], unscaled[1], squared, found)
             distances[numbers], indices[numbers] = squared.sqrt_().mul_(self.scale), found
         return distances, indices
 
-    def _check_range(self, queries, squared, found):
+    def _check_range(self, queries, rows, squared, found):
         """Raise if distances have vanished beside numbers that are too much larger."""
         query, column = (squared < SMALLEST_EXACT).nonzero(as_tuple=True)
-        row, rows = found[query, column], Rows(self.given, self.device, 1.0)
+        row = found[query, column]
         # Infinite where the second search found too few rows. Distances to copies are 0 also in
         # truth; copies are equal also where they are not divided by the scale.
         if squared.isinf().any() or any(
