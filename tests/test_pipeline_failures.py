@@ -137,11 +137,13 @@ def test_after_a_failed_fit_a_frozen_head_is_as_it_was(sampler, error):
 
 
 @pytest.mark.parametrize("last", [None, "passthrough"])
-def test_a_failed_fit_without_a_head_says_why(last):
+def test_a_failed_fit_without_a_head_says_why_and_keeps_no_ranges(last):
     pipeline = make_pipeline().fit(X, y)
     pipeline.set_params(head=last, sampler=SMOTE(k_neighbors=1000))
     with pytest.raises(ValueError, match="n_neighbors"):
         pipeline.fit(X, y)
+    with pytest.raises(NotFittedError, match="ranges of the training embeddings"):
+        pipeline.generalization_gap(X, y)
 
 
 def test_a_fit_that_fails_before_the_network_is_trained_leaves_the_one_before():

@@ -135,14 +135,13 @@ class EmbeddingPipeline(Pipeline):
             yield
         # Also Ctrl-C.
         except BaseException:
-            name, head = self.steps[-1]
-            is_new = getattr(self.steps[0][1], "classes_", None) is not before
-            is_head = len(self.steps) > 1 and hasattr(head, "fit")
-            if is_new and is_head:
+            if getattr(self.steps[0][1], "classes_", None) is not before:
                 self._training_ranges = None
+                name, head = self.steps[-1]
                 # A head that cannot be cloned stays as it is.
                 with suppress(Exception):
-                    self.steps = [*self.steps[:-1], (name, clone(head))]
+                    if len(self.steps) > 1:
+                        self.steps = [*self.steps[:-1], (name, clone(head))]
             raise
 
     @available_if(lambda self: hasattr(self._final_estimator, "score"))
