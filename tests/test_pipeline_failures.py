@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -124,6 +125,31 @@ def test_after_a_failed_fit_no_head_of_the_network_before_is_left(
     # Nothing is lost to who has it still.
     assert_array_equal(before.predict(Z), expected)
     assert pipeline.set_params(sampler=EOS()).fit(X, y).predict(X).shape == y.shape
+
+
+class Failing(LogisticRegression):
+    """A head whose fit fails for one value of its parameter."""
+
+    def fit(self, X, y):
+        if self.C == 2:
+            raise ValueError("C is 2")
+        return super().fit(X, y)
+
+
+def test_a_head_that_fails_does_not_keep_what_it_knew_of_the_network_before():
+    pipeline = make_pipeline(head=Failing()).fit(X, y)
+    with pytest.raises(ValueError, match="C is 2"):
+        pipeline.set_params(head__C=2).fit(X, y)
+    with pytest.raises(NotFittedError):
+        pipeline.predict(X)
+
+
+def test_after_a_failed_fit_transform_no_head_of_the_network_before_is_left():
+    pipeline = make_pipeline(head=LinearDiscriminantAnalysis()).fit(X, y)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.set_params(sampler=Interrupted()).fit_transform(X, y)
+    with pytest.raises(NotFittedError):
+        pipeline.predict(X)
 
 
 @pytest.mark.parametrize(("sampler", "error"), FAILING)
