@@ -135,21 +135,68 @@ class Failing(LogisticRegression):
             raise ValueError("C is 2")
         return super().fit(X, y)
 
+    def fit_transform(self, X, y):
+        return self.fit(X, y).decision_function(X)
 
-def test_a_head_that_fails_does_not_keep_what_it_knew_of_the_network_before():
+    def fit_predict(self, X, y):
+        return self.fit(X, y).predict(X)
+
+
+@pytest.mark.parametrize("method", ["fit", "fit_transform", "fit_predict"])
+@pytest.mark.parametrize("broken", [{"head__C": 2}, {"sampler": Interrupted()}])
+def test_a_head_that_fails_does_not_keep_what_it_knew_of_the_network_before(method, broken):
     pipeline = make_pipeline(head=Failing()).fit(X, y)
-    with pytest.raises(ValueError, match="C is 2"):
-        pipeline.set_params(head__C=2).fit(X, y)
+    pipeline.generalization_gap(X, y)
+    fit = getattr(pipeline.set_params(**broken), method)
+    with pytest.raises((ValueError, KeyboardInterrupt)):
+        fit(X, y)
     with pytest.raises(NotFittedError):
         pipeline.predict(X)
+    with pytest.raises(NotFittedError):
+        pipeline.generalization_gap(X, y)
 
 
-def test_after_a_failed_fit_transform_no_head_of_the_network_before_is_left():
-    pipeline = make_pipeline(head=LinearDiscriminantAnalysis()).fit(X, y)
+def test_a_pipeline_has_the_ways_to_fit_that_its_last_step_has():
+    methods = ("fit_transform", "fit_predict", "fit_resample")
+    for last, found in (
+        (LinearHead(), set()),
+        (LinearDiscriminantAnalysis(), {"fit_transform"}),
+        (Failing(), {"fit_transform", "fit_predict"}),
+        (EOS(), {"fit_resample"}),
+    ):
+        pipeline = EmbeddingPipeline([("embedder", make_pipeline()[0]), ("last", last)])
+        assert {name for name in methods if hasattr(pipeline, name)} == found
+    Z, labels = pipeline.fit_resample(X, y)
+    assert len(Z) == len(labels) > len(X)
+
+
+class Uncloneable(Failing):
+    """A head that changes a parameter, which scikit-learn forbids."""
+
+    def __init__(self, C=1.0, marks=()):
+        super().__init__(C=C)
+        self.marks = list(marks)
+
+
+def test_a_head_that_cannot_be_cloned_is_warned_of():
+    pipeline = EmbeddingPipeline([("embedder", make_pipeline()[0]), ("head", Uncloneable())]).fit(
+        X, y
+    )
+    pipeline.steps[-1][1].C = 2
+    with (
+        pytest.warns(UserWarning, match="'head' .Uncloneable. was fitted to another network"),
+        pytest.raises(ValueError, match="C is 2"),
+    ):
+        pipeline.fit(X, y)
+
+
+def test_a_failed_fit_with_a_frozen_network_keeps_the_head_that_knows_it():
+    trained = make_pipeline().fit(X, y)["embedder"].net_
+    pipeline = make_pipeline(net=FrozenEstimator(trained)).fit(X, y)
+    expected = pipeline.predict_proba(X)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.set_params(sampler=Interrupted()).fit_transform(X, y)
-    with pytest.raises(NotFittedError):
-        pipeline.predict(X)
+        pipeline.set_params(sampler=Interrupted()).fit(X, y)
+    assert_array_equal(pipeline.predict_proba(X), expected)
 
 
 @pytest.mark.parametrize(("sampler", "error"), FAILING)

@@ -1,7 +1,8 @@
 """Embedder, sampler and head as one pipeline, and back to one network."""
 
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import wraps
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
@@ -25,6 +26,18 @@ from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer
 from imblearn_eos.embedding._samples import check_dataset, is_dataset
 from imblearn_eos.metrics import TrainingRanges, check_rows
 from imblearn_eos.over_sampling import EOS
+
+
+def _forgetting(name):
+    """Give a pipeline's other way to fit, which leaves no head of another network if it fails."""
+
+    @available_if(lambda self: hasattr(super(EmbeddingPipeline, self), name))
+    @wraps(getattr(Pipeline, name))
+    def fit(self, X, y=None, **params):
+        with self._no_head_of_another_network():
+            return getattr(super(EmbeddingPipeline, self), name)(X, y, **params)
+
+    return fit
 
 
 class EmbeddingPipeline(Pipeline):
@@ -121,28 +134,15 @@ class EmbeddingPipeline(Pipeline):
             As :meth:`Embedder.fit` and the other steps. Their parameters, and the
             ``sampling_strategy`` of an over-sampler behind the Embedder, are checked before
             training. If a later step fails all the same, or is interrupted, the network is kept,
-            as ``net_`` of the first step, and in the place of the last step is an unfitted clone.
+            as ``net_`` of the first step, and in the place of the last step is an unfitted clone,
+            or a warning says that it could not be cloned.
         """
-        self._validate_steps()
         with self._no_head_of_another_network():
             return super().fit(X, y, **params)
 
-    @contextmanager
-    def _no_head_of_another_network(self):
-        """Put a new head in the place of one that knows the embeddings of the network before."""
-        before = getattr(self.steps[0][1], "classes_", None)
-        try:
-            yield
-        # Also Ctrl-C.
-        except BaseException:
-            if getattr(self.steps[0][1], "classes_", None) is not before:
-                self._training_ranges = None
-                name, head = self.steps[-1]
-                # A head that cannot be cloned stays as it is.
-                with suppress(Exception):
-                    if len(self.steps) > 1:
-                        self.steps = [*self.steps[:-1], (name, clone(head))]
-            raise
+    fit_transform = _forgetting("fit_transform")
+    fit_predict = _forgetting("fit_predict")
+    fit_resample = _forgetting("fit_resample")
 
     @available_if(lambda self: hasattr(self._final_estimator, "score"))
     def score(self, X, y=None, **params):
@@ -258,13 +258,41 @@ class EmbeddingPipeline(Pipeline):
             y_pred = head.predict(embeddings)
         return self._training_ranges.report(Z_test, y_test, y_pred)
 
+    @contextmanager
+    def _no_head_of_another_network(self):
+        """When a fit fails, replace the last step, which may know the network before, if any."""
+        self._validate_steps()
+        before = getattr(self.steps[0][1], "net_", None)
+        try:
+            yield
+        # Also Ctrl-C.
+        except BaseException:
+            if getattr(self.steps[0][1], "net_", None) is not before:
+                self._training_ranges = None
+                self._forget_last_step()
+            raise
+
+    def _forget_last_step(self):
+        name, step = self.steps[-1]
+        if step is None or isinstance(step, str):
+            return
+        try:
+            self.steps = [*self.steps[:-1], (name, clone(step))]
+        except Exception as error:
+            warnings.warn(
+                f"The last step {name!r} ({type(step).__name__}) was fitted to another network, or "
+                "not at all, and could not be replaced by an unfitted clone, so its predictions "
+                f"are wrong until fit succeeds: {error}",
+                UserWarning,
+                stacklevel=2,
+            )
+
     def _fit(self, X, y=None, *args, **kwargs):
         # All ways to fit come here.
         self._validate_steps()
         y = self._labels(X, y)
         self._check_later_steps(y)
-        with self._no_head_of_another_network():
-            Z_resampled, y_resampled = super()._fit(X, y, *args, **kwargs)
+        Z_resampled, y_resampled = super()._fit(X, y, *args, **kwargs)
         self._training_ranges = None
         is_embedder_last = len(self.steps) == 1
         if is_embedder_last or sparse.issparse(Z_resampled):
