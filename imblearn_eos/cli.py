@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from functools import partial
 from inspect import signature
 from itertools import chain
 from numbers import Integral
@@ -30,7 +31,7 @@ from imblearn_eos.compare import (
 )
 from imblearn_eos.compare._files import check_replaceable, check_writable
 from imblearn_eos.compare._images import CONSTRAINTS
-from imblearn_eos.compare._report import check_report
+from imblearn_eos.compare._report import check_report, report_files
 from imblearn_eos.compare._text import format_runs
 from imblearn_eos.datasets import load_digit_images, load_image_folder, load_npz, load_table
 
@@ -78,7 +79,7 @@ def main(argv=None):
         _print_finished(options, results, "Stopped by an error")
         if not isinstance(error, (ImportError, MemoryError, OSError, ValueError)):
             raise
-        parser.error(error)
+        parser.error(str(error) or type(error).__name__)
     return 0
 
 
@@ -244,6 +245,8 @@ def _compare(options, argv, results):
         raise ValueError(f"--json and --csv both name {options.json}; each needs a file of its own")
     for path in outputs:
         check_replaceable(path)
+        if hasattr(options, "report") and path in report_files(options.report):
+            raise ValueError(f"{path} is a file of the --report; give results another")
     X, y, said = _load(options)
     if hasattr(options, "report"):
         check_report(options.report)
@@ -286,7 +289,11 @@ def _compare(options, argv, results):
             results.append(result)
             record["complete"] = len(results) == n_seeds
             for path, write in outputs.items():
-                write(path, record, results)
+                try:
+                    write(path, record, results)
+                except OSError as error:
+                    # Seeds take longer than to free some space, or to close a spreadsheet.
+                    tqdm.write(f"{error}. All is written again after the last seed.", sys.stderr)
             if is_table:
                 bar.update()
     _print_results(results, options)
@@ -360,25 +367,41 @@ def _describe_data(record):
 
 
 def _print_results(results, options):
-    options.is_printed = True
+    """Write and print all there is; an error in one part does not keep the others back."""
     outputs = _get_outputs(options)
-    # A report takes some seconds, in which Ctrl-C would leave a part of it.
-    with uninterrupted():
-        try:
-            # The last seed may not be in the files yet, if it was interrupted.
-            for path, write in outputs.items():
-                write(path, options.record, results)
-            if hasattr(options, "report"):
-                page = write_report(options.report, options.record, results)
-        finally:
+    writes = [partial(write, path, options.record, results) for path, write in outputs.items()]
+    if hasattr(options, "report"):
+        writes.append(partial(write_report, options.report, options.record, results))
+    errors = []
+    try:
+        # A report takes some seconds, in which Ctrl-C would leave a part of it.
+        with uninterrupted():
+            options.is_printed = True
+            for write in writes:
+                try:
+                    write()
+                except Exception as error:
+                    errors.append(error)
             print(format_runs(results))
             print(format_table(results))
             print()
             print(format_verdict(results))
-        if outputs:
-            print(f"Written: {', '.join(map(str, outputs))}")
-        if hasattr(options, "report"):
-            print(f"Report: {page}")
+            if outputs and not errors:
+                print(f"Written: {', '.join(map(str, outputs))}")
+            if hasattr(options, "report") and not errors:
+                print(f"Report: {report_files(options.report)[0]}")
+    except BaseException:
+        # Another error, or Ctrl-C, is what ends this.
+        _print_errors(errors)
+        raise
+    if errors:
+        _print_errors(errors[1:])
+        raise errors[0]
+
+
+def _print_errors(errors):
+    for error in errors:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
 
 
 def _print_finished(options, results, what):
@@ -395,4 +418,4 @@ def _print_finished(options, results, what):
         pass
     except Exception as error:
         # What stopped the seeds is told after this.
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        _print_errors([error])

@@ -1,5 +1,6 @@
 import csv
 import json
+import signal
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from imblearn_eos.compare import _files, compare, compare_table
 from imblearn_eos.datasets import load_digit_images
 
 METHODS = ["network", "none", "logit_adjustment", "eos"]
+OWN_CSV = "seed,method,accuracy\n0,my own,0.93\n"
 QUICK = ["--seeds", "1", "--epochs", "1", "--samplers", "none,eos"]
 
 
@@ -238,18 +240,50 @@ def test_an_error_keeps_the_finished_seeds(error, npz, tmp_path, capsys, monkeyp
     assert not json.loads(path.read_text())["complete"]
 
 
-def test_results_that_cannot_be_written_are_printed(npz, tmp_path, capsys, monkeypatch):
+def test_results_that_cannot_be_written_are_printed_and_the_others_written(
+    npz, tmp_path, capsys, monkeypatch
+):
     def fail(*args):
         raise OSError("the disk is full")
 
     monkeypatch.setattr(cli, "write_json", fail)
-    path = tmp_path / "results.json"
     with pytest.raises(SystemExit):
-        run("--data", npz, "--json", path)
+        run(
+            *("--data", npz, "--seeds", 2, "--json", tmp_path / "results.json"),
+            *("--csv", tmp_path / "results.csv", "--report", tmp_path / "report"),
+        )
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1] == "imblearn-eos: error: the disk is full"
+    assert captured.err.count("the disk is full. All is written again after the last seed.") == 2
+    assert "Stopped by an error" not in captured.err, "all seeds have finished"
     assert "network, own head" in captured.out
     assert "Written" not in captured.out
+    assert len({line["seed"] for line in csv.DictReader((tmp_path / "results.csv").open())}) == 2
+    assert (tmp_path / "report" / "network.pt").exists()
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_each_error_of_writing_is_told(is_interrupted, npz, tmp_path, capsys, monkeypatch):
+    def fail_in_csv(*args):
+        raise OSError("no csv")
+
+    def fail_in_report(*args):
+        if is_interrupted:
+            signal.raise_signal(signal.SIGINT)
+        raise ValueError("no report")
+
+    monkeypatch.setattr(cli, "write_csv", fail_in_csv)
+    monkeypatch.setattr(cli, "write_report", fail_in_report)
+    arguments = "--data", npz, "--csv", tmp_path / "results.csv", "--report", tmp_path / "report"
+    if is_interrupted:
+        assert run(*arguments) == 130
+    else:
+        with pytest.raises(SystemExit):
+            run(*arguments)
+    error = capsys.readouterr().err
+    assert "\nValueError: no report\n" in error
+    told = "\nOSError: no csv\n" if is_interrupted else "\nimblearn-eos: error: no csv\n"
+    assert told in error
 
 
 def test_results_that_cannot_be_printed_are_written(npz, tmp_path, monkeypatch):
@@ -258,17 +292,31 @@ def test_results_that_cannot_be_printed_are_written(npz, tmp_path, monkeypatch):
 
     monkeypatch.setattr(cli, "format_table", fail)
     with pytest.raises(SystemExit):
-        run("--data", npz, "--csv", tmp_path / "results.csv", "--report", tmp_path / "report")
-    assert (tmp_path / "results.csv").exists()
+        run("--data", npz, "--report", tmp_path / "report")
     assert (tmp_path / "report" / "report.html").exists()
 
 
+def test_an_error_without_a_text_is_told_by_its_kind(npz, capsys, monkeypatch):
+    def fail(*args, **params):
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "compare", fail)
+    assert error_of(capsys, "--data", npz) == "imblearn-eos: error: MemoryError\n"
+
+
+@pytest.mark.parametrize("name", ["report.html", "results.json", "network.pt"])
+def test_results_may_not_be_files_of_the_report(name, npz, tmp_path, capsys):
+    path = tmp_path / "report" / name
+    message = error_of(capsys, "--data", npz, "--csv", path, "--report", tmp_path / "report")
+    assert f"{path} is a file of the --report" in message
+
+
 @pytest.mark.parametrize("option", ["--json", "--csv"])
-@pytest.mark.parametrize("text", ["a,label\n1,0\n", '["summary", "runs"]', "[" * 10**5])
+@pytest.mark.parametrize("text", [OWN_CSV, '["summary", "runs"]', "[" * 10**5])
 def test_files_without_results_are_not_replaced(text, option, tmp_path, capsys):
     path = tmp_path / "precious.csv"
     path.write_text(text)
-    for data in ([], ["--data", path, "--target", "label"]):
+    for data in ([], ["--data", path, "--target", "seed"]):
         message = error_of(capsys, option, path, *data)
         assert "precious.csv is there already and holds no results" in message
     assert path.read_text() == text
@@ -282,6 +330,8 @@ def test_files_of_earlier_results_are_replaced(option, npz, tmp_path):
     for alpha in (0.1, 0.2):
         assert run("--data", npz, option, path, "--alpha", alpha) == 0
         texts.append(path.read_text())
+        # As spreadsheets save it.
+        path.write_text(texts[-1], encoding="utf-8-sig")
     assert "0.1" in texts[0]
     assert texts[0] != texts[1]
 

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from imblearn_eos import cli
 from imblearn_eos.compare import (
+    _report,
     compare,
     compare_table,
     format_verdict,
@@ -252,6 +253,26 @@ def test_network_of_an_earlier_report_does_not_stay(table, tmp_path):
     (tmp_path / "network.pt").touch()
     write_report(tmp_path, record, results)
     assert not (tmp_path / "network.pt").exists()
+
+
+@pytest.mark.parametrize("part", ["write_text", "write_json", "_render"])
+def test_a_report_that_failed_half_way_may_be_written_again(table, tmp_path, monkeypatch, part):
+    _, record, results = table
+
+    def fail(*args):
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_report, part, fail)
+        with pytest.raises(OSError, match="disk"):
+            write_report(tmp_path, record, results)
+    assert write_report(tmp_path, record, results).exists()
+
+
+def test_a_page_of_another_encoding_is_not_of_a_report(table, tmp_path):
+    (tmp_path / "report.html").write_bytes(b"my \xff own")
+    with pytest.raises(ValueError, match=r"report\.html is there .* not of a report"):
+        write_report(tmp_path, *table[1:])
 
 
 @pytest.mark.parametrize("name", ["report.html", "results.json", "network.pt"])

@@ -220,13 +220,12 @@ def write_network(path, result):
     result : SeedResult
         Of images, with its ``fitted``.
 
-    Returns
-    -------
-    str
-        The sampler that the head was refitted for.
+    Raises
+    ------
+    OSError
+        When the file cannot be written. It names the file.
     """
-    fitted = result.fitted
-    name = "eos" if "eos" in fitted.heads else list(fitted.heads)[-1]
+    fitted, name = result.fitted, sampler_of_network(result)
     steps = [("embedder", fitted.embedder), ("head", fitted.heads[name])]
     net = fitted.embedder.net_
     content = {
@@ -239,9 +238,17 @@ def write_network(path, result):
         "sampler": name,
         "seed": result.seed,
     }
+    # On a full disk torch's own writer raises a RuntimeError that names no file.
+    stream = io.BytesIO()
+    torch.save(content, stream)
     with _replacing(path) as temporary:
-        torch.save(content, temporary)
-    return name
+        temporary.write_bytes(stream.getbuffer())
+
+
+def sampler_of_network(result):
+    """Give the sampler whose head the network of a seed gets: EOS, or else the last."""
+    heads = result.fitted.heads
+    return "eos" if "eos" in heads else list(heads)[-1]
 
 
 def _to_dict(result):
@@ -291,7 +298,7 @@ def _has_results(path):
     try:
         # Spreadsheets put a mark in front of UTF-8.
         text = path.read_text(encoding="utf-8-sig")
-        if not text or text.startswith("seed,method,"):
+        if not text or text.startswith(f"seed,method,{','.join(METRICS)},"):
             return True
         content = json.loads(text)
     except (RecursionError, ValueError):

@@ -14,6 +14,7 @@ from imblearn_eos import plotting
 from imblearn_eos.compare._files import (
     check_replaceable,
     check_writable,
+    sampler_of_network,
     write_json,
     write_network,
     write_text,
@@ -79,17 +80,25 @@ def write_report(directory, record, results):
     ...     page.name, "<h1>" in page.read_text(encoding="utf-8")
     ('report.html', True)
     """
-    directory, results = Path(directory).resolve(), as_list(results)
+    results = as_list(results)
     check_report(directory)
-    write_json(directory / RESULTS, record, results)
-    sampler = None
-    if results[0].train_loss is not None:
-        sampler = write_network(directory / NETWORK, results[0])
+    page, results_file, network = report_files(directory)
+    has_network = results[0].train_loss is not None
+    sampler = sampler_of_network(results[0]) if has_network else None
+    # First, since by its page a folder is known as that of a report, which may be replaced.
+    write_text(page, _render(record, results, sampler))
+    write_json(results_file, record, results)
+    if has_network:
+        write_network(network, results[0])
     else:
         # One of an earlier report would pass for that of this one.
-        (directory / NETWORK).unlink(missing_ok=True)
-    write_text(directory / PAGE, _render(record, results, sampler))
-    return directory / PAGE
+        network.unlink(missing_ok=True)
+    return page
+
+
+def report_files(directory):
+    """Give the paths of a report: the page, the results and the network."""
+    return [Path(directory).resolve() / name for name in (PAGE, RESULTS, NETWORK)]
 
 
 def check_report(directory):
@@ -104,10 +113,10 @@ def check_report(directory):
             f"The folder {directory} for the report cannot be made: {error.strerror or error}. "
             "Name another."
         ) from error
-    for name in (PAGE, RESULTS, NETWORK):
-        check_writable(directory / name)
-    check_replaceable(directory / RESULTS)
-    page, network = directory / PAGE, directory / NETWORK
+    page, results, network = files = report_files(directory)
+    for file in files:
+        check_writable(file)
+    check_replaceable(results)
     is_report = page.is_file() and GENERATOR in page.read_text(encoding="utf-8", errors="replace")
     for file in (page, network):
         if file.exists() and not is_report:
