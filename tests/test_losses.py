@@ -231,7 +231,12 @@ def test_adjust_logits(shape, dtype):
 
 def test_class_counts_in_any_container():
     by_size = pd.Series(NAMES[y]).value_counts()
-    for counts in (np.array([30, 50, 12]), torch.tensor([30, 50, 12]).bfloat16(), by_size):
+    for counts in (
+        np.array([30, 50, 12], dtype=np.uint16),
+        torch.tensor([30, 50, 12]).bfloat16(),
+        by_size,
+        by_size.astype("Int64"),
+    ):
         weights = class_balanced_weights(counts)
         assert_array_equal(weights, class_balanced_weights([30, 50, 12]))
         assert all(knows(loss(class_counts=counts), [30, 50, 12]) for loss in COUNTED)
@@ -250,6 +255,9 @@ def test_class_counts_in_any_container():
         "a",
         {"a": 5, 1: 3},
         torch.tensor([1 + 1j, 2]),
+        np.array([1 + 1j, 2]),
+        [10**400, 3],
+        [1.7e308, 1.7e308],
     ],
 )
 @pytest.mark.parametrize("use", [class_balanced_weights, *COUNTED])

@@ -435,14 +435,17 @@ def _checked_counts(class_counts):
             counts = counts.sort_index()
         elif isinstance(counts, Mapping):
             counts = [counts[label] for label in sorted(counts)]
-        if not isinstance(counts, torch.Tensor):
-            counts = torch.from_numpy(np.array(counts, dtype=np.float64))
-        counts = torch.empty(0) if counts.is_complex() else counts.detach()
+        is_tensor = isinstance(counts, torch.Tensor)
+        counts = counts.detach() if is_tensor else np.array(counts)
+        if "complex" in str(counts.dtype):
+            raise TypeError("complex numbers are no counts")
+        if not is_tensor:
+            counts = torch.from_numpy(counts.astype(np.float64))
         counts = counts.to("cpu", torch.float64)
-    except (TypeError, ValueError):
-        # No numbers, or labels that do not sort.
+    except (OverflowError, TypeError, ValueError):
+        # No numbers, or too large ones, or labels that do not sort.
         counts = torch.empty(0)
-    if counts.ndim != 1 or not len(counts) or not 1 <= counts.min() <= counts.max() < torch.inf:
+    if counts.ndim != 1 or not len(counts) or counts.min() < 1 or not counts.sum() < torch.inf:
         raise ValueError(
             "class_counts must be the number of training samples of each class, at least 1 each, "
             f"got {class_counts!r}."
