@@ -310,7 +310,7 @@ def embed(images, case, budget, folder, fold=None, n_folds=1):
     Returns
     -------
     Embedded
-        Its embeddings are rounded to float16, as they are kept.
+        Its embeddings are rounded to float16, as they are kept, if they are small enough.
 
     """
     if images is None:

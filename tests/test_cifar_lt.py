@@ -148,6 +148,18 @@ def test_a_method_that_fails_is_recorded_and_the_study_goes_on(study, pack, monk
     assert "error" not in found[-1]
 
 
+@pytest.mark.parametrize("largest", [6e4, 7e4])
+def test_embeddings_too_large_for_float16_are_kept_as_they_are(study, tmp_path, largest):
+    (file,) = (study[0] / "embeddings").glob("*_all_*")
+    embedded = _cifar.read_embedded(file)
+    embedded.Z[0, 0] = np.float32(largest) + np.float32(1 / 64)
+    _cifar._write(tmp_path / "one.npz", embedded)
+    found = _cifar.read_embedded(tmp_path / "one.npz").Z
+    assert found.dtype == np.float32
+    expected = embedded.Z.astype(np.float16).astype(np.float32) if largest < 65504 else embedded.Z
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_the_test_images_have_no_part_in_choices(study, pack, monkeypatch, tmp_path):
     folder, records = study
     shutil.copytree(folder / "embeddings", tmp_path / "embeddings")

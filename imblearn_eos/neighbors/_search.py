@@ -136,7 +136,9 @@ class ExactSearch:
         queries = self.rows if queries is self.given else Rows(queries, device, self.scale)
         own, allowed = (None if part is None else part.to(device) for part in (own, allowed))
         if self.scale > 1:
-            unscaled = Rows(given, device, 1.0), Rows(self.given, device, 1.0)
+            unscaled_rows = Rows(self.given, device, 1.0)
+            is_own = given is self.given
+            unscaled_queries = unscaled_rows if is_own else Rows(given, device, 1.0)
         distances = torch.empty(len(queries), n_neighbors, dtype=torch.float64, device=device)
         indices = torch.empty(len(queries), n_neighbors, dtype=torch.int64, device=device)
         self.coarse.prepare(len(queries))
@@ -152,7 +154,7 @@ class ExactSearch:
                 is_precise=False,
             )
             if self.scale > 1:
-                self._check_range(unscaled[0][numbers], unscaled[1], squared, found)
+                self._check_range(unscaled_queries[numbers], unscaled_rows, squared, found)
             distances[numbers], indices[numbers] = squared.sqrt_().mul_(self.scale), found
         return distances, indices
 
