@@ -1,10 +1,12 @@
 """The head of a network: which layer it is, what flows into it, another one in its place."""
 
 import copy
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
@@ -251,6 +253,35 @@ def linear_from_arrays(coef, intercept, like):
     return linear
 
 
+def softmax_weights(name, head, classes):
+    """Give the weights and intercepts whose softmax is the head's ``predict_proba``."""
+    needed = ("coef_", "intercept_", "predict_proba")
+    missing = [attribute for attribute in needed if not hasattr(head, attribute)]
+    if missing:
+        raise ValueError(
+            f"The last step {name!r} ({head!r}) has no {' and no '.join(missing)}, so to_module "
+            "cannot turn it into a linear layer. Use a linear classifier with probabilities, such "
+            "as LinearHead or sklearn.linear_model.LogisticRegression."
+        )
+    if not np.array_equal(head.classes_, classes):
+        raise ValueError(
+            f"The last step {name!r} knows the classes {head.classes_.tolist()}, the network "
+            f"{classes.tolist()}. Use a sampler that keeps every class."
+        )
+    coef = np.atleast_2d(head.coef_).astype(np.float64)
+    intercept = np.atleast_1d(head.intercept_).astype(np.float64)
+    if len(coef) == 1 and len(classes) == 2:
+        # One row scores the second class; half for and half against is the same softmax.
+        coef, intercept = np.outer([-0.5, 0.5], coef), intercept * [-0.5, 0.5]
+    if len(coef) != len(classes) or not _is_softmax(head, coef, intercept):
+        raise ValueError(
+            f"The probabilities of the last step {name!r} ({head!r}) are not the softmax of its "
+            "linear scores, so a network with its weights would give others. Use LinearHead or "
+            "sklearn.linear_model.LogisticRegression."
+        )
+    return coef, intercept
+
+
 @contextmanager
 def _watch(layers, callback):
     """Within the block, call ``callback(name, input)`` before each run of a layer."""
@@ -315,3 +346,14 @@ def _describe(layers):
         )
         or "none"
     )
+
+
+def _is_softmax(head, coef, intercept):
+    # Rows at which scores are moderate, so that probabilities which differ do so visibly.
+    scores = np.random.RandomState(0).normal(size=(20, len(coef)))
+    rows = (scores - intercept) @ np.linalg.pinv(coef, rcond=1e-6).T
+    expected = softmax(rows @ coef.T + intercept, axis=1)
+    with warnings.catch_warnings():
+        # A head fitted to data frames misses the names of features here.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        return np.allclose(head.predict_proba(rows), expected, atol=1e-4)

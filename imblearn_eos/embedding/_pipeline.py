@@ -9,7 +9,6 @@ from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.pipeline import Pipeline
 from imblearn.utils import check_sampling_strategy
 from scipy import sparse
-from scipy.special import softmax
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -22,7 +21,7 @@ from imblearn_eos._labels import dataset_labels, label_vector, sorted_classes
 from imblearn_eos._tensors import to_array
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._head import LinearHead
-from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer
+from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer, softmax_weights
 from imblearn_eos.embedding._samples import check_dataset, is_dataset
 from imblearn_eos.metrics import TrainingRanges, check_rows
 from imblearn_eos.over_sampling import EOS
@@ -210,7 +209,7 @@ class EmbeddingPipeline(Pipeline):
                 "functools.partial(torch.softmax, dim=1): skorch knows by itself only that "
                 "torch.nn.CrossEntropyLoss takes logits."
             )
-        coef, intercept = _softmax_weights(*self.steps[-1], embedder.classes_)
+        coef, intercept = softmax_weights(*self.steps[-1], embedder.classes_)
         head = linear_from_arrays(coef, intercept, like=layer)
         return replace_layer(embedder.net_.module_, embedder.layer_, head).eval()
 
@@ -477,43 +476,3 @@ def _seed(step, random_state):
 
 def _draw_seed(random_state):
     return random_state.randint(np.iinfo(np.int32).max)
-
-
-def _softmax_weights(name, head, classes):
-    """Give the weights and intercepts whose softmax is the head's ``predict_proba``."""
-    needed = ("coef_", "intercept_", "predict_proba")
-    missing = [attribute for attribute in needed if not hasattr(head, attribute)]
-    if missing:
-        raise ValueError(
-            f"The last step {name!r} ({head!r}) has no {' and no '.join(missing)}, so to_module "
-            "cannot turn it into a linear layer. Use a linear classifier with probabilities, such "
-            "as LinearHead or sklearn.linear_model.LogisticRegression."
-        )
-    if not np.array_equal(head.classes_, classes):
-        raise ValueError(
-            f"The last step {name!r} knows the classes {head.classes_.tolist()}, the network "
-            f"{classes.tolist()}. Use a sampler that keeps every class."
-        )
-    coef = np.atleast_2d(head.coef_).astype(np.float64)
-    intercept = np.atleast_1d(head.intercept_).astype(np.float64)
-    if len(coef) == 1 and len(classes) == 2:
-        # One row scores the second class; half for and half against is the same softmax.
-        coef, intercept = np.outer([-0.5, 0.5], coef), intercept * [-0.5, 0.5]
-    if len(coef) != len(classes) or not _is_softmax(head, coef, intercept):
-        raise ValueError(
-            f"The probabilities of the last step {name!r} ({head!r}) are not the softmax of its "
-            "linear scores, so a network with its weights would give others. Use LinearHead or "
-            "sklearn.linear_model.LogisticRegression."
-        )
-    return coef, intercept
-
-
-def _is_softmax(head, coef, intercept):
-    # Rows at which scores are moderate, so that probabilities which differ do so visibly.
-    scores = np.random.RandomState(0).normal(size=(20, len(coef)))
-    rows = (scores - intercept) @ np.linalg.pinv(coef, rcond=1e-6).T
-    expected = softmax(rows @ coef.T + intercept, axis=1)
-    with warnings.catch_warnings():
-        # A head fitted to data frames misses the names of features here.
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        return np.allclose(head.predict_proba(rows), expected, atol=1e-4)
