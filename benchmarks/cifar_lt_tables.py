@@ -96,13 +96,13 @@ def taus_table(study, recipe):
 
 
 def recipes_table(study):
-    """Tabulate methods with chosen settings by recipes."""
+    """Tabulate methods with chosen settings by recipes, on the subsets that all have."""
     names = dict.fromkeys(name for recipe in study.recipes for name in base_names(study, recipe))
     return [
         {
             "method": name,
             **{
-                recipe: mean_and_spread(study.points((recipe, f"{name}, chosen")).values())
+                recipe: mean_and_spread(study.shared_points((recipe, f"{name}, chosen")).values())
                 for recipe in study.recipes
             },
         }

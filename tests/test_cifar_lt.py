@@ -400,6 +400,15 @@ def test_differences_are_paired_by_subset():
     assert _study.Study(records).rows == {}
 
 
+def test_recipes_are_compared_on_the_subsets_that_all_have():
+    records = [make_record("network", subset, 0.1 * subset) for subset in (1, 2)]
+    other = make_record("network", 2, 0.5, recipe="ASL")
+    study = _study.Study([*records, other], "step", 10)
+    assert cifar_lt_tables.recipes_table(study) == [
+        {"method": "network", "CE": "20.0", "ASL": "50.0"}
+    ]
+
+
 def test_trainings_are_averaged_within_subsets_and_paired():
     records = [
         make_record("a", 0, 0.1, seed=0),
