@@ -100,14 +100,6 @@ class Study:
         found = {recipe for recipe, _ in self.rows}
         return [recipe for recipe in RECIPES if recipe in found]
 
-    @property
-    def shared_subsets(self):
-        """The subsets that all recipes have networks of: on others they cannot be compared."""
-        subsets = {recipe: set() for recipe, _ in self.rows}
-        for (recipe, _), found in self.rows.items():
-            subsets[recipe].update(subset for subset, _ in found)
-        return set.intersection(*subsets.values())
-
     def methods(self, recipe):
         """Give the methods that were run on networks of a recipe."""
         return [name for found, name in self.rows if found == recipe]
@@ -126,10 +118,12 @@ class Study:
         """Give the balanced accuracy per subset, in points."""
         return self.values(key, points_of)
 
-    def shared_points(self, key):
-        """Give the balanced accuracy per subset, of those that all recipes have."""
-        shared = self.shared_subsets
-        return {subset: value for subset, value in self.points(key).items() if subset in shared}
+    def shared_points(self, recipe, name):
+        """Give the points per subset, of those that all recipes with results of the name have."""
+        found = [points for other in self.recipes if (points := self.points((other, name)))]
+        shared = set.intersection(*map(set, found)) if found else set()
+        points = self.points((recipe, name))
+        return {subset: points[subset] for subset in points if subset in shared}
 
     def differences(self, key, other):
         """Give the differences in points per subset, over trainings that both have."""

@@ -21,7 +21,7 @@ def plot_recipes(study, file):
     recipes = study.recipes
     figure, axes = plt.subplots(figsize=(7, 0.35 * len(recipes) + 1.2), layout="constrained")
     for name, marker in zip(SHOWN, "osD^v", strict=True):
-        points = [study.shared_points((recipe, f"{name}, chosen")) for recipe in recipes]
+        points = [study.shared_points(recipe, f"{name}, chosen") for recipe in recipes]
         means = [np.mean(list(found.values())) if found else np.nan for found in points]
         if np.isfinite(means).any():
             axes.plot(means, range(len(recipes)), marker, label=name)
@@ -80,7 +80,7 @@ def plot_neighbors(study, recipe, file):
     axes.set_ylim(low - margin, high + margin)
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    title = f"lines without dots:\nsettings {study.settings}"
+    title = f"straight lines:\nsettings {study.settings}"
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=title)
     save(figure, file)
 

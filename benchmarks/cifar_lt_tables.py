@@ -102,7 +102,7 @@ def recipes_table(study):
         {
             "method": name,
             **{
-                recipe: mean_and_spread(study.shared_points((recipe, f"{name}, chosen")).values())
+                recipe: mean_and_spread(study.shared_points(recipe, f"{name}, chosen").values())
                 for recipe in study.recipes
             },
         }
@@ -218,6 +218,7 @@ def format_study(study, title):
     yield f"## {title}"
     if len(study.recipes) > 1:
         yield f"### All recipes, settings {study.settings}"
+        yield "On the subsets that all recipes have:"
         yield format_table(recipes_table(study))
         rows = rivals_table(study)
         if rows:

@@ -407,6 +407,10 @@ def test_recipes_are_compared_on_the_subsets_that_all_have():
     assert cifar_lt_tables.recipes_table(study) == [
         {"method": "network", "CE": "20.0", "ASL": "50.0"}
     ]
+    # On which they are may differ by method.
+    more = [make_record("EOS", 1, 0.7), make_record("EOS", 1, 0.8, recipe="ASL")]
+    study = _study.Study([*records, other, *more], "step", 10)
+    assert cifar_lt_tables.recipes_table(study)[1] == {"method": "EOS", "CE": "70.0", "ASL": "80.0"}
 
 
 def test_trainings_are_averaged_within_subsets_and_paired():
