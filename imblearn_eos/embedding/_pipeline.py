@@ -133,8 +133,8 @@ class EmbeddingPipeline(Pipeline):
             As :meth:`Embedder.fit` and the other steps. Their parameters, and the
             ``sampling_strategy`` of an over-sampler behind the Embedder, are checked before
             training. If a later step fails all the same, or is interrupted, the network is kept,
-            as ``net_`` of the first step, and in the place of the last step is an unfitted clone,
-            or a warning says that it could not be cloned.
+            as ``net_`` of the first step, and in the place of each later step is an unfitted
+            clone, or a warning says that it could not be cloned.
         """
         with self._no_head_of_another_network():
             return super().fit(X, y, **params)
@@ -259,36 +259,21 @@ class EmbeddingPipeline(Pipeline):
 
     @contextmanager
     def _no_head_of_another_network(self):
-        """When a fit fails, replace the last step, which may know the network before, if any."""
+        """When a fit fails, forget what later steps may know of the embeddings before."""
         self._validate_steps()
-        before = getattr(self.steps[0][1], "net_", None)
+        # Each fit of an Embedder makes its own, also if its network is one that was frozen.
+        before = getattr(self.steps[0][1], "classes_", None)
         try:
             yield
         # Also Ctrl-C.
         except BaseException:
-            if getattr(self.steps[0][1], "net_", None) is not before:
+            if getattr(self.steps[0][1], "classes_", None) is not before:
                 self._training_ranges = None
-                self._forget_last_step()
+                self.steps = [self.steps[0], *map(_unfitted, self.steps[1:])]
             raise
-
-    def _forget_last_step(self):
-        name, step = self.steps[-1]
-        if step is None or isinstance(step, str):
-            return
-        try:
-            self.steps = [*self.steps[:-1], (name, clone(step))]
-        except Exception as error:
-            warnings.warn(
-                f"The last step {name!r} ({type(step).__name__}) was fitted to another network, or "
-                "not at all, and could not be replaced by an unfitted clone, so its predictions "
-                f"are wrong until fit succeeds: {error}",
-                UserWarning,
-                stacklevel=2,
-            )
 
     def _fit(self, X, y=None, *args, **kwargs):
         # All ways to fit come here.
-        self._validate_steps()
         y = self._labels(X, y)
         self._check_later_steps(y)
         Z_resampled, y_resampled = super()._fit(X, y, *args, **kwargs)
@@ -378,6 +363,24 @@ class EmbeddingPipeline(Pipeline):
 def _is_known(step):
     """Whether a step takes its parameters for what they are; users' own may not."""
     return type(step).__module__.startswith(("sklearn.", "imblearn.", "imblearn_eos."))
+
+
+def _unfitted(step):
+    """Give a pair of a name and an estimator with a clone of it, or itself and a warning."""
+    name, estimator = step
+    if estimator is None or isinstance(estimator, str):
+        return step
+    try:
+        return name, clone(estimator)
+    except Exception as error:
+        warnings.warn(
+            f"The step {name!r} ({type(estimator).__name__}) may have been fitted to another "
+            "network, and could not be replaced by an unfitted clone, so what it gives is wrong "
+            f"until fit succeeds: {error}",
+            UserWarning,
+            stacklevel=5,
+        )
+        return step
 
 
 def make_embedding_pipeline(
