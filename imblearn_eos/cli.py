@@ -244,9 +244,9 @@ def _compare(options, argv, results):
     if hasattr(options, "json") and len(outputs) < hasattr(options, "csv") + 1:
         raise ValueError(f"--json and --csv both name {options.json}; each needs a file of its own")
     for path in outputs:
-        check_replaceable(path)
         if hasattr(options, "report") and path in report_files(options.report):
             raise ValueError(f"{path} is a file of the --report; give results another")
+        check_replaceable(path)
     X, y, said = _load(options)
     if hasattr(options, "report"):
         check_report(options.report)
@@ -291,7 +291,7 @@ def _compare(options, argv, results):
             for path, write in outputs.items():
                 try:
                     write(path, record, results)
-                except OSError as error:
+                except Exception as error:
                     # Seeds take longer than to free some space, or to close a spreadsheet.
                     tqdm.write(f"{error}. All is written again after the last seed.", sys.stderr)
             if is_table:
@@ -368,28 +368,27 @@ def _describe_data(record):
 
 def _print_results(results, options):
     """Write and print all there is; an error in one part does not keep the others back."""
-    outputs = _get_outputs(options)
-    writes = [partial(write, path, options.record, results) for path, write in outputs.items()]
+    writes = {f"Written: {path}": partial(w, path) for path, w in _get_outputs(options).items()}
     if hasattr(options, "report"):
-        writes.append(partial(write_report, options.report, options.record, results))
-    errors = []
+        page, *_ = report_files(options.report)
+        writes[f"Report: {page}"] = partial(write_report, options.report)
+    written, errors = [], []
     try:
         # A report takes some seconds, in which Ctrl-C would leave a part of it.
         with uninterrupted():
             options.is_printed = True
-            for write in writes:
+            for said, write in writes.items():
                 try:
-                    write()
+                    write(options.record, results)
+                    written.append(said)
                 except Exception as error:
                     errors.append(error)
             print(format_runs(results))
             print(format_table(results))
             print()
             print(format_verdict(results))
-            if outputs and not errors:
-                print(f"Written: {', '.join(map(str, outputs))}")
-            if hasattr(options, "report") and not errors:
-                print(f"Report: {report_files(options.report)[0]}")
+            for said in written:
+                print(said)
     except BaseException:
         # Another error, or Ctrl-C, is what ends this.
         _print_errors(errors)

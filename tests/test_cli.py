@@ -244,7 +244,7 @@ def test_results_that_cannot_be_written_are_printed_and_the_others_written(
     npz, tmp_path, capsys, monkeypatch
 ):
     def fail(*args):
-        raise OSError("the disk is full")
+        raise ValueError("the disk is full")
 
     monkeypatch.setattr(cli, "write_json", fail)
     with pytest.raises(SystemExit):
@@ -257,7 +257,10 @@ def test_results_that_cannot_be_written_are_printed_and_the_others_written(
     assert captured.err.count("the disk is full. All is written again after the last seed.") == 2
     assert "Stopped by an error" not in captured.err, "all seeds have finished"
     assert "network, own head" in captured.out
-    assert "Written" not in captured.out
+    assert captured.out.splitlines()[-2:] == [
+        f"Written: {tmp_path / 'results.csv'}",
+        f"Report: {tmp_path / 'report' / 'report.html'}",
+    ]
     assert len({line["seed"] for line in csv.DictReader((tmp_path / "results.csv").open())}) == 2
     assert (tmp_path / "report" / "network.pt").exists()
 
@@ -365,6 +368,12 @@ def test_results_that_were_read_up_leave_the_file_as_it_is(write, tmp_path):
     with pytest.raises(ValueError, match="results is empty"):
         write(path, {}, iter([]))
     assert path.read_text() == "old"
+
+
+def test_names_that_utf_8_cannot_hold_are_written_in_ascii(tmp_path):
+    results = list(compare_table(np.arange(40.0)[:, None], np.arange(40) % 2, seeds=1))
+    _files.write_json(tmp_path / "results.json", {"command": "--data caf\udce9"}, results)
+    assert json.loads((tmp_path / "results.json").read_text())["command"] == "--data caf\udce9"
 
 
 def test_hash_depends_on_content_shape_and_labels():

@@ -307,8 +307,10 @@ def _has_results(path):
 
 
 def write_text(path, text):
+    # Names of files may be what UTF-8 cannot hold.
+    content = text.encode("utf-8", errors="backslashreplace")
     with _replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
 
 @contextlib.contextmanager

@@ -85,14 +85,16 @@ def write_report(directory, record, results):
     page, results_file, network = report_files(directory)
     has_network = results[0].train_loss is not None
     sampler = sampler_of_network(results[0]) if has_network else None
-    # First, since by its page a folder is known as that of a report, which may be replaced.
-    write_text(page, _render(record, results, sampler))
+    # By its page a folder is known as that of a report, also if what follows fails. An earlier page
+    # must not stand beside new results.
+    write_text(page, f"<!doctype html>{GENERATOR}<p>This report is not finished.</p>")
     write_json(results_file, record, results)
     if has_network:
         write_network(network, results[0])
     else:
         # One of an earlier report would pass for that of this one.
         network.unlink(missing_ok=True)
+    write_text(page, _render(record, results, sampler))
     return page
 
 
