@@ -2,7 +2,6 @@
 
 import warnings
 from contextlib import contextmanager
-from functools import wraps
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
@@ -30,13 +29,30 @@ from imblearn_eos.over_sampling import EOS
 def _forgetting(name):
     """Give a pipeline's other way to fit, which leaves no head of another network if it fails."""
 
-    @available_if(lambda self: hasattr(super(EmbeddingPipeline, self), name))
-    @wraps(getattr(Pipeline, name))
     def fit(self, X, y=None, **params):
         with self._no_head_of_another_network():
             return getattr(super(EmbeddingPipeline, self), name)(X, y, **params)
 
-    return fit
+    fit.__name__, fit.__qualname__ = name, f"EmbeddingPipeline.{name}"
+    fit.__doc__ = f"""Fit as :meth:`fit` does, but call ``{name}`` of the last step.
+
+        Parameters
+        ----------
+        X : object
+            Samples as in :meth:`fit`.
+
+        y : object, default=None
+            Labels as in :meth:`fit`.
+
+        **params : dict
+            As in :class:`imblearn.pipeline.Pipeline`.
+
+        Returns
+        -------
+        object
+            What the last step returns.
+        """
+    return available_if(lambda self: hasattr(super(EmbeddingPipeline, self), name))(fit)
 
 
 class EmbeddingPipeline(Pipeline):
