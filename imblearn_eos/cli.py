@@ -65,6 +65,9 @@ def main(argv=None):
         is wrong with it.
     """
     argv = sys.argv[1:] if argv is None else argv
+    if hasattr(sys.stdout, "reconfigure"):
+        # Names of files and classes may be what the terminal cannot show, and must not end a run.
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = _build_parser()
     options = parser.parse_args(argv)
     if hasattr(options, "samplers"):
@@ -244,7 +247,8 @@ def _compare(options, argv, results):
     if hasattr(options, "json") and len(outputs) < hasattr(options, "csv") + 1:
         raise ValueError(f"--json and --csv both name {options.json}; each needs a file of its own")
     for path in outputs:
-        if hasattr(options, "report") and path in report_files(options.report):
+        taken = report_files(options.report) if hasattr(options, "report") else []
+        if path in taken or path in [file.parent for file in taken]:
             raise ValueError(f"{path} is a file of the --report; give results another")
         check_replaceable(path)
     X, y, said = _load(options)

@@ -1,10 +1,12 @@
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from interrupts import InterruptedBar
@@ -184,7 +186,10 @@ def test_unwritable_output_is_found_before_the_work(capsys, monkeypatch):
         ({"X": np.zeros((4, 4, 4))}, ["8 x 8 pixels", "(4, 1, 4, 4)"]),
         ({"X": np.full((4, 8, 8), np.inf)}, ["bad.npz", "infinity"]),
         ({"X": np.zeros((4, 16, 16, 3))}, ["channels last", "transpose(0, 3, 1, 2)"]),
-        ({"y": [0.5, 0.25, 0.1, 0.7]}, ["y must hold the labels", "continuous"]),
+        (
+            {"y": [0.5, 0.25, 0.1, 0.7]},
+            ["y must hold the labels", "such as 0.5", "continuous", "bin"],
+        ),
     ],
 )
 def test_unusable_npz_is_named(tmp_path, capsys, arrays, words):
@@ -310,8 +315,20 @@ def test_an_error_without_a_text_is_told_by_its_kind(npz, capsys, monkeypatch):
 @pytest.mark.parametrize("name", ["report.html", "results.json", "network.pt"])
 def test_results_may_not_be_files_of_the_report(name, npz, tmp_path, capsys):
     path = tmp_path / "report" / name
-    message = error_of(capsys, "--data", npz, "--csv", path, "--report", tmp_path / "report")
+    # What is there matters not.
+    for text in (None, "my own"):
+        if text:
+            path.parent.mkdir()
+            path.write_text(text)
+        message = error_of(capsys, "--data", npz, "--csv", path, "--report", path.parent)
+        assert f"{path} is a file of the --report" in message
+
+
+def test_results_may_not_be_the_folder_of_the_report(npz, tmp_path, capsys):
+    path = tmp_path / "report"
+    message = error_of(capsys, "--data", npz, "--json", path, "--report", path)
     assert f"{path} is a file of the --report" in message
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv"])
@@ -404,6 +421,24 @@ def test_command_runs_as_a_program(npz, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "The classes are balanced already: EOS added no rows" in done.stdout
     assert "1/1" in done.stderr, "progress goes to stderr"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_what_the_terminal_cannot_show_ends_no_run(encoding, tmp_path):
+    table = pd.DataFrame({"x": range(60), "class": ["\u732b"] * 50 + ["\u72ac"] * 10})
+    table.to_csv(tmp_path / "caf\udce9.csv", index=False)
+    code = "import sys; from imblearn_eos.cli import main; sys.exit(main(sys.argv[1:]))"
+    options = ["--data", "caf\udce9.csv", "--target", "class", "--seeds", "1", "--json", "out.json"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "compare", *options],
+        capture_output=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": f"{encoding}:strict", "PYTHONUTF8": "0"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"out.json" in done.stdout
+    assert len(json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["runs"])
 
 
 def test_version(capsys):

@@ -70,6 +70,12 @@ def test_unclear_heads_are_found_before_training(params, module, message, tmp_pa
         ({}, lambda X, y: (np.where(X > 2, np.nan, X), y), "NaN"),
         ({}, lambda X, y: (np.where(X > 2, np.inf, X), y), "infinity"),
         ({}, lambda X, y: (torch.from_numpy(X).log(), y), "NaN"),
+        ({}, lambda X, y: (torch.from_numpy(X) * 1j, y), "real numbers, but X has dtype .*complex"),
+        (
+            {},
+            lambda X, y: (torch.from_numpy(X).to_sparse(), y),
+            "layout torch.sparse_coo.*to_dense",
+        ),
         ({}, lambda X, y: (X[:1], y[:1]), "minimum of 2"),
         ({}, lambda X, y: (torch.from_numpy(X[:1]), y[:1]), "at least 2 samples"),
         ({}, lambda X, y: (X[:, 0], y), r"\(92,\)"),

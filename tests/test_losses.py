@@ -231,7 +231,11 @@ def test_adjust_logits(shape, dtype):
 
 def test_class_counts_in_any_container():
     by_size = pd.Series(NAMES[y]).value_counts()
+    # Categories have an order of their own.
+    dtype = pd.CategoricalDtype(list(by_size.index), ordered=True)
     for counts in (
+        pd.Series(NAMES[y], dtype=dtype).value_counts(),
+        torch.tensor([30, 50, 12]).to_sparse(),
         np.array([30, 50, 12], dtype=np.uint16),
         torch.tensor([30, 50, 12]).bfloat16(),
         by_size,

@@ -274,6 +274,19 @@ def test_a_report_that_failed_half_way_may_be_written_again(images, tmp_path, mo
     assert "not finished" not in page.read_text(encoding="utf-8")
 
 
+def test_an_earlier_page_does_not_stand_beside_new_results(table, tmp_path, monkeypatch):
+    _, record, results = table
+    page = write_report(tmp_path, record, results)
+
+    def fail(*args):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(_report, "_render", fail)
+    with pytest.raises(OSError, match="disk"):
+        write_report(tmp_path, record, results)
+    assert "not finished" in page.read_text()
+
+
 def test_a_page_of_another_encoding_is_not_of_a_report(table, tmp_path):
     (tmp_path / "report.html").write_bytes(b"my \xff own")
     with pytest.raises(ValueError, match=r"report\.html is there .* not of a report"):

@@ -117,6 +117,11 @@ def test_few_cells_that_are_no_numbers_are_shown(tmp_path):
         ("a,b\n1,2\n", {"target": "c"}, "no column 'c'. Its columns are 'a', 'b'."),
         ("1,2\n", {"target": "b", "header": False}, "named by their numbers, the first is 0"),
         ("a,b\n1,\n2,x\n", {"target": "b"}, "no label in 1 rows; the first is row 0"),
+        (
+            "b\n1\n2\n",
+            {"target": "b"},
+            "no numeric column besides 'b', and samplers need numbers. W",
+        ),
         ("a,b\nx,1\ny,2\n", {"target": "b"}, "no numeric column besides 'b'.*a .text.*encode"),
         ("a,b\n1,x\ninf,y\n", {"target": "b"}, "column 'a' of .* infinite"),
         ("a,b\n", {"target": "b"}, "no rows"),

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from imblearn_eos._device import DEVICE_CONSTRAINT
 from imblearn_eos.datasets import split_imbalanced
@@ -202,6 +202,12 @@ def make_samplers(names, eos_params):
 
 def check_classes(y):
     """Raise ValueError unless y holds labels of at least two classes."""
+    kind = type_of_target(y) if len(y) else "unknown"
+    if kind.startswith("continuous"):
+        raise ValueError(
+            f"y must hold the labels of classes, but has numbers such as {y[0]} and looks "
+            f"{kind}. Take another target, or bin the numbers into classes."
+        )
     try:
         check_classification_targets(y)
     # Labels that cannot be sorted raise a TypeError.

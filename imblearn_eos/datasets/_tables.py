@@ -75,9 +75,10 @@ def load_table(path, *, target, header=True):
     }
     data = features.drop(columns=list(left_out)).astype(np.float64)
     if data.shape[1] == 0:
+        others = f" The others are {_describe(left_out)}." if left_out else ""
         raise ValueError(
-            f"{path} has no numeric column besides {target!r}, and samplers need numbers. The "
-            f"others are {_describe(left_out)}. Write numbers with a point, and encode categories."
+            f"{path} has no numeric column besides {target!r}, and samplers need numbers.{others} "
+            "Write numbers with a point, and encode categories."
         )
     infinite = np.isinf(data).any()
     if infinite.any():

@@ -324,6 +324,11 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
                 estimator=self,
             )
         else:
+            if X.is_complex() or X.layout != torch.strided:
+                raise ValueError(
+                    f"Embedder needs a dense tensor of real numbers, but X has dtype {X.dtype} and "
+                    f"layout {X.layout}. Convert it, for example with X.to_dense() or X.abs()."
+                )
             X = X.detach().to(torch.float32)
             if len(X) < min_samples:
                 raise ValueError(

@@ -149,8 +149,8 @@ class EmbeddingPipeline(Pipeline):
             As :meth:`Embedder.fit` and the other steps. Their parameters, and the
             ``sampling_strategy`` of an over-sampler behind the Embedder, are checked before
             training. If a later step fails all the same, or is interrupted, the network is kept,
-            as ``net_`` of the first step, and in the place of each later step is an unfitted
-            clone, or a warning says that it could not be cloned.
+            as ``net_`` of the first step, and in the place of each later transformer and head
+            that is not frozen is an unfitted clone, or a warning says that there could be none.
         """
         with self._no_head_of_another_network():
             return super().fit(X, y, **params)
@@ -285,7 +285,10 @@ class EmbeddingPipeline(Pipeline):
         except BaseException:
             if getattr(self.steps[0][1], "classes_", None) is not before:
                 self._training_ranges = None
-                self.steps = [self.steps[0], *map(_unfitted, self.steps[1:])]
+                later = [(name, *_unfitted(step)) for name, step in self.steps[1:]]
+                self.steps = [self.steps[0], *((name, step) for name, step, _ in later)]
+                for found in (step for step in later if step[-1] is not None):
+                    warnings.warn(_NOT_CLONED.format(*found), UserWarning, stacklevel=4)
             raise
 
     def _fit(self, X, y=None, *args, **kwargs):
@@ -381,22 +384,22 @@ def _is_known(step):
     return type(step).__module__.startswith(("sklearn.", "imblearn.", "imblearn_eos."))
 
 
+_NOT_CLONED = (
+    "The step {!r} ({.__class__.__name__}) may have been fitted to another network, and could not "
+    "be replaced by an unfitted clone, so what it gives is wrong until fit succeeds: {}"
+)
+
+
 def _unfitted(step):
-    """Give a pair of a name and an estimator with a clone of it, or itself and a warning."""
-    name, estimator = step
-    if estimator is None or isinstance(estimator, str):
-        return step
+    """Give a clone of an estimator and None, or itself and the error that cloning raised."""
+    # Prediction passes samplers by, and theirs tells where rows came from.
+    is_sampler = hasattr(step, "fit_resample") and not hasattr(step, "transform")
+    if is_sampler or step in (None, "passthrough"):
+        return step, None
     try:
-        return name, clone(estimator)
+        return clone(step), None
     except Exception as error:
-        warnings.warn(
-            f"The step {name!r} ({type(estimator).__name__}) may have been fitted to another "
-            "network, and could not be replaced by an unfitted clone, so what it gives is wrong "
-            f"until fit succeeds: {error}",
-            UserWarning,
-            stacklevel=5,
-        )
-        return step
+        return step, error
 
 
 def make_embedding_pipeline(

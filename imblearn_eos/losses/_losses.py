@@ -430,13 +430,14 @@ def _log_rest(log_p, target):
 def _checked_counts(class_counts):
     counts = class_counts
     try:
-        # The value_counts of pandas are in the order of sizes, and their index names the classes.
+        # The value_counts of pandas are in the order of sizes, and their index names the classes. A
+        # categorical index has an order of its own, which is not that of sorted labels.
         if hasattr(counts, "sort_index"):
-            counts = counts.sort_index()
+            counts = counts.sort_index(key=np.asarray)
         elif isinstance(counts, Mapping):
             counts = [counts[label] for label in sorted(counts)]
         is_tensor = isinstance(counts, torch.Tensor)
-        counts = counts.detach() if is_tensor else np.array(counts)
+        counts = counts.detach().to_dense() if is_tensor else np.array(counts)
         if "complex" in str(counts.dtype):
             raise TypeError("complex numbers are no counts")
         if not is_tensor:
