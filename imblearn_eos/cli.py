@@ -65,7 +65,7 @@ def main(argv=None):
         is wrong with it.
     """
     argv = sys.argv[1:] if argv is None else argv
-    if hasattr(sys.stdout, "reconfigure"):
+    if getattr(sys.stdout, "errors", None) == "strict":
         # Names of files and classes may be what the terminal cannot show, and must not end a run.
         sys.stdout.reconfigure(errors="backslashreplace")
     parser = _build_parser()
@@ -248,8 +248,8 @@ def _compare(options, argv, results):
         raise ValueError(f"--json and --csv both name {options.json}; each needs a file of its own")
     for path in outputs:
         taken = report_files(options.report) if hasattr(options, "report") else []
-        if path in taken or path in [file.parent for file in taken]:
-            raise ValueError(f"{path} is a file of the --report; give results another")
+        if path in taken or any(path in file.parents for file in taken):
+            raise ValueError(f"{path} is a file or folder of the --report; give results another")
         check_replaceable(path)
     X, y, said = _load(options)
     if hasattr(options, "report"):

@@ -188,7 +188,7 @@ def test_unwritable_output_is_found_before_the_work(capsys, monkeypatch):
         ({"X": np.zeros((4, 16, 16, 3))}, ["channels last", "transpose(0, 3, 1, 2)"]),
         (
             {"y": [0.5, 0.25, 0.1, 0.7]},
-            ["y must hold the labels", "such as 0.5", "continuous", "bin"],
+            ["y must hold the labels", "such as 0.7", "continuous", "bin"],
         ),
     ],
 )
@@ -321,13 +321,14 @@ def test_results_may_not_be_files_of_the_report(name, npz, tmp_path, capsys):
             path.parent.mkdir()
             path.write_text(text)
         message = error_of(capsys, "--data", npz, "--csv", path, "--report", path.parent)
-        assert f"{path} is a file of the --report" in message
+        assert f"{path} is a file or folder of the --report" in message
 
 
-def test_results_may_not_be_the_folder_of_the_report(npz, tmp_path, capsys):
+@pytest.mark.parametrize("folder", ["report", "report/inner"])
+def test_results_may_not_be_a_folder_of_the_report(folder, npz, tmp_path, capsys):
     path = tmp_path / "report"
-    message = error_of(capsys, "--data", npz, "--json", path, "--report", path)
-    assert f"{path} is a file of the --report" in message
+    message = error_of(capsys, "--data", npz, "--json", path, "--report", tmp_path / folder)
+    assert f"{path} is a file or folder of the --report" in message
     assert not path.exists()
 
 

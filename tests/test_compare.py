@@ -214,7 +214,17 @@ def test_bad_parameter_is_named_before_any_training(digits, params, message):
         (np.zeros((4, 1, 7, 8)), [0, 0, 1, 1], "at least 8 x 8 pixels"),
         (np.zeros((4, 1, 8, 8)), [0, 0, 0, 0], "y has 1 class"),
         (np.zeros((4, 1, 8, 8)), [0, 0, 1], "inconsistent numbers of samples"),
-        (np.zeros((4, 1, 8, 8)), [0.1, 0.2, 0.1, 0.2], "continuous"),
+        (
+            np.zeros((4, 1, 8, 8)),
+            [3.0, 0.2, 0.1, 0.2],
+            r"labels.*such as 0\.2 and looks continuous",
+        ),
+        (np.zeros((4, 1, 8, 8)), [0.0, 1.0, np.nan, 1.0], "y must hold the labels of classes.*NaN"),
+        (
+            np.zeros((4, 1, 8, 8)),
+            np.array(["a", 1, "a", 1], dtype=object),
+            "y must hold the labels",
+        ),
         (np.zeros((3, 1, 8, 8)), ["cat", "cat", "dog"], "Class dog has 1 row"),
     ],
 )

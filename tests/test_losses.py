@@ -250,6 +250,7 @@ def test_class_counts_in_any_container():
     "counts",
     [
         [3, 0],
+        torch.tensor([3, 0]).to_sparse(),
         [],
         [[1, 2]],
         [2, np.nan],

@@ -17,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion
+from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.exceptions import NotInitializedError
@@ -194,6 +195,37 @@ def test_a_pipeline_has_the_ways_to_fit_that_its_last_step_has():
     assert len(Z) == len(labels) > len(X)
 
 
+class Resampling(Failing):
+    """A last step that resamples and predicts."""
+
+    def fit_resample(self, X, y):
+        return X, y
+
+
+class ResamplingPCA(PCA):
+    """A last step that resamples and transforms, and whose fit fails for no components."""
+
+    fit_resample = Resampling.fit_resample
+
+    def fit(self, X, y=None):
+        if self.n_components == 0:
+            raise ValueError("C is 2")
+        return super().fit(X)
+
+
+@pytest.mark.parametrize(
+    ("last", "broken"),
+    [(Resampling(), {"last__C": 2}), (ResamplingPCA(2), {"last__n_components": 0})],
+)
+def test_a_failed_fit_forgets_what_resamples_and_is_used_by_prediction_too(last, broken):
+    pipeline = EmbeddingPipeline([("embedder", make_pipeline()[0]), ("last", last)]).fit(X, y)
+    check_is_fitted(last)
+    with pytest.raises(ValueError, match="C is 2"):
+        pipeline.set_params(**broken).fit(X, y)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(pipeline["last"])
+
+
 class Uncloneable(Failing):
     """A head that changes a parameter, which scikit-learn forbids."""
 
@@ -263,8 +295,10 @@ def test_after_a_failed_fit_a_frozen_head_is_as_it_was(sampler, error):
 def test_a_failed_fit_without_a_head_says_why_and_keeps_no_ranges(last):
     pipeline = make_pipeline().fit(X, y)
     pipeline.set_params(head=last, sampler=SMOTE(k_neighbors=1000))
-    with pytest.raises(ValueError, match="n_neighbors"):
-        pipeline.fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match="n_neighbors"):
+            pipeline.fit(X, y)
     with pytest.raises(NotFittedError, match="ranges of the training embeddings"):
         pipeline.generalization_gap(X, y)
 

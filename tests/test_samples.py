@@ -157,6 +157,10 @@ def spoil(row):
     return row * np.nan
 
 
+def to_sparse(row):
+    return torch.from_numpy(row).to_sparse()
+
+
 def test_numbers_of_any_type_in_a_dataset_become_float32():
     expected = Embedder(make_net(), random_state=0).fit(np.round(X), y)
     for dtype in (np.float64, np.float16, np.int8):
@@ -181,6 +185,18 @@ def test_unusable_samples_are_refused_when_predicting_too():
         (Pairs(), y[:5], ValueError, r"inconsistent numbers of samples: \[92, 5\]"),
         (Pairs(np.zeros_like(y)), None, ValueError, "only one class: 0"),
         (Changed(spoil), None, ValueError, "Sample 0 of Changed contains NaN"),
+        (
+            Changed(lambda row: row * 1j),
+            None,
+            ValueError,
+            r"Sample 0 of Changed has dtype .*complex",
+        ),
+        (
+            Changed(to_sparse),
+            None,
+            ValueError,
+            r"Sample 0 of Changed has .*layout torch\.sparse_coo",
+        ),
         (Changed(str), None, TypeError, r"Sample 0 of Changed is a str; .*ToTensor"),
         (Pairs(np.eye(3)[y]), None, ValueError, r"label of Pairs has shape \(3,\)"),
         (OddShapes(), None, ValueError, r"cannot be run on samples of shape \(4,\)"),

@@ -202,17 +202,19 @@ def make_samplers(names, eos_params):
 
 def check_classes(y):
     """Raise ValueError unless y holds labels of at least two classes."""
-    kind = type_of_target(y) if len(y) else "unknown"
-    if kind.startswith("continuous"):
-        raise ValueError(
-            f"y must hold the labels of classes, but has numbers such as {y[0]} and looks "
-            f"{kind}. Take another target, or bin the numbers into classes."
-        )
     try:
-        check_classification_targets(y)
+        is_continuous = type_of_target(y) == "continuous"
+        if not is_continuous:
+            check_classification_targets(y)
     # Labels that cannot be sorted raise a TypeError.
     except (TypeError, ValueError) as error:
         raise ValueError(f"y must hold the labels of classes: {error}") from error
+    if is_continuous:
+        example = max(y, key=lambda number: number % 1)
+        raise ValueError(
+            f"y must hold the labels of classes, but has numbers such as {example} and looks "
+            "continuous. Take another target, or bin the numbers into classes."
+        )
     classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(

@@ -150,7 +150,8 @@ class EmbeddingPipeline(Pipeline):
             ``sampling_strategy`` of an over-sampler behind the Embedder, are checked before
             training. If a later step fails all the same, or is interrupted, the network is kept,
             as ``net_`` of the first step, and in the place of each later transformer and head
-            that is not frozen is an unfitted clone, or a warning says that there could be none.
+            that is not frozen is an unfitted clone, or a warning says that there could be none. A
+            sampler stays as it is, with attributes of the fit before if this one did not reach it.
         """
         with self._no_head_of_another_network():
             return super().fit(X, y, **params)
@@ -392,9 +393,8 @@ _NOT_CLONED = (
 
 def _unfitted(step):
     """Give a clone of an estimator and None, or itself and the error that cloning raised."""
-    # Prediction passes samplers by, and theirs tells where rows came from.
-    is_sampler = hasattr(step, "fit_resample") and not hasattr(step, "transform")
-    if is_sampler or step in (None, "passthrough"):
+    is_used = any(hasattr(step, method) for method in ("transform", "predict"))
+    if step in (None, "passthrough") or (hasattr(step, "fit_resample") and not is_used):
         return step, None
     try:
         return clone(step), None

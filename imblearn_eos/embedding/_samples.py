@@ -64,7 +64,14 @@ class Labelled(Dataset):
     def _checked(self, sample, index):
         """Give numbers as float32, as those of arrays are; leave structures to torch."""
         if isinstance(sample, (np.ndarray, torch.Tensor)):
-            sample = torch.as_tensor(sample).to(torch.float32)
+            sample = torch.as_tensor(sample)
+            if sample.is_complex() or sample.layout != torch.strided:
+                raise ValueError(
+                    f"Sample {index} of {type(self.dataset).__name__} has dtype {sample.dtype} and "
+                    f"layout {sample.layout}. Embedder needs dense arrays or tensors of real "
+                    "numbers: convert such samples in the dataset."
+                )
+            sample = sample.to(torch.float32)
             if sample.isfinite().all():
                 return sample
             raise ValueError(

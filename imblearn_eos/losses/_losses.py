@@ -443,7 +443,7 @@ def _checked_counts(class_counts):
         if not is_tensor:
             counts = torch.from_numpy(counts.astype(np.float64))
         counts = counts.to("cpu", torch.float64)
-    except (OverflowError, TypeError, ValueError):
+    except (OverflowError, RuntimeError, TypeError, ValueError):
         # No numbers, or too large ones, or labels that do not sort.
         counts = torch.empty(0)
     if counts.ndim != 1 or not len(counts) or counts.min() < 1 or not counts.sum() < torch.inf:
