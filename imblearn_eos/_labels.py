@@ -180,7 +180,14 @@ def encode_labels(X, y, *, estimator):
     name = type(estimator).__name__
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-    y = column_or_1d(_as_array(y), warn=True)
+    y = _as_array(y)
+    shape = np.shape(y)
+    if len(shape) == 2 and shape[1] > 1:
+        raise ValueError(
+            f"y should be a 1d array with one label per row, got an array of shape {shape}. If its "
+            "rows are one-hot, np.argmax(y, axis=1) gives labels."
+        )
+    y = column_or_1d(y, warn=True)
     if len(X) != len(y):
         # scikit-learn's message has both lengths; its types of X include all of ours.
         check_consistent_length(X, y)

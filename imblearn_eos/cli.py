@@ -65,8 +65,10 @@ def main(argv=None):
         is wrong with it.
     """
     argv = sys.argv[1:] if argv is None else argv
-    if getattr(sys.stdout, "errors", None) == "strict":
-        # Names of files and classes may be what the terminal cannot show, and must not end a run.
+    # Names of files and classes may be what the terminal cannot show, and must not end a run. What
+    # replaces them already stays; "surrogateescape" is that of the locale C, and replaces few.
+    is_strict = getattr(sys.stdout, "errors", None) in ("strict", "surrogateescape")
+    if is_strict and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     parser = _build_parser()
     options = parser.parse_args(argv)

@@ -1,4 +1,6 @@
+import codecs
 import csv
+import io
 import json
 import os
 import signal
@@ -424,7 +426,10 @@ def test_command_runs_as_a_program(npz, tmp_path):
     assert "1/1" in done.stderr, "progress goes to stderr"
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["ascii:strict", "cp1252:strict", "utf-8:strict", "ascii:surrogateescape", "ascii:replace"],
+)
 def test_what_the_terminal_cannot_show_ends_no_run(encoding, tmp_path):
     table = pd.DataFrame({"x": range(60), "class": ["\u732b"] * 50 + ["\u72ac"] * 10})
     table.to_csv(tmp_path / "caf\udce9.csv", index=False)
@@ -434,12 +439,20 @@ def test_what_the_terminal_cannot_show_ends_no_run(encoding, tmp_path):
         [sys.executable, "-c", code, "compare", *options],
         capture_output=True,
         cwd=tmp_path,
-        env=os.environ | {"PYTHONIOENCODING": f"{encoding}:strict", "PYTHONUTF8": "0"},
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert b"out.json" in done.stdout
     assert len(json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["runs"])
+
+
+def test_a_stream_that_cannot_be_configured_is_written_to(monkeypatch):
+    stream = codecs.getwriter("utf-8")(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert stream.getvalue().startswith(b"imblearn-eos 0.")
 
 
 def test_version(capsys):

@@ -1,4 +1,5 @@
 import pickle
+import re
 import warnings
 from functools import partial
 
@@ -130,10 +131,27 @@ def test_slices():
     assert_array_equal(clone(pipeline[1:]).fit(Z, y).predict_proba(Z), pipeline.predict_proba(X))
 
 
-def test_the_first_step_must_be_an_embedder_at_fit_only():
-    pipeline = EmbeddingPipeline([("scaler", StandardScaler()), ("head", LinearHead())])
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([("scaler", StandardScaler()), ("head", LinearHead())], r"is StandardScaler\(\).*Wrap"),
+        # It has neither transform nor fit_resample, which imbalanced-learn would complain of.
+        ([("net", make_net()), ("head", LinearHead())], r"'net' is .*Wrap .*Embedder\(net\)"),
+        (
+            [("e", Embedder), ("head", LinearHead())],
+            r"'e' must be an object.*Pass Embedder\(\.\.\.\)",
+        ),
+        ([("e", Embedder(make_net())), ("s", EOS)], r"'s' must be an object.*Pass EOS\(\.\.\.\)"),
+        ([("e", Embedder(make_net())), ("head", LinearHead)], "'head' must be an object"),
+        ([Embedder(make_net()), LinearHead()], "pairs of a name and an estimator"),
+        (Embedder(make_net()), "pairs of a name and an estimator"),
+        ("abc", "pairs of a name and an estimator, got 'abc'"),
+    ],
+)
+def test_impossible_steps_are_an_error_at_fit_only(steps, message):
+    pipeline = EmbeddingPipeline(steps)
     clone(pipeline)
-    with pytest.raises(TypeError, match=r"'scaler' is StandardScaler\(\).*Embedder\(net\)"):
+    with pytest.raises(TypeError, match=re.compile(message, re.DOTALL)):
         pipeline.fit(X, y)
 
 

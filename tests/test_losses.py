@@ -251,6 +251,7 @@ def test_class_counts_in_any_container():
     [
         [3, 0],
         torch.tensor([3, 0]).to_sparse(),
+        torch.zeros(2, device="meta"),
         [],
         [[1, 2]],
         [2, np.nan],

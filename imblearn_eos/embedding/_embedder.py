@@ -305,6 +305,11 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             _check_n_features(self, X, reset=True)
 
     def _check_X(self, X, min_samples=1):
+        if X is None:
+            raise ValueError(
+                "Embedder requires X to be passed, but X is None. Pass an array, a tensor or a "
+                "dataset."
+            )
         if is_dataset(X):
             check_dataset(X, min_samples=min_samples, estimator=self)
             return X

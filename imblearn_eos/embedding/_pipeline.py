@@ -22,6 +22,7 @@ from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._head import LinearHead
 from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer, softmax_weights
 from imblearn_eos.embedding._samples import check_dataset, is_dataset
+from imblearn_eos.embedding._steps import NOT_CLONED, check_steps, is_known, unfitted
 from imblearn_eos.metrics import TrainingRanges, check_rows
 from imblearn_eos.over_sampling import EOS
 
@@ -200,8 +201,9 @@ class EmbeddingPipeline(Pipeline):
             when the network has one output for two classes, or when the network's own
             probabilities are not the softmax of what its head returns.
         """
-        embedder = self._check_first_step()
+        check_steps(self.steps)
         check_is_fitted(self)
+        embedder = self.steps[0][1]
         for _, name, step in self._iter(with_final=False):
             if step is not embedder:
                 raise ValueError(
@@ -286,10 +288,10 @@ class EmbeddingPipeline(Pipeline):
         except BaseException:
             if getattr(self.steps[0][1], "classes_", None) is not before:
                 self._training_ranges = None
-                later = [(name, *_unfitted(step)) for name, step in self.steps[1:]]
+                later = [(name, *unfitted(step)) for name, step in self.steps[1:]]
                 self.steps = [self.steps[0], *((name, step) for name, step, _ in later)]
                 for found in (step for step in later if step[-1] is not None):
-                    warnings.warn(_NOT_CLONED.format(*found), UserWarning, stacklevel=4)
+                    warnings.warn(NOT_CLONED.format(*found), UserWarning, stacklevel=4)
             raise
 
     def _fit(self, X, y=None, *args, **kwargs):
@@ -326,7 +328,7 @@ class EmbeddingPipeline(Pipeline):
     def _check_later_steps(self, y):
         """Raise now, and not after hours of training, for what later steps would refuse."""
         later = [step for _, _, step in self._iter(filter_resample=False) if step is not self[0]]
-        for step in filter(_is_known, later):
+        for step in filter(is_known, later):
             is_checked = hasattr(step, "_parameter_constraints")
             if is_checked and not get_config()["skip_parameter_validation"]:
                 step._validate_params()
@@ -334,7 +336,7 @@ class EmbeddingPipeline(Pipeline):
                 resolve_device(step.device)
         if y is None or not later:
             return
-        if not isinstance(later[0], BaseOverSampler) or not _is_known(later[0]):
+        if not isinstance(later[0], BaseOverSampler) or not is_known(later[0]):
             return
         strategy = later[0].sampling_strategy
         try:
@@ -361,45 +363,9 @@ class EmbeddingPipeline(Pipeline):
         return super().__getitem__(ind)
 
     def _validate_steps(self):
-        if not self.steps:
-            raise ValueError(
-                "The 'steps' parameter of EmbeddingPipeline is empty. Give an Embedder, any "
-                "samplers and a classifier, or use make_embedding_pipeline."
-            )
+        # Before imbalanced-learn's check, whose errors do not say what to do.
+        check_steps(self.steps)
         super()._validate_steps()
-        self._check_first_step()
-
-    def _check_first_step(self):
-        name, step = self.steps[0]
-        if not isinstance(step, Embedder):
-            raise TypeError(
-                f"The first step of an EmbeddingPipeline must be an Embedder, but {name!r} is "
-                f"{step!r}. Wrap a skorch net: Embedder(net). For other first steps use "
-                "imblearn.pipeline.Pipeline."
-            )
-        return step
-
-
-def _is_known(step):
-    """Whether a step takes its parameters for what they are; users' own may not."""
-    return type(step).__module__.startswith(("sklearn.", "imblearn.", "imblearn_eos."))
-
-
-_NOT_CLONED = (
-    "The step {!r} ({.__class__.__name__}) may have been fitted to another network, and could not "
-    "be replaced by an unfitted clone, so what it gives is wrong until fit succeeds: {}"
-)
-
-
-def _unfitted(step):
-    """Give a clone of an estimator and None, or itself and the error that cloning raised."""
-    is_used = any(hasattr(step, method) for method in ("transform", "predict"))
-    if step in (None, "passthrough") or (hasattr(step, "fit_resample") and not is_used):
-        return step, None
-    try:
-        return clone(step), None
-    except Exception as error:
-        return step, error
 
 
 def make_embedding_pipeline(
