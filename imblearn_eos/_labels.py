@@ -181,7 +181,7 @@ def encode_labels(X, y, *, estimator):
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
     y = _as_array(y)
-    shape = np.shape(y)
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
     if len(shape) == 2 and shape[1] > 1:
         raise ValueError(
             f"y should be a 1d array with one label per row, got an array of shape {shape}. If its "
