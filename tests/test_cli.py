@@ -431,7 +431,9 @@ def test_command_runs_as_a_program(npz, tmp_path):
     ["ascii:strict", "cp1252:strict", "utf-8:strict", "ascii:surrogateescape", "ascii:replace"],
 )
 def test_what_the_terminal_cannot_show_ends_no_run(encoding, tmp_path):
-    table = pd.DataFrame({"x": range(60), "class": ["\u732b"] * 50 + ["\u72ac"] * 10})
+    # Columns of text are named as what is left out.
+    labels = ["\u732b"] * 50 + ["\u72ac"] * 10
+    table = pd.DataFrame({"x": range(60), "\u5927": ["a", "b"] * 30, "class": labels})
     table.to_csv(tmp_path / "caf\udce9.csv", index=False)
     code = "import sys; from imblearn_eos.cli import main; sys.exit(main(sys.argv[1:]))"
     options = ["--data", "caf\udce9.csv", "--target", "class", "--seeds", "1", "--json", "out.json"]
