@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from imblearn_eos._tensors import to_array
+from imblearn_eos._validation import to_array
 from imblearn_eos.neighbors import TorchNearestNeighbors
 
 

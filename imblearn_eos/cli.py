@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from tqdm import tqdm
 
 from imblearn_eos import __version__
+from imblearn_eos._compat import Interval, validate_parameter_constraints
 from imblearn_eos._device import resolve_device
 from imblearn_eos._interrupts import uninterrupted
 from imblearn_eos.compare import (

@@ -9,12 +9,10 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.random import sample_without_replacement
-from sklearn.utils.validation import _check_sample_weight
 
-from imblearn_eos._labels import label_vector, sorted_classes
-from imblearn_eos._tensors import to_array
+from imblearn_eos._compat import Interval, StrOptions, check_sample_weight, validate_params
+from imblearn_eos._validation import label_vector, sorted_classes, to_array
 
 __all__ = ["expected_calibration_error", "generalization_gap", "generalization_gap_report"]
 
@@ -416,7 +414,7 @@ def expected_calibration_error(y_true, y_proba, *, labels=None, n_bins=15, sampl
         raise ValueError(f"y_true has the classes {unknown}, which are not among labels.")
     if y_proba.min() < 0 or not np.allclose(y_proba.sum(axis=1), 1, atol=1e-3):
         raise ValueError("y_proba must hold probabilities: none below 0, the sum of a row 1.")
-    weight = _check_sample_weight(sample_weight, y_proba)
+    weight = check_sample_weight(sample_weight, y_proba)
     if weight.min() < 0 or weight.sum() == 0:
         raise ValueError("sample_weight must not be negative, and some must be above 0.")
     confidence = y_proba.max(axis=1)

@@ -7,22 +7,26 @@ import numpy as np
 import torch
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import Substitution, check_target_type
-from imblearn.utils._docstring import _random_state_docstring
 from scipy import sparse
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
 
+from imblearn_eos._compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_feature_names,
+    random_state_docstring,
+)
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._enemies import EnemySearch, draw_segments
-from imblearn_eos._interpolation import interpolate
-from imblearn_eos._labels import label_vector, repeat_rows, sorted_classes
-from imblearn_eos._tensors import check_tensor
+from imblearn_eos._interpolation import interpolate, repeat_rows
+from imblearn_eos._validation import check_tensor, label_vector, sorted_classes
 
 
 @Substitution(
     sampling_strategy=BaseOverSampler._sampling_strategy_docstring,
-    random_state=_random_state_docstring,
+    random_state=random_state_docstring,
 )
 class EOS(BaseOverSampler):
     """Over-sample toward nearest enemies (Expansive Over-Sampling).
@@ -180,7 +184,7 @@ class EOS(BaseOverSampler):
 
             values = frame_to_array(X, estimator=type(self).__name__)
             resampled, y_resampled = super().fit_resample(values, labels)
-            _check_feature_names(self, X, reset=True)
+            check_feature_names(self, X, reset=True)
             segments = self.base_indices_, self.enemy_indices_, self.steps_
             X_resampled = append_rows(X, resampled[len(X) :], segments)
         else:

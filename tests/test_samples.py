@@ -13,7 +13,7 @@ from skorch.helper import SliceDataset
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from imblearn_eos import Embedder, make_embedding_pipeline
-from imblearn_eos._labels import dataset_labels
+from imblearn_eos._validation import dataset_labels
 
 X, y = make_data()
 NAMES = np.array(["cat", "dog", "fox"])[y]

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.utils import Bunch, check_consistent_length, column_or_1d
-from sklearn.utils._param_validation import Interval, validate_params
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 
+from imblearn_eos._compat import Interval, validate_params
 from imblearn_eos._device import resolve_device
 from imblearn_eos.compare import _methods
 from imblearn_eos.compare._methods import SAMPLERS, MethodResult, SeedResult

@@ -14,9 +14,9 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from imblearn_eos._compat import Interval, StrOptions
 from imblearn_eos._device import DEVICE_CONSTRAINT
 from imblearn_eos.datasets import split_imbalanced
 from imblearn_eos.metrics import expected_calibration_error, generalization_gap_report

@@ -10,8 +10,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
-from sklearn.utils._param_validation import HasMethods, validate_params
 
+from imblearn_eos._compat import HasMethods, validate_params
 from imblearn_eos._device import resolve_device
 from imblearn_eos.compare import _methods
 from imblearn_eos.compare._methods import SAMPLERS, SeedResult

@@ -5,7 +5,8 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions, validate_params
+
+from imblearn_eos._compat import StrOptions, validate_params
 
 _N_PIXELS = 3 * 32 * 32
 

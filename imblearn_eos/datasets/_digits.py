@@ -4,8 +4,8 @@ from numbers import Real
 
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.utils._param_validation import Interval, validate_params
 
+from imblearn_eos._compat import Interval, validate_params
 from imblearn_eos.datasets._imbalance import split_imbalanced
 
 

@@ -5,8 +5,9 @@ from numbers import Integral, Real
 
 import numpy as np
 from imblearn.under_sampling import RandomUnderSampler
-from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+
+from imblearn_eos._compat import Interval, StrOptions, safe_indexing, validate_params
 
 
 @validate_params(
@@ -118,7 +119,7 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     )
     sampler.fit_resample(np.arange(len(y)).reshape(-1, 1), y)
     kept = np.sort(sampler.sample_indices_)
-    return _safe_indexing(X, kept), _safe_indexing(given, kept)
+    return safe_indexing(X, kept), safe_indexing(given, kept)
 
 
 def _shares(kind, n_classes, ratio):
@@ -197,9 +198,9 @@ def split_imbalanced(X, y, *, test_size=0.3, imbalance_ratio=None, random_state=
         n_test = np.clip(round(count * test_size), 1, count - 1)
         in_test[random_state.permutation(np.flatnonzero(y == label))[:n_test]] = True
     train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
-    X_train, y_train = _safe_indexing(X, train), _safe_indexing(given, train)
+    X_train, y_train = safe_indexing(X, train), safe_indexing(given, train)
     if imbalance_ratio is not None:
         X_train, y_train = make_imbalanced(
             X_train, y_train, ratio=imbalance_ratio, random_state=random_state
         )
-    return X_train, _safe_indexing(X, test), y_train, _safe_indexing(given, test)
+    return X_train, safe_indexing(X, test), y_train, safe_indexing(given, test)

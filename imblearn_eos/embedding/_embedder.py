@@ -6,22 +6,22 @@ from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    _fit_context,
     clone,
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import (
-    _check_feature_names,
-    _check_n_features,
-    _get_feature_names,
-    check_is_fitted,
-)
+from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetRegressor
 from torch.utils.data import DataLoader
 
-from imblearn_eos._labels import dataset_labels, encode_labels
+from imblearn_eos._compat import (
+    HasMethods,
+    check_feature_names,
+    check_n_features,
+    fit_context,
+    get_feature_names,
+)
+from imblearn_eos._validation import dataset_labels, encode_labels
 from imblearn_eos.embedding._modules import (
     check_criterion,
     check_order,
@@ -145,7 +145,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Train the network.
 
@@ -180,7 +180,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         """
         net, is_frozen = _check_net(self.net)
         # Raises now, not after training, if names are of several types.
-        _get_feature_names(X)
+        get_feature_names(X)
         given, X = X, self._check_X(X, min_samples=2)
         if y is None and is_dataset(X):
             y = dataset_labels(X)
@@ -293,16 +293,16 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         if is_dataset(X):
             return Labelled(X)
         if hasattr(self, "n_features_in_"):
-            _check_feature_names(self, given, reset=False)
-            _check_n_features(self, X, reset=False)
+            check_feature_names(self, given, reset=False)
+            check_n_features(self, X, reset=False)
         return X
 
     def _remember_features(self, given, X):
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)
         if not is_dataset(X) and X.ndim == 2:
-            _check_feature_names(self, given, reset=True)
-            _check_n_features(self, X, reset=True)
+            check_feature_names(self, given, reset=True)
+            check_n_features(self, X, reset=True)
 
     def _check_X(self, X, min_samples=1):
         if X is None:

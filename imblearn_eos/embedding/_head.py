@@ -6,16 +6,15 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from scipy.optimize import minimize
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from imblearn_eos._compat import Interval, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
-from imblearn_eos._labels import encode_labels
-from imblearn_eos._tensors import check_tensor, tensor_from_array
+from imblearn_eos._validation import check_tensor, encode_labels, tensor_from_array
 
 
 class LinearHead(ClassifierMixin, BaseEstimator):
@@ -127,7 +126,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         self.device = device
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
         """Fit the weights.
 

@@ -16,8 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from imblearn_eos._device import resolve_device
-from imblearn_eos._labels import dataset_labels, label_vector, sorted_classes
-from imblearn_eos._tensors import to_array
+from imblearn_eos._validation import dataset_labels, label_vector, sorted_classes, to_array
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._head import LinearHead
 from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer, softmax_weights

@@ -7,7 +7,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from imblearn_eos._labels import dataset_labels, label_vector, sorted_classes
+from imblearn_eos._validation import dataset_labels, label_vector, sorted_classes
 from imblearn_eos.losses._losses import (
     AsymmetricLoss,
     ClassBalancedLoss,

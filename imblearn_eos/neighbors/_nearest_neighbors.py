@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix, issparse
 from sklearn import get_config
-from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils._param_validation import Interval
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from imblearn_eos._compat import Interval, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
-from imblearn_eos._tensors import check_tensor, tensor_from_array
+from imblearn_eos._validation import check_tensor, tensor_from_array
 from imblearn_eos.neighbors._search import ExactSearch
 
 
@@ -95,7 +95,7 @@ class TorchNearestNeighbors(BaseEstimator):
         self.working_memory = working_memory
         self.n_jobs = n_jobs
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Keep the rows to search among.
 

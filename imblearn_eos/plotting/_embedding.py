@@ -7,8 +7,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from imblearn_eos._labels import label_vector
-from imblearn_eos._tensors import to_array
+from imblearn_eos._validation import label_vector, to_array
 from imblearn_eos.plotting._axes import (
     BLUE,
     ORANGE,

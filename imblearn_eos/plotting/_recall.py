@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import recall_score
 from sklearn.utils import column_or_1d
 
-from imblearn_eos._labels import label_vector
+from imblearn_eos._validation import label_vector
 from imblearn_eos.plotting._axes import (
     NO_VALUE,
     check_axes,

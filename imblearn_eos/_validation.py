@@ -1,4 +1,6 @@
-"""Labels of any kind and in any container, for samplers, networks and heads."""
+"""What public methods check of their input: tensors, labels, datasets' labels."""
+
+import warnings
 
 import numpy as np
 import torch
@@ -8,6 +10,92 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from skorch.helper import SliceDataset
 from torch.utils.data import Subset
+
+NUMBERS = (
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.uint8,
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+)
+
+
+def check_tensor(X, *, estimator, n_features=None):
+    """Validate a tensor as scikit-learn's ``validate_data`` does an array.
+
+    Parameters
+    ----------
+    X : torch.Tensor of shape (n_samples, n_features)
+        Real numbers, on any device.
+    estimator : estimator object
+        Named in errors.
+    n_features : int, default=None
+        The number of columns that the estimator was fitted with, if it was.
+
+    Returns
+    -------
+    torch.Tensor
+        ``X`` without its gradient history; no values are copied.
+
+    Raises
+    ------
+    ValueError
+        When ``X`` is not 2-d, is empty or sparse, contains NaN or infinity, or is not of one of
+        the dtypes above.
+    """
+    name = type(estimator).__name__
+    if X.ndim != 2:
+        raise ValueError(
+            f"{name} expects X of shape (n_samples, n_features), got a tensor of shape "
+            f"{tuple(X.shape)}. Flatten each sample first, for example with X.reshape(len(X), -1)."
+        )
+    if 0 in X.shape:
+        raise ValueError(
+            f"{name} got X of shape {tuple(X.shape)}; at least one row and one column are required."
+        )
+    if X.dtype not in NUMBERS:
+        raise ValueError(
+            f"{name} needs numbers that torch can compute with, but X has dtype {X.dtype}. Convert "
+            "it, for example with X.float()."
+        )
+    if X.layout != torch.strided:
+        raise ValueError(
+            f"{name} needs a dense tensor, but X has layout {X.layout}. Convert it with "
+            "X.to_dense()."
+        )
+    if X.is_floating_point() and not X.isfinite().all():
+        problem = "NaN" if X.isnan().any() else "infinity"
+        raise ValueError(
+            f"Input X contains {problem}. {name} needs finite numbers: impute or drop those rows "
+            "first."
+        )
+    if n_features is not None and X.shape[1] != n_features:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but {name} is expecting {n_features} features as input."
+        )
+    return X.detach()
+
+
+def to_array(Z):
+    """Give tensors, on any device and of any dtype, as what NumPy can read; leave anything else."""
+    if not isinstance(Z, torch.Tensor):
+        return Z
+    # NumPy has no bfloat16.
+    return Z.detach().cpu().to(torch.float64 if Z.dtype == torch.float64 else torch.float32).numpy()
+
+
+def tensor_from_array(X):
+    """View an ndarray as a CPU tensor, without a copy where torch can read its memory."""
+    if any(stride < 0 for stride in X.strides) or not X.dtype.isnative:
+        X = np.ascontiguousarray(X, dtype=X.dtype.newbyteorder("="))
+    with warnings.catch_warnings():
+        # Memory-mapped input of joblib's workers is read-only; nothing here writes to its input.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(X)
 
 
 def label_vector(y):
@@ -79,22 +167,6 @@ def sorted_classes(y, name="y", **params):
             f"{name} has labels that cannot be sorted: {error}. Use labels of one type, all "
             "numbers or all strings, and drop rows without label."
         ) from error
-
-
-def repeat_rows(y, indices):
-    """Put copies of some rows below all rows, in the same container."""
-    if isinstance(y, torch.Tensor):
-        return torch.cat([y.detach(), y.detach()[torch.from_numpy(indices).to(y.device)]])
-    if isinstance(y, list):
-        return y + [y[i] for i in indices]
-    if sparse.issparse(y):
-        return sparse.vstack([y, y.tocsr()[indices]], format=y.format)
-    if hasattr(y, "iloc"):
-        import pandas as pd
-
-        return pd.concat([y, y.iloc[indices]], ignore_index=True)
-    y = np.asarray(y)
-    return np.concatenate([y, y[indices]])
 
 
 def dataset_labels(dataset):
