@@ -185,16 +185,16 @@ def test_gradients_are_those_of_the_loss(loss):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("loss", "formula", "params"), SETTINGS)
-@pytest.mark.parametrize("own", [0, 1, 2])
-@pytest.mark.parametrize("row", [[50, -50, 0], [1e4, -1e4, 0], [1e4, 1e4, -1e4]])
-def test_huge_logits_give_finite_losses_and_gradients(loss, formula, params, dtype, own, row):
-    logits = torch.tensor([row], dtype=dtype, requires_grad=True)
-    result = loss(logits, torch.tensor([own]))
-    result.backward()
-    assert logits.grad.isfinite().all()
-    # 1e4 in float32 is rounded to 1e-3.
-    tolerance = 1e-3 if dtype == torch.float32 else 1e-9
-    assert result.item() == pytest.approx(formula(row, own, *params), rel=1e-6, abs=tolerance)
+def test_huge_logits_give_finite_losses_and_gradients(loss, formula, params, dtype):
+    # A certain and right, a certain and wrong, and a tied prediction.
+    for row, own in [([1e4, -1e4, 0], 0), ([1e4, -1e4, 0], 1), ([1e4, 1e4, -1e4], 1)]:
+        logits = torch.tensor([row], dtype=dtype, requires_grad=True)
+        result = loss(logits, torch.tensor([own]))
+        result.backward()
+        assert logits.grad.isfinite().all()
+        # 1e4 in float32 is rounded to 1e-3.
+        tolerance = 1e-3 if dtype == torch.float32 else 1e-9
+        assert result.item() == pytest.approx(formula(row, own, *params), rel=1e-6, abs=tolerance)
 
 
 # --- class counts ---------------------------------------------------------------------------------
@@ -235,73 +235,57 @@ def test_class_counts_in_any_container():
     dtype = pd.CategoricalDtype(list(by_size.index), ordered=True)
     for counts in (
         pd.Series(NAMES[y], dtype=dtype).value_counts(),
-        torch.tensor([30, 50, 12]).to_sparse(),
         np.array([30, 50, 12], dtype=np.uint16),
         torch.tensor([30, 50, 12]).bfloat16(),
         by_size,
         by_size.astype("Int64"),
+        # In the order of first occurrence, which is not the order of the classes.
+        Counter(NAMES[y][::-1].tolist()),
     ):
         weights = class_balanced_weights(counts)
         assert_array_equal(weights, class_balanced_weights([30, 50, 12]))
         assert all(knows(loss(class_counts=counts), [30, 50, 12]) for loss in COUNTED)
 
 
-@pytest.mark.parametrize(
-    "counts",
-    [
-        [3, 0],
-        torch.tensor([3, 0]).to_sparse(),
-        torch.zeros(2, device="meta"),
-        [],
-        [[1, 2]],
-        [2, np.nan],
-        [2, np.inf],
-        [-1, 4],
-        7,
-        "a",
-        {"a": 5, 1: 3},
-        torch.tensor([1 + 1j, 2]),
-        np.array([1 + 1j, 2]),
-        [10**400, 3],
-        [1.7e308, 1.7e308],
-    ],
-)
-@pytest.mark.parametrize("use", [class_balanced_weights, *COUNTED])
-def test_impossible_class_counts_are_an_error(use, counts):
-    with pytest.raises(ValueError, match="class_counts must be the number of training samples"):
-        use(class_counts=counts)
+def test_class_counts_are_not_changed():
+    counts = np.array(COUNTS, dtype=np.float64)
+    for loss in COUNTED:
+        loss(class_counts=counts)(LOGITS, TARGET)
+    assert_array_equal(counts, COUNTS)
+
+
+@pytest.mark.parametrize("counts", [[3, 0], [], [[1, 2]], [2, np.nan], [2, np.inf], 7])
+def test_impossible_class_counts_are_an_error(counts):
+    for use in (class_balanced_weights, *COUNTED):
+        with pytest.raises(ValueError, match="class_counts must hold the number of training samp"):
+            use(class_counts=counts)
 
 
 @pytest.mark.parametrize("loss", COUNTED)
 def test_unknown_class_counts_and_those_of_other_classes_are_an_error(loss):
-    with pytest.raises(ValueError, match=rf"{loss.__name__} does not know.*ClassCounts"):
+    with pytest.raises(ValueError, match=rf"{loss.__name__} needs .*has none.*ClassCounts"):
         make_net(criterion=loss).fit(X, y)
-    with pytest.raises(ValueError, match="sizes of 2 classes, but the network returns logits of 3"):
+    with pytest.raises(ValueError, match=r"each column of logits of shape \(9, 3\), but has 2"):
         loss(class_counts=[4, 5])(LOGITS, TARGET)
 
 
 @pytest.mark.parametrize(
     ("function", "params", "message"),
     [
-        (FocalLoss, {"gamma": -1}, "gamma must be a finite number of at least 0, got -1"),
-        (AsymmetricLoss, {"gamma_pos": -0.1}, "gamma_pos must be"),
-        (AsymmetricLoss, {"gamma_neg": -0.1}, "gamma_neg must be"),
-        (AsymmetricLoss, {"label_smoothing": 1.1}, "label_smoothing must be from 0 to 1"),
-        (LDAMLoss, {"max_margin": -1}, "max_margin must be"),
-        (LDAMLoss, {"scale": float("inf")}, "scale must be a finite number"),
-        (FocalLoss, {"gamma": 10**400}, "gamma must be a finite number"),
-        (ClassBalancedLoss, {"beta": 1, "class_counts": COUNTS}, "beta must .* less than 1"),
-        (ClassBalancedLoss, {"beta": 2}, "beta must .* less than 1"),
-        (FocalLoss, {"gamma": "2"}, "gamma must be a finite number .* got '2'"),
-        (FocalLoss, {"gamma": float("nan")}, "gamma must be a finite number"),
-        (AsymmetricLoss, {"label_smoothing": "a"}, "label_smoothing must be"),
-        (LogitAdjustedLoss, {"tau": float("nan")}, "tau must be a finite number"),
-        (LogitAdjustedLoss, {"tau": "a", "class_counts": COUNTS}, "tau must be .* got 'a'"),
-        (adjust_logits, {"logits": np.zeros(3), "class_counts": COUNTS, "tau": "1"}, "tau must be"),
-        (class_balanced_weights, {"beta": "a", "class_counts": COUNTS}, "beta must be"),
-        (class_balanced_weights, {"beta": -0.1, "class_counts": COUNTS}, "beta must be"),
-        (adjust_logits, {"logits": 1.0, "class_counts": COUNTS}, "3 classes, .* have shape"),
-        (adjust_logits, {"logits": torch.zeros(3, 1), "class_counts": COUNTS}, "3 classes, .* hav"),
+        (FocalLoss, {"gamma": -1}, r"'gamma' parameter of FocalLoss .* \[0.0, inf\). Got -1.0"),
+        (FocalLoss, {"gamma": float("nan")}, "'gamma' parameter"),
+        (AsymmetricLoss, {"gamma_pos": -0.1}, "'gamma_pos' parameter"),
+        (AsymmetricLoss, {"gamma_neg": -0.1}, "'gamma_neg' parameter"),
+        (AsymmetricLoss, {"label_smoothing": 1.1}, r"'label_smoothing' parameter .* \[0.0, 1.0\]"),
+        (LDAMLoss, {"max_margin": -1}, "'max_margin' parameter"),
+        (LDAMLoss, {"scale": float("inf")}, "'scale' parameter"),
+        (ClassBalancedLoss, {"beta": 1, "class_counts": COUNTS}, r"'beta' .* \[0.0, 1.0\)"),
+        (LogitAdjustedLoss, {"tau": float("nan")}, "'tau' parameter of LogitAdjustedLoss"),
+        (class_balanced_weights, {"beta": -0.1, "class_counts": COUNTS}, "'beta' parameter of cla"),
+        (adjust_logits, {"logits": np.zeros(3), "class_counts": COUNTS, "tau": np.inf}, "'tau' "),
+        (adjust_logits, {"logits": 1.0, "class_counts": COUNTS}, r"shape \(\), but has 3"),
+        (adjust_logits, {"logits": torch.zeros(3, 1), "class_counts": COUNTS}, r"\(3, 1\), but "),
+        (FocalLoss, {"gamma": "a"}, "'a'"),
     ],
 )
 def test_parameters_out_of_range_are_an_error(function, params, message):
@@ -309,48 +293,17 @@ def test_parameters_out_of_range_are_an_error(function, params, message):
         function(**params)
 
 
-NUMBERS = [
-    (FocalLoss, "gamma"),
-    (AsymmetricLoss, "gamma_pos"),
-    (AsymmetricLoss, "gamma_neg"),
-    (AsymmetricLoss, "label_smoothing"),
-    (LDAMLoss, "max_margin"),
-    (LDAMLoss, "scale"),
-    (ClassBalancedLoss, "beta"),
-    (LogitAdjustedLoss, "tau"),
-    (class_balanced_weights, "beta"),
-    (adjust_logits, "tau"),
-]
-
-
-def with_number(function, name, number):
-    """Give what a loss or function makes of a parameter."""
-    params = {name: number}
-    if function not in (FocalLoss, AsymmetricLoss):
-        params["class_counts"] = COUNTS
-    if function is adjust_logits:
-        params["logits"] = [[1.0, 0.0, 0.0]]
-    made = function(**params)
-    return value(made, LOGITS, TARGET) if isinstance(made, nn.Module) else made
-
-
-@pytest.mark.parametrize(("function", "name"), NUMBERS)
 @pytest.mark.parametrize("convert", [torch.tensor, np.array, np.float32])
-def test_parameters_may_be_numbers_of_torch_or_numpy(function, name, convert):
-    assert_allclose(with_number(function, name, convert(0.5)), with_number(function, name, 0.5))
-
-
-@pytest.mark.parametrize(("function", "name"), NUMBERS)
-@pytest.mark.parametrize("wrong", ["0.5", np.array("0.5"), torch.tensor(0.5j), np.array([0.5])])
-def test_parameters_that_are_no_numbers_are_named(function, name, wrong):
-    with pytest.raises(ValueError, match=f"{name} must be"):
-        with_number(function, name, wrong)
-
-
-def test_class_counts_may_be_a_counter():
-    # In the order of first occurrence, which is not that of the classes.
-    labels = [2, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert_array_equal(class_balanced_weights(Counter(labels)), class_balanced_weights([2, 3, 4]))
+def test_parameters_may_be_numbers_of_torch_or_numpy(convert):
+    half = convert(0.5)
+    for loss, expected in [
+        (FocalLoss(half), FocalLoss(0.5)),
+        (AsymmetricLoss(half, half, half), AsymmetricLoss(0.5, 0.5, 0.5)),
+        (LDAMLoss(half, half, None, COUNTS), LDAMLoss(0.5, 0.5, None, COUNTS)),
+        (ClassBalancedLoss(half, COUNTS), ClassBalancedLoss(0.5, COUNTS)),
+        (LogitAdjustedLoss(half, COUNTS), LogitAdjustedLoss(0.5, COUNTS)),
+    ]:
+        assert value(loss, LOGITS, TARGET) == value(expected, LOGITS, TARGET)
 
 
 # --- in skorch nets -------------------------------------------------------------------------------
@@ -487,11 +440,11 @@ def test_checkpoint_of_an_epoch_without_weights_loads(tmp_path):
 
 @pytest.mark.parametrize("criterion", [AsymmetricLoss, ClassBalancedLoss, nn.BCEWithLogitsLoss])
 def test_criterion_without_weights_of_classes_is_an_error(criterion):
-    with pytest.raises(ValueError, match=f"takes weights of classes.*{criterion.__name__}"):
+    with pytest.raises(ValueError, match=f"takes class weights.*{criterion.__name__}"):
         make_deferred(criterion).fit(X, y)
 
 
-@pytest.mark.parametrize("start", ["1", 1.5, -1, None])
+@pytest.mark.parametrize("start", ["1", 1.5, -1])
 def test_a_start_that_is_no_number_of_epochs_is_an_error(start):
-    with pytest.raises(ValueError, match="start of DeferredReweighting must be a number of epochs"):
+    with pytest.raises(ValueError, match="'start' parameter of DeferredReweighting must be an int"):
         make_deferred(start=start).fit(X, y)

@@ -1,12 +1,13 @@
 """Losses for imbalanced classes: a ``criterion`` for any skorch net.
 
-All are kinds of :class:`torch.nn.CrossEntropyLoss`: the network returns logits of shape
-(n_samples, n_classes), and skorch knows that their softmax gives the probabilities. Those that use
-class sizes take them from y: :class:`imblearn_eos.Embedder` gives them, and so does the callback
-:class:`ClassCounts` in a net by itself.
+All are subclasses of :class:`torch.nn.CrossEntropyLoss`. The network returns logits of shape
+(n_samples, n_classes), and skorch applies the softmax to obtain probabilities. Losses that depend
+on class sizes take them from y: :class:`imblearn_eos.Embedder` sets them, and in a net without an
+Embedder the callback :class:`ClassCounts` does.
 """
 
 from imblearn_eos.losses._callbacks import ClassCounts, DeferredReweighting
+from imblearn_eos.losses._class_counts import adjust_logits, class_balanced_weights
 from imblearn_eos.losses._losses import (
     AsymmetricLoss,
     BalancedSoftmaxLoss,
@@ -14,8 +15,6 @@ from imblearn_eos.losses._losses import (
     FocalLoss,
     LDAMLoss,
     LogitAdjustedLoss,
-    adjust_logits,
-    class_balanced_weights,
 )
 
 __all__ = [

@@ -1,26 +1,28 @@
-"""Callbacks that tell a net's loss about its classes."""
+"""Callbacks that pass class sizes and class weights to a net's loss."""
+
+from __future__ import annotations
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
+from imblearn_eos._compat import Interval, validate_parameter_constraints
 from imblearn_eos._validation import dataset_labels, label_vector, sorted_classes
-from imblearn_eos.losses._losses import (
-    AsymmetricLoss,
-    ClassBalancedLoss,
-    class_balanced_weights,
-)
+from imblearn_eos.losses._class_counts import class_balanced_weights
+from imblearn_eos.losses._losses import AsymmetricLoss, ClassBalancedLoss
 
 
 class ClassCounts(Callback):
-    """Tell the criterion of a skorch net the sizes of the classes in the y that it is fitted to.
+    """Set the class sizes of a skorch net's criterion from the y that the net is fitted to.
 
-    Criteria that were given ``class_counts``, or that do not need any, are left as they are.
-    :class:`imblearn_eos.Embedder` counts by itself. Classes are 0, 1, ..., as skorch needs them.
-    Samples that ``train_split`` sets aside count too.
+    Criteria with ``class_counts`` of their own, and criteria that need none, stay as they are.
+    :class:`imblearn_eos.Embedder` does the same without this callback. Labels must be 0, 1, ..., as
+    skorch requires. Samples that ``train_split`` sets aside are counted too.
 
     Examples
     --------
@@ -32,8 +34,8 @@ class ClassCounts(Callback):
     ... )
     """
 
-    def on_train_begin(self, net, X=None, y=None, **kwargs):
-        """Count classes."""
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Count the samples of each class."""
         criterion = _criterion(net)
         needs_counts = hasattr(criterion, "set_class_counts")
         if needs_counts and getattr(criterion, "class_counts", None) is None:
@@ -41,26 +43,26 @@ class ClassCounts(Callback):
 
 
 class DeferredReweighting(Callback):
-    """Weigh classes by their effective number of samples, late in training.
+    """Weight classes by their effective number of samples, late in training.
 
-    The first epochs, with equal weights, form the features; the last, with class-balanced weights,
-    the decision: the schedule of the paper of :class:`LDAMLoss`. Sets ``weight`` of the net's
-    criterion, whatever it was. The criterion must have weights of classes, as
-    :class:`torch.nn.CrossEntropyLoss`, :class:`FocalLoss`, :class:`LDAMLoss`,
+    The first epochs use equal weights and form the features. The last epochs use class-balanced
+    weights and form the decision. This is the schedule of the paper of :class:`LDAMLoss`. The
+    callback overwrites ``weight`` of the net's criterion, so the criterion must take class weights,
+    as :class:`torch.nn.CrossEntropyLoss`, :class:`FocalLoss`, :class:`LDAMLoss`,
     :class:`LogitAdjustedLoss` and :class:`BalancedSoftmaxLoss` do.
 
     Parameters
     ----------
     start : int
-        Number of epochs with equal weights, counted from the first of the net's ``history``, at
-        least 0.
+        Number of epochs with equal weights, at least 0, counted from the first epoch of the net's
+        ``history``.
     beta : float, default=0.9999
         As in :func:`class_balanced_weights`.
 
     Raises
     ------
     ValueError
-        When training begins and ``start`` is no such number, or the criterion has no weights.
+        When training begins, if ``start`` is out of range or the criterion takes no class weights.
 
     Examples
     --------
@@ -77,28 +79,28 @@ class DeferredReweighting(Callback):
     ... )
     """
 
-    def __init__(self, start, beta=0.9999):
+    _parameter_constraints = {"start": [Interval(Integral, 0, None, closed="left")]}
+
+    def __init__(self, start: int, beta: float = 0.9999) -> None:
         self.start = start
         self.beta = beta
 
-    def on_train_begin(self, net, X=None, y=None, **kwargs):
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Compute the weights."""
-        if not isinstance(self.start, Integral) or self.start < 0:
-            raise ValueError(
-                "The start of DeferredReweighting must be a number of epochs, an int of at least "
-                f"0, got {self.start!r}."
-            )
+        validate_parameter_constraints(
+            self._parameter_constraints, {"start": self.start}, caller_name="DeferredReweighting"
+        )
         criterion = _criterion(net)
         has_none = isinstance(criterion, (AsymmetricLoss, ClassBalancedLoss))
         if has_none or not isinstance(criterion, (nn.CrossEntropyLoss, nn.NLLLoss)):
             raise ValueError(
-                "DeferredReweighting needs a criterion that takes weights of classes, such as "
+                "DeferredReweighting needs a criterion that takes class weights, such as "
                 f"torch.nn.CrossEntropyLoss or LDAMLoss, got {type(criterion).__name__}."
             )
         self.weights_ = class_balanced_weights(_count_classes(X, y), beta=self.beta)
 
-    def on_epoch_begin(self, net, **kwargs):
-        """Turn the weights off, or on when it is time."""
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Set the weights, or None before ``start``."""
         weights = torch.from_numpy(self.weights_).to(next(net.module_.parameters()))
         # The history already has the epoch that begins.
         weights = weights if len(net.history) > self.start else None
@@ -107,7 +109,7 @@ class DeferredReweighting(Callback):
 
 
 def _criterion(net):
-    # What torch.compile wraps.
+    # torch.compile wraps the criterion.
     return getattr(net.criterion_, "_orig_mod", net.criterion_)
 
 
@@ -118,6 +120,6 @@ def _count_classes(X, y):
     if not np.array_equal(classes, np.arange(len(classes))):
         raise ValueError(
             "To count classes, y must have the labels 0, 1, ..., each at least once, got "
-            f"{classes.tolist()[:10]}. imblearn_eos.Embedder encodes labels of any kind so."
+            f"{classes.tolist()[:10]}. imblearn_eos.Embedder encodes other labels."
         )
     return counts

@@ -1,108 +1,29 @@
-"""The losses, and what they make of the sizes of classes."""
+"""The loss functions."""
 
-import math
-from collections.abc import Mapping
-from numbers import Real
+from __future__ import annotations
 
-import numpy as np
+from abc import abstractmethod
+
 import torch
+from numpy.typing import ArrayLike
 from torch import nn
 from torch.nn import functional
 
-
-def class_balanced_weights(class_counts, *, beta=0.9999):
-    r"""Weigh classes by the inverse of their effective number of samples.
-
-    The weight of a class of ``n`` samples is proportional to
-    :math:`(1 - \beta) / (1 - \beta^n)`, and the mean weight is 1 [1]_.
-
-    Parameters
-    ----------
-    class_counts : array-like of shape (n_classes,), or mapping
-        Training samples of each class, at least 1; a pandas Series has classes as its index, a
-        mapping, such as a ``collections.Counter``, as its keys.
-    beta : float, default=0.9999
-        From 0, where all weights are equal, to just below 1, where they are the inverse of the
-        class sizes.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,), dtype=float64
-
-    Raises
-    ------
-    ValueError
-        When ``beta`` or ``class_counts`` are not as above.
-
-    References
-    ----------
-    .. [1] Cui, Jia, Lin, Song, Belongie, "Class-Balanced Loss Based on Effective Number of
-       Samples", CVPR 2019.
-
-    Examples
-    --------
-    >>> from imblearn_eos.losses import class_balanced_weights
-    >>> class_balanced_weights([1000, 100], beta=0.99).round(3)
-    array([0.776, 1.224])
-    """
-    beta = _beta(beta)
-    counts = _checked_counts(class_counts).numpy()
-    # 1 - beta ** n, exact also where beta is so near to 1 that the power rounds to 1.
-    effective = -np.expm1(counts * np.log(beta)) if beta > 0 else np.ones(len(counts))
-    weights = 1 / effective
-    return weights / weights.mean()
-
-
-def adjust_logits(logits, class_counts, *, tau=1.0):
-    """Lower the logits of large classes, after training.
-
-    Subtracts ``tau`` times the logarithm of each class's share of the training samples, so that
-    with ``tau=1`` a network trained with cross-entropy predicts as if classes were balanced; from
-    the paper of :class:`LogitAdjustedLoss`. :class:`imblearn_eos.LinearHead` does it by itself
-    with its parameter ``tau``.
-
-    Parameters
-    ----------
-    logits : {array-like, torch.Tensor} of shape (..., n_classes)
-        Logits, or logarithms of probabilities.
-    class_counts : array-like of shape (n_classes,)
-        Training samples of each class, at least 1.
-    tau : float, default=1.0
-        How much to adjust; choose it on samples that the network was not trained on.
-
-    Returns
-    -------
-    {ndarray, torch.Tensor} of shape (..., n_classes)
-
-    Raises
-    ------
-    ValueError
-        When ``class_counts`` are not one positive number for each class of ``logits``, or ``tau``
-        is no finite number.
-
-    Examples
-    --------
-    >>> from imblearn_eos.losses import adjust_logits
-    >>> adjust_logits([[1.0, 0.0]], [90, 10]).round(2)
-    array([[1.11, 2.3 ]])
-    """
-    tau = _tau(tau)
-    priors = tau * _log_priors(class_counts)
-    is_tensor = isinstance(logits, torch.Tensor)
-    logits = logits if is_tensor else torch.from_numpy(np.array(logits))
-    if logits.shape[-1:] != priors.shape:
-        shape = tuple(logits.shape)
-        raise ValueError(
-            f"class_counts has {len(priors)} classes, but logits have shape {shape}. Pass one "
-            "count, of at least 1, for each of the network's outputs, in their order."
-        )
-    logits = logits if logits.is_floating_point() else logits.double()
-    adjusted = logits - priors.to(logits)
-    return adjusted if is_tensor else adjusted.numpy()
+from imblearn_eos.losses._class_counts import (
+    ANY_NUMBER,
+    AT_LEAST_0,
+    BELOW_1,
+    FROM_0_TO_1,
+    check_class_counts,
+    check_number,
+    effective_number_weights,
+    log_priors,
+    matched_to_logits,
+)
 
 
 class FocalLoss(nn.CrossEntropyLoss):
-    r"""Cross-entropy that counts well classified samples less.
+    r"""Cross-entropy that gives less weight to well-classified samples.
 
     The mean of :math:`-w_y (1 - p_y)^\gamma \log p_y`, where :math:`p` is the softmax of the
     logits [1]_.
@@ -110,9 +31,9 @@ class FocalLoss(nn.CrossEntropyLoss):
     Parameters
     ----------
     gamma : float, default=2.0
-        How much less, at least 0; 0 gives cross-entropy.
+        Strength of the focus, at least 0; 0 is cross-entropy.
     weight : torch.Tensor of shape (n_classes,), default=None
-        Weights of classes; None means 1. The mean divides by the number of samples, where
+        Class weights; None means 1. The mean divides by the number of samples, whereas
         :class:`torch.nn.CrossEntropyLoss` divides by the sum of their weights.
 
     Raises
@@ -132,11 +53,11 @@ class FocalLoss(nn.CrossEntropyLoss):
     tensor(0.0018)
     """
 
-    def __init__(self, gamma=2.0, weight=None):
+    def __init__(self, gamma: float = 2.0, weight: torch.Tensor | None = None) -> None:
         super().__init__(weight=weight)
-        self.gamma = _at_least_0("gamma", gamma)
+        self.gamma = check_number("FocalLoss", "gamma", gamma, AT_LEAST_0)
 
-    def forward(self, logits, target):
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
         log_p = functional.log_softmax(logits, dim=1)
         focus = (self.gamma * _log_rest(log_p, target)).exp()
@@ -145,10 +66,10 @@ class FocalLoss(nn.CrossEntropyLoss):
 
 
 class AsymmetricLoss(nn.CrossEntropyLoss):
-    r"""Asymmetric loss for samples of one class each.
+    r"""Asymmetric loss for samples with a single label.
 
-    Cross-entropy against a smoothed target, whose terms are focused: that of the sample's class by
-    :math:`(1 - p)^{\gamma_+}`, those of the other classes by :math:`p^{\gamma_-}` [1]_.
+    Cross-entropy with label smoothing and two focusing factors: :math:`(1 - p)^{\gamma_+}` for the
+    term of the sample's class, :math:`p^{\gamma_-}` for the terms of the other classes [1]_.
 
     Parameters
     ----------
@@ -157,8 +78,8 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
     gamma_neg : float, default=4.0
         Focusing of the other classes, at least 0.
     label_smoothing : float, default=0.1
-        Share of the target that is spread over all classes, from 0 to 1. Without it, the other
-        classes have no terms.
+        Share of the target that is spread over all classes, from 0 to 1. With 0, the other classes
+        do not contribute.
 
     Raises
     ------
@@ -168,8 +89,8 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
     References
     ----------
     .. [1] Ridnik, Ben-Baruch, Zamir, Noy, Friedman, Protter, Zelnik-Manor, "Asymmetric Loss for
-       Multi-Label Classification", ICCV 2021; its form for single labels is that of the authors'
-       released code.
+       Multi-Label Classification", ICCV 2021. The single-label form is from the authors' released
+       code.
 
     Examples
     --------
@@ -179,15 +100,16 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
     tensor(0.1206)
     """
 
-    def __init__(self, gamma_pos=0.0, gamma_neg=4.0, label_smoothing=0.1):
-        smoothing = _number(
-            "label_smoothing", label_smoothing, lambda number: 0 <= number <= 1, "from 0 to 1"
-        )
+    def __init__(
+        self, gamma_pos: float = 0.0, gamma_neg: float = 4.0, label_smoothing: float = 0.1
+    ) -> None:
+        owner = "AsymmetricLoss"
+        smoothing = check_number(owner, "label_smoothing", label_smoothing, FROM_0_TO_1)
         super().__init__(label_smoothing=smoothing)
-        self.gamma_pos = _at_least_0("gamma_pos", gamma_pos)
-        self.gamma_neg = _at_least_0("gamma_neg", gamma_neg)
+        self.gamma_pos = check_number(owner, "gamma_pos", gamma_pos, AT_LEAST_0)
+        self.gamma_neg = check_number(owner, "gamma_neg", gamma_neg, AT_LEAST_0)
 
-    def forward(self, logits, target):
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
         n_classes = logits.shape[1]
         log_p = functional.log_softmax(logits, dim=1)
@@ -199,21 +121,19 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
 
 
 class _CountedLoss(nn.CrossEntropyLoss):
-    """A loss that depends on the sizes of classes, or waits for :meth:`set_class_counts`.
+    """A loss that depends on class sizes, which :meth:`set_class_counts` may set later."""
 
-    ``class_counts`` is what it was made with. What it knows of them is in ``per_class``.
-    """
-
-    def __init__(self, class_counts=None):
+    def __init__(self, class_counts: ArrayLike | None = None) -> None:
         super().__init__()
+        # What the loss was made with; ClassCounts sets counts only where this is None.
         self.class_counts = class_counts
-        # No buffer: it is no state to be loaded, and not every device has float64.
-        self.per_class = None
+        # Not a buffer: it must not be loaded from a checkpoint, and some devices lack float64.
+        self.per_class: torch.Tensor | None = None
         if class_counts is not None:
             self.set_class_counts(class_counts)
 
-    def set_class_counts(self, class_counts):
-        """Learn the sizes of the classes.
+    def set_class_counts(self, class_counts: ArrayLike) -> None:
+        """Set the class sizes.
 
         Parameters
         ----------
@@ -223,29 +143,20 @@ class _CountedLoss(nn.CrossEntropyLoss):
         Raises
         ------
         ValueError
-            When they are not.
+            When a count is below 1 or not finite.
         """
-        self.per_class = self._from_counts(_checked_counts(class_counts))
+        self.per_class = self._from_counts(check_class_counts(class_counts))
 
-    def _like(self, logits):
-        """Give what depends on class sizes, with the dtype and on the device of logits."""
-        name = type(self).__name__
-        if self.per_class is None:
-            raise ValueError(
-                f"{name} does not know the sizes of the classes. Give the net callbacks="
-                f"[imblearn_eos.losses.ClassCounts()]; in Embedder, criterion={name} is enough."
-            )
-        if len(self.per_class) != logits.shape[1]:
-            raise ValueError(
-                f"{name} was given the sizes of {len(self.per_class)} classes, but the network "
-                f"returns logits of {logits.shape[1]}. Are there classes of which y has no sample? "
-                "Set the network's number of outputs, or pass class_counts."
-            )
-        return self.per_class.to(logits)
+    def _like(self, logits: torch.Tensor) -> torch.Tensor:
+        return matched_to_logits(type(self).__name__, self.per_class, logits)
+
+    @abstractmethod
+    def _from_counts(self, counts: torch.Tensor) -> torch.Tensor:
+        """Return what :meth:`forward` needs per class."""
 
 
 class ClassBalancedLoss(_CountedLoss):
-    """Cross-entropy with classes weighed by their effective number of samples.
+    """Cross-entropy with classes weighted by their effective number of samples.
 
     As in :class:`torch.nn.CrossEntropyLoss`, the mean divides by the sum of the samples' weights.
 
@@ -254,7 +165,7 @@ class ClassBalancedLoss(_CountedLoss):
     beta : float, default=0.9999
         As in :func:`class_balanced_weights`.
     class_counts : array-like of shape (n_classes,), default=None
-        Training samples of each class. None means that they are taken from y.
+        Training samples of each class. None takes them from y.
 
     Examples
     --------
@@ -265,36 +176,35 @@ class ClassBalancedLoss(_CountedLoss):
     tensor(0.6931)
     """
 
-    def __init__(self, beta=0.9999, class_counts=None):
-        self.beta = _beta(beta)
+    def __init__(self, beta: float = 0.9999, class_counts: ArrayLike | None = None) -> None:
+        self.beta = check_number("ClassBalancedLoss", "beta", beta, BELOW_1)
         super().__init__(class_counts)
 
-    def _from_counts(self, counts):
-        return torch.from_numpy(class_balanced_weights(counts, beta=self.beta))
+    def _from_counts(self, counts: torch.Tensor) -> torch.Tensor:
+        return effective_number_weights(counts, self.beta)
 
-    def forward(self, logits, target):
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the weighted mean loss of logits (n_samples, n_classes) for class numbers."""
         return functional.cross_entropy(logits, target, weight=self._like(logits))
 
 
 class LDAMLoss(_CountedLoss):
-    r"""Cross-entropy with a margin, wider for smaller classes.
+    r"""Cross-entropy with a margin that is wider for smaller classes.
 
-    Before the cross-entropy, the logit of the sample's class is lowered by ``scale`` times a
-    margin proportional to :math:`n^{-1/4}`, ``n`` being the size of the class [1]_.
+    The logit of the sample's class is lowered by ``scale`` times a margin proportional to
+    :math:`n^{-1/4}`, where ``n`` is the size of the class [1]_.
 
     Parameters
     ----------
     max_margin : float, default=0.5
         Margin of the smallest class, at least 0.
     scale : float, default=30.0
-        What the logits are multiples of: the ``scale`` of
-        :class:`imblearn_eos.models.NormalizedLinear`, the head that goes with this loss. With an
-        ordinary linear head use 1.
+        The ``scale`` of the network's :class:`imblearn_eos.models.NormalizedLinear` head, at least
+        0. With an ordinary linear head use 1.
     weight : torch.Tensor of shape (n_classes,), default=None
-        Weights of classes; see :class:`DeferredReweighting`.
+        Class weights; see :class:`DeferredReweighting`.
     class_counts : array-like of shape (n_classes,), default=None
-        Training samples of each class. None means that they are taken from y.
+        Training samples of each class. None takes them from y.
 
     References
     ----------
@@ -310,17 +220,23 @@ class LDAMLoss(_CountedLoss):
     (tensor(0.8259), tensor(0.9741))
     """
 
-    def __init__(self, max_margin=0.5, scale=30.0, weight=None, class_counts=None):
-        self.max_margin = _at_least_0("max_margin", max_margin)
-        self.scale = _at_least_0("scale", scale)
+    def __init__(
+        self,
+        max_margin: float = 0.5,
+        scale: float = 30.0,
+        weight: torch.Tensor | None = None,
+        class_counts: ArrayLike | None = None,
+    ) -> None:
+        self.max_margin = check_number("LDAMLoss", "max_margin", max_margin, AT_LEAST_0)
+        self.scale = check_number("LDAMLoss", "scale", scale, AT_LEAST_0)
         super().__init__(class_counts)
         self.weight = weight
 
-    def _from_counts(self, counts):
+    def _from_counts(self, counts: torch.Tensor) -> torch.Tensor:
         margins = counts**-0.25
         return self.max_margin * margins / margins.max()
 
-    def forward(self, logits, target):
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
         margins = self.scale * self._like(logits)[target]
         lowered = logits.scatter_add(1, target[:, None], -margins[:, None])
@@ -328,18 +244,18 @@ class LDAMLoss(_CountedLoss):
 
 
 class LogitAdjustedLoss(_CountedLoss):
-    """Cross-entropy of logits that were raised for large classes.
+    """Cross-entropy of logits that are raised for large classes.
 
-    Adds ``tau`` times the logarithm of each class's share of the samples to its logit [1]_, in the
-    loss only: the network's own logits are those of balanced classes. :func:`adjust_logits` is for
-    networks that were trained without.
+    Adds ``tau`` times the logarithm of each class's share of the samples to its logit [1]_. This
+    happens in the loss only: the network itself learns the logits of balanced classes. For networks
+    that were trained without it, use :func:`adjust_logits`.
 
     Parameters
     ----------
     tau : float, default=1.0
-        How much to adjust.
+        Strength of the adjustment.
     class_counts : array-like of shape (n_classes,), default=None
-        Training samples of each class. None means that they are taken from y.
+        Training samples of each class. None takes them from y.
 
     References
     ----------
@@ -350,19 +266,18 @@ class LogitAdjustedLoss(_CountedLoss):
     --------
     >>> import torch
     >>> from imblearn_eos.losses import LogitAdjustedLoss
-    >>> loss = LogitAdjustedLoss(class_counts=[90, 10])
-    >>> loss(torch.zeros(1, 2), torch.tensor([1]))
+    >>> LogitAdjustedLoss(class_counts=[90, 10])(torch.zeros(1, 2), torch.tensor([1]))
     tensor(2.3026)
     """
 
-    def __init__(self, tau=1.0, class_counts=None):
-        self.tau = _tau(tau)
+    def __init__(self, tau: float = 1.0, class_counts: ArrayLike | None = None) -> None:
+        self.tau = check_number("LogitAdjustedLoss", "tau", tau, ANY_NUMBER)
         super().__init__(class_counts)
 
-    def _from_counts(self, counts):
-        return self.tau * _log_priors(counts)
+    def _from_counts(self, counts: torch.Tensor) -> torch.Tensor:
+        return self.tau * log_priors(counts)
 
-    def forward(self, logits, target):
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
         adjusted = logits + self._like(logits)
         return functional.cross_entropy(adjusted, target, weight=self.weight)
@@ -371,12 +286,12 @@ class LogitAdjustedLoss(_CountedLoss):
 class BalancedSoftmaxLoss(LogitAdjustedLoss):
     """Cross-entropy of the softmax of logits plus the logarithms of class sizes.
 
-    What :class:`LogitAdjustedLoss` is with ``tau=1``, by another derivation [1]_.
+    Equal to :class:`LogitAdjustedLoss` with ``tau=1``; the derivation differs [1]_.
 
     Parameters
     ----------
     class_counts : array-like of shape (n_classes,), default=None
-        Training samples of each class. None means that they are taken from y.
+        Training samples of each class. None takes them from y.
 
     References
     ----------
@@ -392,68 +307,10 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
     tensor(2.3026)
     """
 
-    def __init__(self, class_counts=None):
+    def __init__(self, class_counts: ArrayLike | None = None) -> None:
         super().__init__(tau=1.0, class_counts=class_counts)
 
 
-def _number(name, value, is_valid, expected):
-    """Give a parameter as a float; arrays and tensors without dimensions are numbers, too."""
-    scalar = value.item() if getattr(value, "shape", None) == () else value
-    try:
-        number = float(scalar) if isinstance(scalar, Real) else math.nan
-    except OverflowError:
-        number = math.inf
-    if not is_valid(number):
-        raise ValueError(f"{name} must be {expected}, got {value!r}.")
-    return number
-
-
-def _at_least_0(name, value):
-    expected = "a finite number of at least 0"
-    return _number(name, value, lambda number: 0 <= number < math.inf, expected)
-
-
-def _beta(value):
-    expected = "a number of at least 0 and less than 1"
-    return _number("beta", value, lambda number: 0 <= number < 1, expected)
-
-
-def _tau(value):
-    return _number("tau", value, math.isfinite, "a finite number")
-
-
-def _log_rest(log_p, target):
-    """Give log(1 - p) for the probability of each sample's class, finite also if p rounds to 1."""
+def _log_rest(log_p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return log(1 - p) for each sample's class, finite even where p rounds to 1."""
     return log_p.scatter(1, target[:, None], -torch.inf).logsumexp(dim=1)
-
-
-def _checked_counts(class_counts):
-    counts = class_counts
-    try:
-        # The value_counts of pandas are in the order of sizes, and their index names the classes. A
-        # categorical index has an order of its own, which is not that of sorted labels.
-        if hasattr(counts, "sort_index"):
-            counts = counts.sort_index(key=np.asarray)
-        elif isinstance(counts, Mapping):
-            counts = [counts[label] for label in sorted(counts)]
-        is_tensor = isinstance(counts, torch.Tensor)
-        counts = counts.detach().to_dense() if is_tensor else np.array(counts)
-        if "complex" in str(counts.dtype):
-            raise TypeError("complex numbers are no counts")
-        if not is_tensor:
-            counts = torch.from_numpy(counts.astype(np.float64))
-        counts = counts.to("cpu", torch.float64)
-    except (OverflowError, RuntimeError, TypeError, ValueError):
-        # No numbers, or too large ones, or labels that do not sort.
-        counts = torch.empty(0)
-    if counts.ndim != 1 or not len(counts) or counts.min() < 1 or not counts.sum() < torch.inf:
-        raise ValueError(
-            "class_counts must be the number of training samples of each class, at least 1 each, "
-            f"got {class_counts!r}."
-        )
-    return counts
-
-
-def _log_priors(class_counts):
-    counts = _checked_counts(class_counts)
-    return (counts / counts.sum()).log()

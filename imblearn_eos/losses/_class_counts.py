@@ -1,0 +1,159 @@
+"""Class sizes: how they are checked, and what losses compute from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from imblearn_eos._compat import Interval, validate_parameter_constraints
+
+ANY_NUMBER = Interval(Real, None, None, closed="neither")
+AT_LEAST_0 = Interval(Real, 0, None, closed="left")
+FROM_0_TO_1 = Interval(Real, 0, 1, closed="both")
+BELOW_1 = Interval(Real, 0, 1, closed="left")
+
+
+def class_balanced_weights(
+    class_counts: ArrayLike | Mapping, *, beta: float = 0.9999
+) -> np.ndarray:
+    r"""Compute class weights from effective numbers of samples.
+
+    The weight of a class with ``n`` samples is proportional to
+    :math:`(1 - \beta) / (1 - \beta^n)` [1]_. The mean weight is 1.
+
+    Parameters
+    ----------
+    class_counts : array-like of shape (n_classes,), or mapping
+        Training samples of each class, at least 1. The index of a pandas Series, or the keys of a
+        mapping such as ``collections.Counter``, are the classes; they are sorted.
+    beta : float, default=0.9999
+        From 0 (equal weights) to just below 1 (weights inverse to the class sizes).
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), dtype=float64
+
+    Raises
+    ------
+    ValueError
+        When ``beta`` or ``class_counts`` is out of range.
+
+    References
+    ----------
+    .. [1] Cui, Jia, Lin, Song, Belongie, "Class-Balanced Loss Based on Effective Number of
+       Samples", CVPR 2019.
+
+    Examples
+    --------
+    >>> from imblearn_eos.losses import class_balanced_weights
+    >>> class_balanced_weights([1000, 100], beta=0.99).round(3)
+    array([0.776, 1.224])
+    """
+    beta = check_number("class_balanced_weights", "beta", beta, BELOW_1)
+    return effective_number_weights(check_class_counts(class_counts), beta).numpy()
+
+
+def adjust_logits(
+    logits: ArrayLike | torch.Tensor, class_counts: ArrayLike | Mapping, *, tau: float = 1.0
+) -> np.ndarray | torch.Tensor:
+    """Lower the logits of large classes after training.
+
+    Subtracts ``tau`` times the logarithm of each class's share of the training samples. With
+    ``tau=1``, a network trained with cross-entropy then predicts as if the classes were balanced
+    [1]_. :class:`imblearn_eos.LinearHead` has a parameter ``tau`` for this.
+
+    Parameters
+    ----------
+    logits : {array-like, torch.Tensor} of shape (..., n_classes)
+        Logits, or logarithms of probabilities.
+    class_counts : array-like of shape (n_classes,), or mapping
+        Training samples of each class, at least 1, as in :func:`class_balanced_weights`.
+    tau : float, default=1.0
+        Strength of the adjustment. Choose it on samples that the network was not trained on.
+
+    Returns
+    -------
+    {ndarray, torch.Tensor} of shape (..., n_classes)
+
+    Raises
+    ------
+    ValueError
+        When ``class_counts`` does not have one positive number for each class of ``logits``, or
+        ``tau`` is not finite.
+
+    References
+    ----------
+    .. [1] Menon et al., "Long-tail Learning via Logit Adjustment", ICLR 2021.
+
+    Examples
+    --------
+    >>> from imblearn_eos.losses import adjust_logits
+    >>> adjust_logits([[1.0, 0.0]], [90, 10]).round(2)
+    array([[1.11, 2.3 ]])
+    """
+    tau = check_number("adjust_logits", "tau", tau, ANY_NUMBER)
+    priors = tau * log_priors(check_class_counts(class_counts))
+    is_tensor = isinstance(logits, torch.Tensor)
+    logits = logits if is_tensor else torch.from_numpy(np.array(logits))
+    logits = logits if logits.is_floating_point() else logits.double()
+    adjusted = logits - matched_to_logits("adjust_logits", priors, logits)
+    return adjusted if is_tensor else adjusted.numpy()
+
+
+def check_number(owner: str, name: str, value: float, allowed: Interval) -> float:
+    """Return a parameter as a float after checking its range."""
+    value = float(value)
+    validate_parameter_constraints({name: [allowed]}, {name: value}, caller_name=owner)
+    return value
+
+
+def check_class_counts(class_counts: ArrayLike | Mapping) -> torch.Tensor:
+    """Return class counts as a float64 tensor, in the sorted order of the classes."""
+    counts = class_counts
+    if hasattr(counts, "sort_index"):
+        # pandas' value_counts sorts by size, and a categorical index by its categories.
+        counts = counts.sort_index(key=np.asarray)
+    elif isinstance(counts, Mapping):
+        counts = [counts[label] for label in sorted(counts)]
+    elif isinstance(counts, torch.Tensor):
+        counts = counts.tolist()
+    counts = np.array(counts, dtype=np.float64)
+    if counts.ndim != 1 or not len(counts) or not (counts >= 1).all() or np.isinf(counts).any():
+        raise ValueError(
+            "class_counts must hold the number of training samples of each class, at least 1 "
+            f"each, got {class_counts!r}."
+        )
+    return torch.from_numpy(counts)
+
+
+def matched_to_logits(
+    owner: str, per_class: torch.Tensor | None, logits: torch.Tensor
+) -> torch.Tensor:
+    """Return per-class values with the dtype and device of logits, after checking their number."""
+    if per_class is None or per_class.shape != logits.shape[-1:]:
+        n_known = "none" if per_class is None else len(per_class)
+        raise ValueError(
+            f"{owner} needs one class count for each column of logits of shape "
+            f"{tuple(logits.shape)}, but has {n_known}. Pass class_counts, or add "
+            "imblearn_eos.losses.ClassCounts() to the net's callbacks and check its number of "
+            "outputs."
+        )
+    return per_class.to(logits)
+
+
+def effective_number_weights(counts: torch.Tensor, beta: float) -> torch.Tensor:
+    """Return class weights of mean 1 from checked class counts."""
+    counts = counts.numpy()
+    # 1 - beta ** n, exact even where beta is so close to 1 that the power rounds to 1.
+    effective = -np.expm1(counts * np.log(beta)) if beta > 0 else np.ones(len(counts))
+    weights = 1 / effective
+    return torch.from_numpy(weights / weights.mean())
+
+
+def log_priors(counts: torch.Tensor) -> torch.Tensor:
+    """Return the logarithm of each class's share, from checked class counts."""
+    return (counts / counts.sum()).log()
