@@ -13,7 +13,7 @@ from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
-from imblearn_eos import Embedder, make_embedding_pipeline, training
+from imblearn_eos import Embedder, make_embedding_pipeline
 from imblearn_eos.losses import FocalLoss
 from imblearn_eos.training import (
     BatchAugmentation,
@@ -25,6 +25,7 @@ from imblearn_eos.training import (
 )
 
 X, y = make_data()
+HAS_BFLOAT16 = "imblearn_eos.training._acceleration.has_bfloat16"
 IMAGES = np.random.RandomState(0).normal(size=(len(y), 1, 6, 6)).astype(np.float32)
 
 
@@ -156,7 +157,7 @@ def test_batches_that_cannot_be_replaced_are_refused():
     net = make_net(
         callbacks=[BatchAugmentation(add_noise)], iterator_train__collate_fn=collate_to_tuple
     )
-    with pytest.raises(TypeError, match=r"in a list only, .* gives a tuple"):
+    with pytest.raises(TypeError, match=r"must be a list, but .* returns a tuple"):
         net.fit(X, y)
 
 
@@ -264,22 +265,15 @@ def test_mixup_survives_a_training_that_failed():
 
 @pytest.mark.parametrize("alpha", [0, -1.0, float("nan"), "a"])
 def test_mixup_refuses_an_alpha_that_is_not_positive(alpha):
-    with pytest.raises(ValueError, match="alpha of Mixup must be a number of more than 0"):
+    with pytest.raises(ValueError, match=r"'alpha' parameter of Mixup must be .* \(0.0, inf\)"):
         make_net(callbacks=[Mixup(alpha=alpha)]).fit(X, y)
 
 
 def test_mixup_refuses_what_it_cannot_mix():
-    with pytest.raises(TypeError, match=r"a batch holds torch\.int64"):
+    with pytest.raises(TypeError, match=r"floating-point numbers, got torch\.int64"):
         make_net(callbacks=[Mixup()]).fit(np.rint(X).astype(np.int64), y)
-    with pytest.raises(TypeError, match=r"Mixup replaces .* gives a tuple"):
+    with pytest.raises(TypeError, match=r"Mixup replace .* returns a tuple"):
         make_net(callbacks=[Mixup()], iterator_train__collate_fn=collate_to_tuple).fit(X, y)
-    with pytest.raises(TypeError, match="criterion is a Callable"):
-        make_net(callbacks=[Mixup()], criterion=Callable).fit(X, y)
-
-
-class Callable:
-    def __call__(self, outputs, target):
-        return nn.functional.cross_entropy(outputs, target)
 
 
 # --- ChannelsLast and MixedPrecision --------------------------------------------------------------
@@ -307,7 +301,7 @@ class Outputs(Callback):
 
 @pytest.mark.parametrize("module", [MLP, TwoHeads])
 def test_mixed_precision_is_for_training_only(module, monkeypatch):
-    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(HAS_BFLOAT16, lambda device: True)
     outputs = Outputs()
     net = make_net(
         module,
@@ -336,7 +330,7 @@ class FirstOutput(nn.CrossEntropyLoss):
 
 
 def test_mixed_precision_ends_with_an_error(monkeypatch):
-    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(HAS_BFLOAT16, lambda device: True)
     net = make_net(callbacks=[MixedPrecision()])
     with pytest.raises(RuntimeError):
         net.fit(X[:, :4], y)
@@ -354,7 +348,7 @@ class FailOnce(Callback):
 
 
 def test_mixed_precision_survives_a_training_that_failed(monkeypatch):
-    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(HAS_BFLOAT16, lambda device: True)
     module = MLP()
     for _ in range(2):
         net = make_net(module, callbacks=[MixedPrecision(), FailOnce()])
@@ -367,7 +361,7 @@ def test_mixed_precision_survives_a_training_that_failed(monkeypatch):
 
 
 def test_mixed_precision_does_nothing_without_hardware_for_it(monkeypatch):
-    monkeypatch.setattr(training, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(HAS_BFLOAT16, lambda device: False)
     expected = Embedder(make_net(), random_state=0).fit_transform(X, y)
     net = make_net(callbacks=[MixedPrecision()])
     embedder = Embedder(net, random_state=0).fit(X, y)

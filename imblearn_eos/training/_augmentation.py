@@ -1,0 +1,152 @@
+"""Callbacks that change the samples of training batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from skorch.dataset import unpack_data
+from skorch.utils import to_tensor
+
+from imblearn_eos._compat import Interval, validate_parameter_constraints
+
+
+class BatchAugmentation(Callback):
+    """Augment training batches on the net's device.
+
+    Validation, prediction and embeddings use the samples as they are.
+
+    Parameters
+    ----------
+    transform : callable
+        Takes and returns a batch of samples, a tensor on the net's device; for example a module of
+        kornia or of ``torchvision.transforms.v2``. It should draw random numbers from torch, which
+        :class:`imblearn_eos.Embedder` seeds. Use a function or class from the top level of a
+        module, so that trained networks can be cached.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetClassifier
+    >>> from torch.nn import CrossEntropyLoss
+    >>> from imblearn_eos.models import SmallCNN
+    >>> from imblearn_eos.training import BatchAugmentation
+    >>> def flip_all(images):
+    ...     return images.flip(-1)
+    >>> callbacks = [BatchAugmentation(flip_all)]
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN, module__n_classes=10, criterion=CrossEntropyLoss, callbacks=callbacks
+    ... )
+    """
+
+    def __init__(self, transform: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self.transform = transform
+
+    def on_batch_begin(
+        self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        """Replace the samples of a training batch."""
+        if training:
+            batch[0] = self.transform(_samples(net, batch))
+
+
+class Mixup(Callback):
+    r"""Train on mixtures of samples.
+
+    Each sample :math:`x_i` of a batch becomes :math:`\lambda x_i + (1 - \lambda) x_j`, where
+    :math:`x_j` is another sample of the batch. Its loss becomes :math:`\lambda` times the loss for
+    the class of :math:`x_i` plus :math:`1 - \lambda` times the loss for the class of :math:`x_j`.
+    :math:`\lambda` is drawn for each batch from :math:`\mathrm{Beta}(\alpha, \alpha)` [1]_. Put
+    this callback after `BatchAugmentation`. The training loss that skorch shows is the loss of the
+    mixtures.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Parameter of the Beta distribution, above 0. With 1, all shares are equally likely; smaller
+        values make shares near 0 and 1 more likely. Random numbers are drawn from torch, which
+        :class:`imblearn_eos.Embedder` seeds.
+
+    Raises
+    ------
+    ValueError
+        When training begins and ``alpha`` is not above 0.
+    TypeError
+        When the samples of a batch are not one tensor of floating-point numbers.
+
+    References
+    ----------
+    .. [1] Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: Beyond Empirical Risk Minimization",
+       ICLR 2018, :arxiv:`1710.09412`.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetClassifier
+    >>> from torch.nn import CrossEntropyLoss
+    >>> from imblearn_eos.models import SmallCNN
+    >>> from imblearn_eos.training import Mixup
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN, module__n_classes=10, criterion=CrossEntropyLoss, callbacks=[Mixup(alpha=0.2)]
+    ... )
+    """
+
+    _parameter_constraints = {"alpha": [Interval(Real, 0, None, closed="neither")]}
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Register a hook of the criterion that mixes losses as samples are mixed."""
+        validate_parameter_constraints(
+            self._parameter_constraints, {"alpha": self.alpha}, caller_name="Mixup"
+        )
+        # skorch does not call on_train_end after an error.
+        self.on_train_end(net)
+        self._handle = net.criterion_.register_forward_hook(self._mix_losses)
+
+    def on_batch_begin(
+        self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        """Mix the samples of a training batch."""
+        self._mixture = None
+        if not training:
+            return
+        samples = _samples(net, batch)
+        if not isinstance(samples, torch.Tensor) or not samples.is_floating_point():
+            kind = getattr(samples, "dtype", type(samples).__name__)
+            raise TypeError(
+                f"Mixup needs samples that are one tensor of floating-point numbers, got {kind}. "
+                "Convert samples to float32, or train without Mixup."
+            )
+        share = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
+        partners = torch.randperm(len(samples), device=samples.device)
+        batch[0] = torch.lerp(samples[partners], samples, share)
+        self._mixture = share, partners
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Remove the hook."""
+        if vars(self).get("_handle") is not None:
+            self._handle.remove()
+        self._handle = self._mixture = None
+
+    def _mix_losses(self, criterion, args, loss):
+        if self._mixture is None:
+            return None
+        share, partners = self._mixture
+        outputs, target = args
+        return share * loss + (1 - share) * criterion.forward(outputs, target[partners])
+
+
+def _samples(net, batch):
+    """Return the samples of a batch on the net's device, if they can be replaced there."""
+    if not isinstance(batch, list):
+        raise TypeError(
+            "BatchAugmentation and Mixup replace the samples of a batch, which must be a list, but "
+            f"the net's iterator_train returns a {type(batch).__name__}. Use torch's DataLoader or "
+            "imblearn_eos.training.BatchLoader."
+        )
+    samples, _ = unpack_data(batch)
+    return to_tensor(samples, device=net.device)

@@ -1,0 +1,84 @@
+"""A data loader that indexes arrays once per batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.dataset import Dataset
+from torch.utils.data import DataLoader, Subset, TensorDataset, default_collate
+
+
+class BatchLoader(DataLoader):
+    """A data loader that takes each batch from an array with one index operation.
+
+    torch's own loader takes samples one by one and stacks them. Use this one as ``iterator_train``
+    or ``iterator_valid`` of a net that is fitted to arrays or tensors. Other datasets are read
+    sample by sample, as by torch's loader.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        Passed by skorch.
+    **kwargs : dict
+        As for :class:`torch.utils.data.DataLoader`, except ``collate_fn``.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetClassifier
+    >>> from torch.nn import CrossEntropyLoss
+    >>> from imblearn_eos.models import SmallCNN
+    >>> from imblearn_eos.training import BatchLoader
+    >>> net = NeuralNetClassifier(
+    ...     SmallCNN,
+    ...     module__n_classes=10,
+    ...     criterion=CrossEntropyLoss,
+    ...     iterator_train=BatchLoader,
+    ...     iterator_valid=BatchLoader,
+    ... )
+    """
+
+    def __init__(self, dataset: torch.utils.data.Dataset, **kwargs: Any) -> None:
+        super().__init__(_Batches(dataset), collate_fn=_unchanged, **kwargs)
+
+
+class _Batches(torch.utils.data.Dataset):
+    """A dataset that returns whole batches, as lists of samples and labels."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        return self.dataset[index]
+
+    def __getitems__(self, indices):
+        dataset, indices = self.dataset, np.asarray(indices)
+        while type(dataset) is Subset:
+            dataset, indices = dataset.dataset, np.asarray(dataset.indices)[indices]
+        arrays = _arrays_of(dataset)
+        if arrays is None:
+            return default_collate([dataset[i] for i in indices.tolist()])
+        # Indexing with an array copies, in NumPy and in torch, so the user's data stays as it is.
+        return [torch.as_tensor(array[indices]) for array in arrays]
+
+
+def _arrays_of(dataset):
+    """Return the arrays of samples and labels behind a dataset, or None."""
+    arrays = None
+    if type(dataset) is TensorDataset:
+        arrays = dataset.tensors
+    elif type(dataset) is Dataset:
+        # In prediction there are no labels, and skorch's placeholder is 0. This runs for every
+        # batch, so it is a view of a single number.
+        none = np.broadcast_to(np.float32(0), (len(dataset), 1))
+        arrays = dataset.X, none if dataset.y is None else dataset.y
+    is_plain = arrays and all(isinstance(array, (np.ndarray, torch.Tensor)) for array in arrays)
+    return arrays if is_plain else None
+
+
+def _unchanged(batch):
+    return batch
