@@ -16,7 +16,7 @@ from imblearn_eos.metrics import (
 
 
 def slow_gap(Z_train, y_train, Z_test, y_test):
-    """Give the gap of each class and feature, as the definition says."""
+    """Return the gap of each class and feature, as the definition says."""
     gaps = {}
     for label in sorted(set(y_train)):
         for d in range(Z_train.shape[1]):
@@ -31,7 +31,7 @@ def slow_gap(Z_train, y_train, Z_test, y_test):
 
 @pytest.fixture(scope="module")
 def rows():
-    """Give embeddings of three classes, 60, 20 and 4 training rows and 30 test rows each."""
+    """Return embeddings of three classes, 60, 20 and 4 training rows and 30 test rows each."""
     Z, y = make_blobs([90, 50, 34], n_features=5, cluster_std=3, random_state=0)
     is_test = np.concatenate([np.flatnonzero(y == c)[:30] for c in range(3)])
     train = np.setdiff1d(np.arange(len(y)), is_test)
@@ -89,7 +89,7 @@ def test_class_without_test_rows_has_no_gap(rows):
 def test_class_without_training_rows_is_refused(rows):
     Z_train, y_train, Z_test, y_test = rows
     some = y_train != 1
-    with pytest.raises(ValueError, match=r"y_test has rows of the classes \[1\].*Drop"):
+    with pytest.raises(ValueError, match=r"y_test has the classes \[1\].*Drop"):
         generalization_gap(Z_train[some], y_train[some], Z_test, y_test)
 
 
@@ -111,13 +111,14 @@ def test_gap_takes_tensors_and_any_labels(rows, dtype):
         (0, [[1.0, np.nan]], "Z_train contains NaN"),
         (2, [[1.0, np.inf]], "Z_test contains infinity"),
         (2, [[1.0]], "Z_test has 1 features, but Z_train has 2"),
-        (0, [[[1.0, 2.0]]], r"Z_train must hold one embedding per row.*\(1, 1, 2\)"),
-        (0, [1.0], r"Z_train must hold one embedding per row.*\(1,\)"),
+        (0, [[[1.0, 2.0]]], "dim 3"),
+        (0, [1.0], "Expected 2D array, got 1D array"),
         (0, np.empty((0, 2)), "minimum of 1"),
-        (1, ["a", "b"], "y_train has 2 labels for 1 rows"),
-        (3, [], "y_test has 0 labels for 1 rows"),
-        (3, None, "y_test is None"),
-        (1, [np.nan], "y_train contains NaN in 1 rows"),
+        (1, ["a", "b"], r"inconsistent numbers of samples: \[1, 2\]"),
+        (3, [], r"inconsistent numbers of samples: \[1, 0\]"),
+        (3, None, "should be a 1d array"),
+        (1, [np.nan], "y_train contains NaN"),
+        (1, np.array([np.nan], dtype=object), "contains NaN"),
     ],
 )
 def test_gap_refuses_what_it_cannot_measure(position, value, message):
@@ -135,7 +136,7 @@ def test_labels_that_do_not_sort_are_refused():
 
 def test_predictions_of_another_kind_are_refused(rows):
     Z_train, y_train, Z_test, y_test = rows
-    with pytest.raises(ValueError, match=r"y_pred has rows of the classes \['0', '1', '2'\]"):
+    with pytest.raises(ValueError, match=r"y_pred has the classes \['0', '1', '2'\]"):
         generalization_gap_report(
             Z_train, y_train, Z_train, y_train, Z_test, y_test, y_pred=y_test.astype(str)
         )
@@ -323,12 +324,17 @@ def test_calibration_error_of_certain_and_right_predictions_is_zero():
     ("y_true", "y_proba", "labels", "message"),
     [
         ([0, 1], [[0.5, 0.5]], None, "inconsistent numbers of samples"),
-        ([0, 0], [[0.5, 0.5]] * 2, None, "2 columns for 1 classes; pass labels"),
-        ([0, 3], [[0.5, 0.5]] * 2, [0, 1], r"classes \[3\], which are not among labels"),
+        (
+            [0, 0],
+            [[0.5, 0.5]] * 2,
+            None,
+            r"sorted classes of the 2 columns of y_proba .* Got \[0\]",
+        ),
+        ([0, 3], [[0.5, 0.5]] * 2, [0, 1], r"include the classes of y_true, \[0, 3\]"),
         ([0, 1], [[0.5, 0.7]] * 2, None, "probabilities"),
         ([0, 1], [[-0.5, 1.5]] * 2, None, "probabilities"),
         ([0, 1], [[np.nan, 1]] * 2, None, "y_proba contains NaN"),
-        ([0, 1], [[0.5, 0.5]] * 2, [1, 0], "labels must be sorted"),
+        ([0, 1], [[0.5, 0.5]] * 2, [1, 0], "labels must be the sorted classes"),
         (["a", None], [[0.5, 0.5]] * 2, None, "y_true has labels that cannot be sorted"),
         (["a", "b"], [[0.5, 0.5]] * 2, [None, "a"], "labels has labels that cannot be sorted"),
     ],
@@ -338,7 +344,12 @@ def test_calibration_error_refuses_what_are_no_probabilities(y_true, y_proba, la
         expected_calibration_error(y_true, y_proba, labels=labels)
 
 
-@pytest.mark.parametrize("n_bins", [0, -1, 1.5, "15"])
+def test_calibration_error_refuses_negative_weights():
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
+        expected_calibration_error([0, 1], [[0.5, 0.5]] * 2, sample_weight=[-1, 3])
+
+
+@pytest.mark.parametrize("n_bins", [0, 1.5])
 def test_calibration_error_names_a_wrong_number_of_bins(n_bins):
     with pytest.raises(ValueError, match=r"'n_bins' parameter .* must be an int"):
         expected_calibration_error([0, 1], [[0.5, 0.5]] * 2, n_bins=n_bins)

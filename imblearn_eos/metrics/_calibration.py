@@ -1,0 +1,96 @@
+"""Calibration of predicted probabilities."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+from imblearn_eos._compat import Interval, check_sample_weight, validate_params
+from imblearn_eos._validation import label_vector, sorted_classes, to_array
+
+
+@validate_params(
+    {
+        "y_proba": ["array-like"],
+        "labels": ["array-like", None],
+        "n_bins": [Interval(Integral, 1, None, closed="left")],
+        "sample_weight": ["array-like", None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def expected_calibration_error(
+    y_true: ArrayLike,
+    y_proba: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    n_bins: int = 15,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Compute how much the confidence of predictions differs from their accuracy.
+
+    Rows are binned by their confidence, the probability of the most probable class. The error is
+    the mean over bins of the absolute difference between mean confidence and accuracy, weighted by
+    the number of rows [1]_.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels.
+
+    y_proba : array-like of shape (n_samples, n_classes)
+        Probabilities, one column for each class in sorted order.
+
+    labels : array-like of shape (n_classes,), default=None
+        The classes in sorted order. None means the classes of ``y_true``.
+
+    n_bins : int, default=15
+        Bins of equal width between 0 and 1.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows. None means equal weights.
+
+    Returns
+    -------
+    float
+        From 0 (perfect calibration) to 1.
+
+    Raises
+    ------
+    ValueError
+        When ``y_proba`` does not hold probabilities, when ``labels`` are not sorted or differ in
+        number from its columns, when ``y_true`` has other classes, or when weights are negative.
+
+    References
+    ----------
+    .. [1] C. Guo, G. Pleiss, Y. Sun, K. Weinberger, "On Calibration of Modern Neural Networks",
+       ICML 2017, :arxiv:`1706.04599`.
+
+    Examples
+    --------
+    >>> from imblearn_eos.metrics import expected_calibration_error
+    >>> expected_calibration_error([0, 1, 1, 1], [[0.5, 0.5]] * 2 + [[0.25, 0.75]] * 2)
+    0.125
+    """
+    y_true = column_or_1d(label_vector(y_true))
+    y_proba = check_array(to_array(y_proba), dtype=np.float64, input_name="y_proba")
+    check_consistent_length(y_true, y_proba)
+    classes = sorted_classes(y_true, "y_true")
+    labels = classes if labels is None else np.asarray(labels)
+    is_sorted = np.array_equal(labels, sorted_classes(labels, "labels"))
+    if not is_sorted or len(labels) != y_proba.shape[1] or not np.isin(classes, labels).all():
+        raise ValueError(
+            f"labels must be the sorted classes of the {y_proba.shape[1]} columns of y_proba and "
+            f"include the classes of y_true, {classes.tolist()}. Got {labels.tolist()}."
+        )
+    if y_proba.min() < 0 or not np.allclose(y_proba.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("y_proba must hold probabilities: none below 0, and each row sums to 1.")
+    weight = check_sample_weight(sample_weight, y_proba, ensure_non_negative=True)
+    confidence = y_proba.max(axis=1)
+    surplus = confidence - (labels[y_proba.argmax(axis=1)] == y_true)
+    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    # Number only the bins that have rows, so that n_bins may be huge.
+    bins = np.unique(bins, return_inverse=True)[1]
+    return float(np.abs(np.bincount(bins, weights=weight * surplus)).sum() / weight.sum())

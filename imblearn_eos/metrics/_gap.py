@@ -1,0 +1,332 @@
+"""The generalization gap: how far test embeddings lie outside the range of training embeddings.
+
+Ranges widen with the number of rows, so a gap by itself says little about a class or a sampler.
+`generalization_gap_report` therefore adds two references that use no learning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
+from sklearn.utils.random import sample_without_replacement
+
+from imblearn_eos._compat import StrOptions, validate_params
+from imblearn_eos._validation import label_vector, sorted_classes, to_array
+
+# References are means over this many draws, which always use the same seed.
+N_DRAWS = 5
+
+
+@validate_params(
+    {"average": [StrOptions({"macro", "raw"}), None]},
+    prefer_skip_nested_validation=True,
+)
+def generalization_gap(
+    Z_train: ArrayLike,
+    y_train: ArrayLike,
+    Z_test: ArrayLike,
+    y_test: ArrayLike,
+    *,
+    average: str | None = "macro",
+) -> float | np.ndarray:
+    """Compute how far test embeddings reach beyond the range of the training embeddings.
+
+    For each class and feature, the gap is the amount by which the largest test value exceeds the
+    largest training value, plus the amount by which the smallest training value exceeds the
+    smallest test value [1]_. Each amount is at least 0. A gap of 0 means that the test range lies
+    inside the training range.
+
+    Parameters
+    ----------
+    Z_train : {array-like, torch.Tensor} of shape (n_train, n_features)
+        Embeddings of training rows.
+
+    y_train : {array-like, torch.Tensor} of shape (n_train,)
+        Their labels.
+
+    Z_test : {array-like, torch.Tensor} of shape (n_test, n_features)
+        Embeddings of test rows.
+
+    y_test : {array-like, torch.Tensor} of shape (n_test,)
+        Their labels, which must also occur in ``y_train``. The gap of a class without test rows is
+        NaN.
+
+    average : {"macro", "raw"} or None, default="macro"
+        "macro" returns the mean over the classes that have test rows. None returns the mean over
+        features for each class. "raw" returns a value for each class and feature.
+
+    Returns
+    -------
+    float or ndarray of shape (n_classes,) or (n_classes, n_features)
+        Gaps in units of the embeddings. The classes are in sorted order.
+
+    Raises
+    ------
+    ValueError
+        When embeddings are not 2-d, contain NaN or infinity, or differ in their number of
+        features, when rows and labels differ in number, when labels are missing, or when a class
+        has test rows but no training row.
+
+    See Also
+    --------
+    generalization_gap_report : The gap before and after over-sampling, with references.
+
+    Notes
+    -----
+    Ranges widen with the number of rows. Classes with fewer training rows therefore tend to have a
+    larger gap, and any added row outside the range narrows the gap, even a mislabeled one. A small
+    gap is not a goal in itself. Report the references of :func:`generalization_gap_report` together
+    with a gap.
+
+    References
+    ----------
+    .. [1] D. Dablain, C. Bellinger, B. Krawczyk, N. Chawla, "Efficient Augmentation for Imbalanced
+       Deep Learning", ICDE 2023, :arxiv:`2207.06080`.
+
+    Examples
+    --------
+    >>> from imblearn_eos.metrics import generalization_gap
+    >>> Z_train, y_train = [[0.0, 1.0], [2.0, 3.0], [5.0, 5.0]], ["a", "a", "b"]
+    >>> Z_test, y_test = [[2.5, 2.0], [5.0, 4.0]], ["a", "b"]
+    >>> generalization_gap(Z_train, y_train, Z_test, y_test)
+    0.375
+    >>> generalization_gap(Z_train, y_train, Z_test, y_test, average=None)
+    array([0.25, 0.5 ])
+    """
+    Z_train, y_train = check_rows(Z_train, y_train, "train")
+    Z_test, y_test = check_rows(Z_test, y_test, "test", n_features=Z_train.shape[1])
+    classes, codes = np.unique(y_train, return_inverse=True)
+    ranges = _ranges_by_class(Z_train, codes, len(classes))
+    gaps = _gaps(ranges, _ranges_by_class(Z_test, _encode(y_test, classes), len(classes)))
+    if average == "raw":
+        return gaps
+    gaps = gaps.mean(axis=1)
+    return gaps if average is None else float(np.nanmean(gaps))
+
+
+def generalization_gap_report(
+    Z_train: ArrayLike,
+    y_train: ArrayLike,
+    Z_resampled: ArrayLike,
+    y_resampled: ArrayLike,
+    Z_test: ArrayLike,
+    y_test: ArrayLike,
+    *,
+    y_pred: ArrayLike | None = None,
+) -> Bunch:
+    """Compute the gap before and after over-sampling, with a reference for each.
+
+    Parameters
+    ----------
+    Z_train, y_train, Z_test, y_test
+        As in :func:`generalization_gap`.
+
+    Z_resampled : {array-like, torch.Tensor} of shape (n_resampled, n_features)
+        The training rows after over-sampling.
+
+    y_resampled : {array-like, torch.Tensor} of shape (n_resampled,)
+        Their labels.
+
+    y_pred : {array-like, torch.Tensor} of shape (n_test,), default=None
+        Predicted labels of the test rows, which separate correctly from wrongly classified rows.
+
+    Returns
+    -------
+    :class:`~sklearn.utils.Bunch`
+        Arrays of shape (n_classes,), in the order of ``classes``. The gap of a class without such
+        rows is NaN.
+
+        classes : sorted labels.
+        train_counts, added_counts : training rows, and rows that the sampler added.
+        test_counts : Bunch of the numbers of test rows, with the keys of ``before``.
+        before : Bunch of the gaps of the training rows: ``all`` for all test rows and, with
+        predictions, ``right`` and ``wrong`` for correctly and wrongly classified test rows.
+        after : the same for the resampled rows.
+        size_matched : reference for ``before``, with the same keys. The gap of the largest class
+        after reducing it to as many training and test rows as this class has. It shows the part of
+        the gap that the number of rows explains.
+        label_noise : reference for ``after``, with the same keys. The gap when random training rows
+        of other classes get the label of this class, as many as the sampler added. A sampler is
+        informative only if it narrows the gap by more than this.
+
+    Raises
+    ------
+    ValueError
+        As in :func:`generalization_gap`.
+
+    See Also
+    --------
+    imblearn_eos.plotting.GeneralizationGapDisplay : A plot of this report.
+
+    Notes
+    -----
+    References are means over 5 draws with a fixed seed, so they do not change between calls.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.model_selection import train_test_split
+    >>> from imblearn_eos import EOS
+    >>> from imblearn_eos.metrics import generalization_gap_report
+    >>> X, y = make_classification(n_samples=2000, weights=[0.95], random_state=0)
+    >>> Z, Z_test, y, y_test = train_test_split(X, y, stratify=y, random_state=0)
+    >>> Z_resampled, y_resampled = EOS(random_state=0).fit_resample(Z, y)
+    >>> report = generalization_gap_report(Z, y, Z_resampled, y_resampled, Z_test, y_test)
+    >>> bool(report.after.all[1] < report.before.all[1])  # class 1 is the rare one
+    True
+    """
+    Z_train, y_train = check_rows(Z_train, y_train, "train")
+    n_features = Z_train.shape[1]
+    Z_resampled, y_resampled = check_rows(Z_resampled, y_resampled, "resampled", n_features)
+    Z_test, y_test = check_rows(Z_test, y_test, "test", n_features)
+    ranges = TrainingRanges(Z_train, y_train, Z_resampled, y_resampled)
+    return ranges.report(Z_test, y_test, y_pred)
+
+
+class TrainingRanges:
+    """The ranges of the training rows and of the draws for the references.
+
+    This is all that a report needs from the training data, and it is much smaller.
+
+    Parameters
+    ----------
+    Z, y : ndarray of shape (n_train, n_features) and (n_train,)
+        Training embeddings and their labels.
+    Z_resampled, y_resampled : ndarray of shape (n_resampled, n_features) and (n_resampled,)
+        The same after over-sampling.
+    """
+
+    def __init__(
+        self, Z: np.ndarray, y: np.ndarray, Z_resampled: np.ndarray, y_resampled: np.ndarray
+    ) -> None:
+        self.classes, codes = np.unique(y, return_inverse=True)
+        n_classes = len(self.classes)
+        self.counts = np.bincount(codes, minlength=n_classes)
+        codes_resampled = _encode(y_resampled, self.classes, "y_resampled")
+        counts_resampled = np.bincount(codes_resampled, minlength=n_classes)
+        self.added = np.maximum(0, counts_resampled - self.counts)
+        self.before = _ranges_by_class(Z, codes, n_classes)
+        self.after = _ranges_by_class(Z_resampled, codes_resampled, n_classes)
+        self.largest = int(self.counts.argmax())
+        rows, rng = np.flatnonzero(codes == self.largest), np.random.RandomState(0)
+        self.size_matched = [_draw_ranges(Z, rows, self.counts, rng) for _ in range(N_DRAWS)]
+        # A generator of its own, so that size_matched does not depend on what the sampler added.
+        rng = np.random.RandomState(0)
+        self.label_noise = [self._draw_label_noise(Z, codes, rng) for _ in range(N_DRAWS)]
+
+    def _draw_label_noise(self, Z, codes, rng):
+        ranges = self.before.copy()
+        for c in np.flatnonzero(self.added):
+            others, n_rows = np.flatnonzero(codes != c), self.added[c]
+            if len(others) == 0:
+                continue
+            if n_rows > len(others):
+                drawn = Z[others[rng.randint(len(others), size=n_rows)]]
+            else:
+                # Much faster than rng.choice, which permutes all of them.
+                drawn = Z[others[sample_without_replacement(len(others), n_rows, random_state=rng)]]
+            ranges[0, c] = np.minimum(ranges[0, c], drawn.min(axis=0))
+            ranges[1, c] = np.maximum(ranges[1, c], drawn.max(axis=0))
+        return ranges
+
+    def report(
+        self, Z_test: np.ndarray, y_test: np.ndarray, y_pred: ArrayLike | None = None
+    ) -> Bunch:
+        """Return what `generalization_gap_report` returns, for validated test rows."""
+        codes, n_classes = _encode(y_test, self.classes), len(self.classes)
+        parts = {"all": np.full(len(codes), True)}
+        if y_pred is not None:
+            y_pred = _check_labels(y_pred, "y_pred", Z_test)
+            _encode(y_pred, self.classes, "y_pred")
+            parts.update(right=y_pred == y_test, wrong=y_pred != y_test)
+        tests = {p: _ranges_by_class(Z_test[r], codes[r], n_classes) for p, r in parts.items()}
+        counts = {p: np.bincount(codes[r], minlength=n_classes) for p, r in parts.items()}
+
+        def by_part(gaps: Callable[[str], np.ndarray]) -> Bunch:
+            return Bunch(**{part: gaps(part) for part in parts})
+
+        return Bunch(
+            classes=self.classes,
+            train_counts=self.counts,
+            added_counts=self.added,
+            test_counts=Bunch(**counts),
+            before=by_part(lambda part: _class_gaps([self.before], [tests[part]])),
+            after=by_part(lambda part: _class_gaps([self.after], [tests[part]])),
+            size_matched=by_part(lambda part: self._size_matched_gaps(Z_test, codes, counts[part])),
+            label_noise=by_part(
+                lambda part: _class_gaps(self.label_noise, [tests[part]] * N_DRAWS)
+            ),
+        )
+
+    def _size_matched_gaps(self, Z_test, codes, counts):
+        rng, rows = np.random.RandomState(0), np.flatnonzero(codes == self.largest)
+        tests = [_draw_ranges(Z_test, rows, counts, rng) for _ in range(N_DRAWS)]
+        return _class_gaps(self.size_matched, tests)
+
+
+def check_rows(
+    Z: ArrayLike, y: ArrayLike, part: str, n_features: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return embeddings and labels as arrays; errors name them, for example Z_train and y_train."""
+    name = f"Z_{part}"
+    Z = check_array(to_array(Z), dtype=[np.float64, np.float32], input_name=name)
+    if n_features not in (None, Z.shape[1]):
+        raise ValueError(
+            f"{name} has {Z.shape[1]} features, but Z_train has {n_features}. Embed all rows with "
+            "the same network."
+        )
+    return Z, _check_labels(y, f"y_{part}", Z)
+
+
+def _check_labels(y, name, Z):
+    y = column_or_1d(label_vector(y))
+    sorted_classes(y, name)
+    check_consistent_length(Z, y)
+    # Finds NaN, also among labels that are objects.
+    return check_array(y, ensure_2d=False, dtype=None, input_name=name)
+
+
+def _encode(y, classes, name="y_test"):
+    unknown = ~np.isin(y, classes)
+    if unknown.any():
+        raise ValueError(
+            f"{name} has the classes {np.unique(y[unknown]).tolist()}, which y_train lacks; its "
+            f"classes are {classes[:10].tolist()}. Drop those rows, or pass labels of one kind."
+        )
+    return np.searchsorted(classes, y)
+
+
+def _ranges_by_class(Z, codes, n_classes):
+    """Return minima and maxima (2, n_classes, n_features); NaN for classes without rows."""
+    ranges = np.full((2, n_classes, Z.shape[1]), np.nan, dtype=Z.dtype)
+    ends = np.cumsum(np.bincount(codes, minlength=n_classes))
+    # One class at a time, because sorting all rows at once would copy all of them.
+    for c, rows in enumerate(np.split(np.argsort(codes, kind="stable"), ends[:-1])):
+        if len(rows):
+            of_class = Z[rows]
+            ranges[:, c] = of_class.min(axis=0), of_class.max(axis=0)
+    return ranges
+
+
+def _draw_ranges(Z, rows, counts, rng):
+    """Return the ranges of random ``rows``, for each class as many as it has."""
+    ranges = np.full((2, len(counts), Z.shape[1]), np.nan, dtype=Z.dtype)
+    for c, n_rows in enumerate(np.minimum(counts, len(rows))):
+        if n_rows:
+            drawn = Z[rng.choice(rows, n_rows, replace=False)]
+            ranges[:, c] = drawn.min(axis=0), drawn.max(axis=0)
+    return ranges
+
+
+def _gaps(train, test):
+    (train_min, train_max), (test_min, test_max) = train.astype(np.float64), test
+    return np.maximum(0, test_max - train_max) + np.maximum(0, train_min - test_min)
+
+
+def _class_gaps(trains, tests):
+    """Return the gap of each class, averaged over features and draws."""
+    gaps = [_gaps(train, test).mean(axis=1) for train, test in zip(trains, tests, strict=True)]
+    return np.mean(gaps, axis=0)
