@@ -1,8 +1,11 @@
 """Networks for images, and a head for them."""
 
-from functools import partial
-from numbers import Integral
+from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+import torch
 from torch import nn
 from torch.nn import functional
 
@@ -10,20 +13,20 @@ from torch.nn import functional
 class SmallCNN(nn.Module):
     """A small convolutional network for images of any size from 8 x 8 pixels.
 
-    Three 3 x 3 convolutions, each with batch normalization and ReLU, the last two with stride 2,
-    then the mean over all pixels and a linear head. It trains in seconds on small images, which is
-    its purpose; for the best accuracy on your own images, use a deeper network.
+    Three 3 x 3 convolutions with batch normalization and ReLU, the last two with stride 2, then the
+    mean over all pixels and a linear head. It trains in seconds on small images and is meant for
+    examples and tests. Use a deeper network for the best accuracy.
 
     Parameters
     ----------
     n_classes : int
         Outputs of the head.
     in_channels : int, default=1
-        Channels of the images: 1 for grey, 3 for colour.
+        Channels of the images: 1 for gray, 3 for color.
     width : int, default=32
         Channels after the first two convolutions.
     embedding_dim : int, default=64
-        Channels after the last convolution, hence the number of features that the head receives.
+        Channels after the last convolution, which is the number of features of an embedding.
 
     Examples
     --------
@@ -33,7 +36,9 @@ class SmallCNN(nn.Module):
     torch.Size([2, 10])
     """
 
-    def __init__(self, n_classes, in_channels=1, width=32, embedding_dim=64):
+    def __init__(
+        self, n_classes: int, in_channels: int = 1, width: int = 32, embedding_dim: int = 64
+    ) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
             *_convolution(in_channels, width, stride=1),
@@ -44,17 +49,17 @@ class SmallCNN(nn.Module):
         )
         self.head = nn.Linear(embedding_dim, n_classes)
 
-    def forward(self, X):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         """Return the logits, of shape (n_samples, n_classes), of images (n_samples, c, h, w)."""
         return self.head(self.trunk(X))
 
 
 class ResNet(nn.Module):
-    """The residual network for small images, such as those of CIFAR.
+    """The residual network for small images such as CIFAR.
 
     Three stages of residual blocks with 16, 32 and 64 channels, shortcuts without parameters, the
-    mean over all pixels and a linear head: section 4.2 of [1]_. Images may have any size from 8 x 8
-    pixels. An embedding has 64 features.
+    mean over all pixels and a linear head, as in section 4.2 of [1]_. Images may have any size from
+    8 x 8 pixels. An embedding has 64 features.
 
     Parameters
     ----------
@@ -63,15 +68,15 @@ class ResNet(nn.Module):
     depth : int, default=32
         Number of layers, 6 n + 2 for stages of n blocks: 20, 32, 44, 56 and 110 in the paper.
     in_channels : int, default=3
-        Channels of the images: 1 for grey, 3 for colour.
+        Channels of the images: 1 for gray, 3 for color.
     head : callable, default=torch.nn.Linear
-        Makes the head from the numbers of its inputs and outputs; it must be a
-        :class:`torch.nn.Linear`, for example a :class:`NormalizedLinear`.
+        Called with the numbers of inputs and outputs. It must return a :class:`torch.nn.Linear`,
+        for example a :class:`NormalizedLinear`.
 
     Raises
     ------
     ValueError
-        When there is no network of this depth.
+        When ``depth`` is not of the form 6 n + 2.
 
     References
     ----------
@@ -88,7 +93,13 @@ class ResNet(nn.Module):
     464154
     """
 
-    def __init__(self, n_classes, depth=32, in_channels=3, head=nn.Linear):
+    def __init__(
+        self,
+        n_classes: int,
+        depth: int = 32,
+        in_channels: int = 3,
+        head: Callable[[int, int], nn.Linear] = nn.Linear,
+    ) -> None:
         super().__init__()
         n_blocks = _blocks_per_stage(depth, other_layers=2)
         self.trunk = nn.Sequential(
@@ -100,18 +111,18 @@ class ResNet(nn.Module):
         self.trunk.apply(_initialize)
         self.head = head(64, n_classes)
 
-    def forward(self, X):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         """Return the logits, of shape (n_samples, n_classes), of images (n_samples, c, h, w)."""
         return self.head(self.trunk(X))
 
 
 class WideResNet(nn.Module):
-    """The wide residual network for small images, such as those of CIFAR.
+    """The wide residual network for small images such as CIFAR.
 
-    Fewer layers than :class:`ResNet` and more channels, and within a block batch normalization and
-    ReLU come before the convolution [1]_. Images may have any size from 8 x 8 pixels. An embedding
-    has ``64 * widen_factor`` features. WRN-28-10, the default, has 36.5 million parameters;
-    WRN-40-2 has 2.2 million.
+    It has fewer layers and more channels than :class:`ResNet`, and in its blocks batch
+    normalization and ReLU come before the convolution [1]_. Images may have any size from 8 x 8
+    pixels. An embedding has ``64 * widen_factor`` features. The default, WRN-28-10, has 36.5
+    million parameters; WRN-40-2 has 2.2 million.
 
     Parameters
     ----------
@@ -120,19 +131,16 @@ class WideResNet(nn.Module):
     depth : int, default=28
         Number of layers, 6 n + 4 for stages of n blocks: 16, 22, 28 and 40 in the paper.
     widen_factor : int, default=10
-        How many times more channels than a :class:`ResNet` has.
+        Multiple of the channels of :class:`ResNet`.
     dropout : float, default=0.0
-        Share of values that is dropped between the two convolutions of a block.
-    in_channels : int, default=3
-        Channels of the images: 1 for grey, 3 for colour.
-    head : callable, default=torch.nn.Linear
-        Makes the head from the numbers of its inputs and outputs; it must be a
-        :class:`torch.nn.Linear`, for example a :class:`NormalizedLinear`.
+        Dropout probability between the two convolutions of a block.
+    in_channels, head
+        As in :class:`ResNet`.
 
     Raises
     ------
     ValueError
-        When there is no network of this depth.
+        When ``depth`` is not of the form 6 n + 4.
 
     References
     ----------
@@ -150,8 +158,14 @@ class WideResNet(nn.Module):
     """
 
     def __init__(
-        self, n_classes, depth=28, widen_factor=10, dropout=0.0, in_channels=3, head=nn.Linear
-    ):
+        self,
+        n_classes: int,
+        depth: int = 28,
+        widen_factor: int = 10,
+        dropout: float = 0.0,
+        in_channels: int = 3,
+        head: Callable[[int, int], nn.Linear] = nn.Linear,
+    ) -> None:
         super().__init__()
         n_blocks = _blocks_per_stage(depth, other_layers=4)
         self.trunk = nn.Sequential(
@@ -165,37 +179,28 @@ class WideResNet(nn.Module):
         self.trunk.apply(_initialize)
         self.head = head(64 * widen_factor, n_classes)
 
-    def forward(self, X):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         """Return the logits, of shape (n_samples, n_classes), of images (n_samples, c, h, w)."""
         return self.head(self.trunk(X))
 
 
 class NormalizedLinear(nn.Linear):
-    """A linear head whose logits are multiples of cosine similarities.
+    """A linear head whose logits are scaled cosine similarities.
 
     Each logit is ``scale`` times the cosine of the angle between the embedding and the weights of
-    the class, so that no class has larger logits because its weights are longer: the head that
-    goes with :class:`imblearn_eos.losses.LDAMLoss` [1]_. There is no bias.
+    the class. The length of the weights therefore does not favor a class. There is no bias. Use it
+    with :class:`imblearn_eos.losses.LDAMLoss`, whose paper describes it.
 
     Parameters
     ----------
     in_features : int
-        Length of an embedding.
+        Number of features of an embedding.
     out_features : int
         Number of classes.
     scale : float, default=30.0
-        The largest possible logit, more than 0. For another than the default, give a network
-        ``head=functools.partial(NormalizedLinear, scale=...)``, and its loss the same.
-
-    Raises
-    ------
-    ValueError
-        When ``scale`` is not more than 0.
-
-    References
-    ----------
-    .. [1] Cao, Wei, Gaidon, Arechiga, Ma, "Learning Imbalanced Datasets with Label-Distribution-
-       Aware Margin Loss", NeurIPS 2019.
+        The largest possible logit, above 0. To change it, pass
+        ``head=functools.partial(NormalizedLinear, scale=...)`` to a network, and the same ``scale``
+        to its loss.
 
     Examples
     --------
@@ -206,13 +211,11 @@ class NormalizedLinear(nn.Linear):
     True
     """
 
-    def __init__(self, in_features, out_features, scale=30.0):
-        if not scale > 0:
-            raise ValueError(f"scale must be more than 0, got {scale!r}.")
+    def __init__(self, in_features: int, out_features: int, scale: float = 30.0) -> None:
         super().__init__(in_features, out_features, bias=False)
         self.scale = scale
 
-    def forward(self, input):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return the logits, of shape (..., n_classes), of embeddings (..., n_features)."""
         directions = functional.normalize(self.weight, dim=-1)
         return self.scale * functional.linear(functional.normalize(input, dim=-1), directions)
@@ -234,7 +237,7 @@ class _ResidualBlock(nn.Module):
 
 
 class _Subsample(nn.Module):
-    """Take every second pixel of every second row, and add channels of zeros on both sides."""
+    """Drop every second row and column of pixels, and add channels of zeros on both sides."""
 
     def __init__(self, n_zeros):
         super().__init__()
@@ -265,21 +268,19 @@ class _WideBlock(nn.Module):
 
 
 def _blocks_per_stage(depth, other_layers):
-    if not isinstance(depth, Integral):
-        raise TypeError(f"depth must be an int, got {depth!r}.")
     # Three stages of blocks of two layers each.
     n_blocks, rest = divmod(depth - other_layers, 6)
     if rest or n_blocks < 1:
         nearest = 6 * max(1, round((depth - other_layers) / 6)) + other_layers
         raise ValueError(
-            f"depth must be 6 n + {other_layers} for a whole n of at least 1, got {depth!r}. The "
-            f"nearest is {nearest}."
+            f"depth must be 6 n + {other_layers} for an integer n of at least 1, got {depth!r}. "
+            f"The nearest is {nearest}."
         )
     return n_blocks
 
 
 def _stages(make_block, n_blocks, width):
-    """Make the blocks of three stages, each with half the height and width of the one before."""
+    """Yield the blocks of three stages; each stage halves the height and width of the images."""
     in_channels = 16
     for out_channels, stride in ((width, 1), (2 * width, 2), (4 * width, 2)):
         for block in range(n_blocks):
