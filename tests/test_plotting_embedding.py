@@ -13,7 +13,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 from test_plotting import legend_texts
 
@@ -176,35 +175,31 @@ def test_embedding_takes_tensors():
 
 def test_embedding_errors_say_what_to_do():
     draw, eos = EmbeddingDisplay.from_embeddings, EOS(random_state=0)
-    with pytest.raises(TypeError, match=r"sampler is PCA\(\), which has no method fit_resample"):
-        draw(Z, y, PCA())
-    with pytest.raises(ValueError, match=r"target is 1, .* classes \[0, 2\] only. Choose"):
+    with pytest.raises(ValueError, match=r"target must be .* \[0, 2\], got 1\. Choose"):
         draw(Z, y, eos, target=1)
-    with pytest.raises(ValueError, match=r"target is 'x', .* classes \[0, 2\] only. Choose"):
+    with pytest.raises(ValueError, match=r"target must be .* \[0, 2\], got 'x'\. Choose"):
         draw(Z, y, eos, target="x")
-    with pytest.raises(ValueError, match=r"added no rows.*Set its sampling_strategy"):
+    with pytest.raises(ValueError, match=r"added rows, one of \[\], .* sampling_strategy"):
         draw(Z, y, EOS(sampling_strategy={}))
     with pytest.raises(ValueError, match=r"SMOTEENN.*changes or drops original rows"):
         draw(Z, y, SMOTEENN(random_state=0))
-    with pytest.raises(ValueError, match="y has 101 labels, but Z has 102 rows"):
+    with pytest.raises(ValueError, match=r"numbers of samples: \[102, 101\]"):
         draw(Z, y[:-1], eos)
-    with pytest.raises(ValueError, match="Z has 1 feature"):
+    with pytest.raises(ValueError, match=r"1 feature\(s\) .* minimum of 2"):
         draw(Z[:, :1], y, eos)
-    with pytest.raises(TypeError, match=r"projection is TSNE.*no fit and transform"):
-        draw(Z, y, eos, projection=TSNE())
     with pytest.raises(ValueError, match=r"PCA\(n_components=3\).*Set it to 2 components"):
         draw(Z, y, eos, projection=PCA(3))
-    with pytest.raises(ValueError, match="max_rows is 0"):
-        draw(Z, y, eos, max_rows=0)
-    with pytest.raises(ValueError, match=r"groups has \['foes'\]"):
+    with pytest.raises(ValueError, match="'foes'"):
         EmbeddingDisplay({"foes": Z[:, :2]}, target=0).plot()
 
 
 def test_embedding_of_what_is_no_fitted_pipeline_with_a_sampler_says_what_to_do():
     draw = EmbeddingDisplay.from_estimator
-    with pytest.raises(TypeError, match=r"of type LogisticRegression\. Pass a fitted"):
+    with pytest.raises(
+        TypeError, match=r"got a LogisticRegression .* use EmbeddingDisplay\.from_e"
+    ):
         draw(LogisticRegression(), Z, y)
-    with pytest.raises(TypeError, match=r"none of which is a sampler"):
+    with pytest.raises(TypeError, match=r"with a sampler, .* \['embedder', 'sampler', 'head'\]"):
         draw(make_embedding_pipeline(make_net(), "passthrough").fit(Z, y), Z, y)
     with pytest.raises(NotFittedError, match="EmbeddingPipeline"):
         draw(make_embedding_pipeline(make_net()), Z, y)

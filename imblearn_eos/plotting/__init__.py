@@ -1,10 +1,10 @@
-"""Pictures of gaps, recalls, embeddings and confusion, in the way of scikit-learn's displays.
+"""Plots of gaps, recalls, embeddings and confusion matrices, as scikit-learn displays.
 
 They need matplotlib, from the extra ``report``: ``pip install 'imblearn-eos[report]'``. It is
-imported when something is drawn, not before. Settings of matplotlib stay as they are, and nothing
-is shown until you call ``matplotlib.pyplot.show()`` or save ``display.figure_``.
+imported when something is drawn. Its settings do not change, and nothing is shown until you call
+``matplotlib.pyplot.show()`` or save ``display.figure_``.
 
-What a mark means never hangs on its hue alone, so the pictures can be read in black and white.
+Marks differ in shape or line style as well as in color, so plots can be read in black and white.
 """
 
 from imblearn_eos.plotting._confusion import plot_confusion_matrices

@@ -1,21 +1,24 @@
-"""What all displays share: matplotlib itself, figures, and names of classes along an axis."""
+"""What all displays share: importing matplotlib, new figures, and class names along an axis."""
+
+from __future__ import annotations
 
 from itertools import count
+from typing import Any
 
 import numpy as np
 
-# Most characters of a name in a picture; the middle of a longer one gives way to an ellipsis.
+# Longer names in a plot get an ellipsis in their middle.
 MAX_NAME = 22
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
+# Okabe and Ito's colors, which color-blind readers can tell apart.
 BLUE, SKY, VERMILLION, ORANGE = "#0072B2", "#56B4E9", "#D55E00", "#E69F00"
 
-# How cells without a value look, whatever the colour map.
+# The style of cells without a value, with any color map.
 NO_VALUE = {"facecolor": "0.9", "edgecolor": "0.6", "hatch": "////", "linewidth": 0}
 
 
-def import_pyplot():
-    """Import matplotlib where it is needed, since the package works without it."""
+def import_pyplot() -> Any:
+    """Return matplotlib.pyplot, which is imported late because the package works without it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -26,23 +29,23 @@ def import_pyplot():
     return plt
 
 
-def check_axes(ax, figsize):
-    """Give ``ax``, or the axes of a new figure when it is None."""
+def check_axes(ax: Any, figsize: tuple[float, float]) -> Any:
+    """Return ``ax``, or the axes of a new figure if it is None."""
     plt = import_pyplot()
     if ax is None:
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
     return ax
 
 
-def width_for(n_classes):
-    """Give the width in inches of a new figure with so many classes side by side."""
+def width_for(n_classes: int) -> float:
+    """Return the width in inches of a new figure for a number of classes side by side."""
     return float(np.clip(2 + 0.6 * n_classes, 6.4, 11))
 
 
-def name_for(label):
-    """Write a label so that it is short, of one line and no formula.
+def name_for(label: object) -> str:
+    """Return a label as a short text of one line that matplotlib does not read as a formula.
 
-    The end of a long name stays, since names of classes often differ there only.
+    The end of a long name stays, because class names often differ only there.
     """
     name = " ".join(str(label).split())
     if len(name) > MAX_NAME:
@@ -51,7 +54,7 @@ def name_for(label):
 
 
 def label_classes(ax, labels, counts=None, *, grow=False):
-    """Write the classes along the x axis, as many as there is room for, and a caption.
+    """Label the x axis with the classes, as many as fit, and a caption.
 
     Parameters
     ----------
@@ -60,11 +63,10 @@ def label_classes(ax, labels, counts=None, *, grow=False):
     labels : array-like of shape (n_classes,)
         Labels of the classes.
     counts : array-like of shape (n_classes,), default=None
-        Their training rows, in descending order. With these, labels that do not fit give way to
-        ranks: names of every tenth class say less than the sizes of all.
+        Their training rows, in descending order. If labels do not fit, ranks and counts replace
+        them, because every tenth class name says less than the sizes.
     grow : bool, default=False
-        Whether the figure becomes higher by what upright labels take, so that the axes do not
-        shrink.
+        Whether the figure grows by the height of upright labels, so that the axes do not shrink.
     """
     names, n_classes = [name_for(label) for label in labels], len(labels)
     counted = names if counts is None else [*names, *map(str, counts)]
@@ -84,8 +86,8 @@ def label_classes(ax, labels, counts=None, *, grow=False):
             figure.set_figheight(figure.get_figheight() + length / figure.dpi)
     else:
         width, _ = text_size(ax, [*map(str, counts), str(n_classes)])
-        # Ranks 1, 10, 20: the first two are a place nearer to each other than a step, which is less
-        # than a line is high.
+        # Ranks 1, 10, 20: the first two are closer by one place, which is less than the height of
+        # a line.
         step = tick_step(width + line, spacing)
         ranks = [1, *range(step, n_classes + 1, step)]
         ax.set_xticks([r - 1 for r in ranks], [f"{r}\n{counts[r - 1]}" for r in ranks])
@@ -95,7 +97,7 @@ def label_classes(ax, labels, counts=None, *, grow=False):
 
 
 def text_size(ax, lines):
-    """Give the width of the widest of some tick labels, and the height of a line, in pixels."""
+    """Return the width of the widest of some tick labels, and the height of a line, in pixels."""
     size = import_pyplot().rcParams["xtick.labelsize"]
     text = ax.text(0, 0, "\n".join(lines), fontsize=size)
     box = text.get_window_extent()
@@ -104,16 +106,16 @@ def text_size(ax, lines):
 
 
 def room(ax):
-    """Give the pixels that labels along the x axis can count on.
+    """Return the width in pixels that labels along the x axis can use.
 
-    A layout engine gives axes their final size only when the figure is drawn, and colour bars and
-    labels take some of what there is now: of square axes more, on both sides of which names stand.
+    A layout engine sets the final size of the axes when the figure is drawn. Color bars and labels
+    take part of the present size, and a larger part of square axes, which have names on two sides.
     """
     box = ax.get_window_extent()
     return 0.85 * box.width if ax.get_aspect() == "auto" else 0.7 * min(box.width, box.height)
 
 
 def tick_step(size, spacing):
-    """Give the smallest of 1, 2, 5, 10, 20, ... places that a label of some size fits into."""
+    """Return the smallest of 1, 2, 5, 10, 20, ... places that a label of some size fits into."""
     steps = (m * 10**power for power in count() for m in (1, 2, 5))
     return next(step for step in steps if step * spacing >= size)

@@ -1,6 +1,11 @@
 """Confusion matrices of several samplers, side by side."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from imblearn_eos.plotting._axes import (
@@ -18,36 +23,38 @@ _MAX_COLUMNS = 3
 _MAX_CLASSES_WITH_VALUES = 10
 
 
-def plot_confusion_matrices(matrices, *, display_labels, axes=None):
+def plot_confusion_matrices(
+    matrices: dict[str, ArrayLike], *, display_labels: ArrayLike, axes: Any = None
+) -> list[ConfusionMatrixDisplay]:
     """Plot confusion matrices of several samplers, side by side and on the same scale.
 
-    Each row is divided by its sum, so that the diagonal has the recalls and a rare class is as
-    visible as a common one.
+    Each row is divided by its sum. The diagonal then holds the recalls, and rare classes are as
+    visible as common ones.
 
     Parameters
     ----------
     matrices : dict of str to array-like of shape (n_classes, n_classes)
         Numbers of test rows by true class (rows) and predicted class (columns), as from
-        :func:`sklearn.metrics.confusion_matrix`, by the name of the sampler.
+        :func:`sklearn.metrics.confusion_matrix`. The keys are the names of the samplers.
 
     display_labels : array-like of shape (n_classes,)
         Labels of the classes, in the order of the matrices.
 
     axes : array-like of matplotlib Axes, default=None
-        Where to draw, at least as many as matrices. None makes a new figure with rows of at most
-        three.
+        Where to draw, at least one for each matrix. None makes a new figure with at most three
+        matrices per row.
 
     Returns
     -------
     list of :class:`~sklearn.metrics.ConfusionMatrixDisplay`
-        One for each matrix, with the shares that it shows as ``confusion_matrix``. Classes without
-        test rows are zero there and hatched in the picture.
+        One for each matrix; its ``confusion_matrix`` holds the shares. Classes without test rows
+        have shares of zero and are hatched in the plot.
 
     Raises
     ------
     ValueError
-        When there are no matrices, when they are not of shape (n_classes, n_classes) or hold a
-        negative number, or when there are fewer axes than matrices.
+        When a matrix is not of shape (n_classes, n_classes) or holds a negative number or NaN, or
+        when there are fewer axes than matrices.
 
     Examples
     --------
@@ -62,8 +69,6 @@ def plot_confusion_matrices(matrices, *, display_labels, axes=None):
     plt = import_pyplot()
     n_classes = len(display_labels)
     matrices = {name: _check_matrix(name, m, n_classes) for name, m in matrices.items()}
-    if not matrices:
-        raise ValueError("matrices is empty. Give the confusion matrix of one sampler.")
     is_new = axes is None
     if is_new:
         n_columns = min(len(matrices), _MAX_COLUMNS)
@@ -75,10 +80,6 @@ def plot_confusion_matrices(matrices, *, display_labels, axes=None):
         for ax in axes.flat[len(matrices) :]:
             figure.delaxes(ax)
     axes = list(np.ravel(axes))[: len(matrices)]
-    if len(axes) < len(matrices):
-        raise ValueError(
-            f"axes has {len(axes)} axes for {len(matrices)} matrices. Give one for each."
-        )
     displays = []
     for i, ((name, matrix), ax) in enumerate(zip(matrices.items(), axes, strict=True)):
         starts_row = i % _MAX_COLUMNS == 0
@@ -92,13 +93,12 @@ def plot_confusion_matrices(matrices, *, display_labels, axes=None):
 
 def _check_matrix(name, matrix, n_classes):
     matrix = np.asarray(matrix)
-    if matrix.shape != (n_classes, n_classes):
+    if matrix.shape != (n_classes, n_classes) or not (matrix >= 0).all():
         raise ValueError(
-            f"matrices[{name!r}] has shape {matrix.shape}, but display_labels has {n_classes} "
-            "labels. Pass labels to sklearn.metrics.confusion_matrix, so that it has every class."
+            f"matrices[{name!r}] must hold {n_classes} x {n_classes} numbers of rows, none NaN or "
+            f"below 0, got shape {matrix.shape}. Pass labels to sklearn.metrics.confusion_matrix, "
+            "so that it has every class."
         )
-    if not (matrix >= 0).all():
-        raise ValueError(f"matrices[{name!r}] must hold numbers of rows, none NaN or below 0.")
     return matrix
 
 
@@ -122,11 +122,11 @@ def _plot_matrix(name, matrix, labels, ax, grow):
     ax.set_yticks(range(0, len(labels), step), [name_for(label) for label in labels[::step]])
     if has_values:
         for text, share in zip(display.text_.flat, shares.flat, strict=True):
-            # scikit-learn goes by the largest share, not the scale: that can be white on light.
+            # scikit-learn compares with the largest share, which can put white text on light cells.
             text.set_color("white" if share > 0.5 else "black")
             if share == 0:
                 text.set_text("0")
     for i in np.flatnonzero(n_rows == 0):
-        # Above the image, and the zeros of this row, which no prediction stands behind.
+        # Above the image and the zeros of this row, which come from no prediction.
         ax.axhspan(i - 0.5, i + 0.5, zorder=4, **NO_VALUE)
     return display

@@ -1,6 +1,12 @@
-"""Generalization gaps by class, beside what explains them without any learning."""
+"""Generalization gaps by class, with references that use no learning."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import Bunch
 
 from imblearn_eos.metrics import generalization_gap_report
 from imblearn_eos.plotting._axes import (
@@ -14,7 +20,7 @@ from imblearn_eos.plotting._axes import (
 
 _TEST_ROWS = {
     "all": "all test rows",
-    "right": "rightly classified test rows",
+    "right": "correctly classified test rows",
     "wrong": "wrongly classified test rows",
 }
 
@@ -22,22 +28,22 @@ _TEST_ROWS = {
 class GeneralizationGapDisplay:
     r"""Generalization gap of each class, before and after over-sampling, with references.
 
-    Classes are ordered from the most training rows to the fewest, which is what gaps follow
-    first of all. Hence the references, which are always drawn: a gap that is no larger than that
-    of a class of this size, or no more narrowed than by random rows with a wrong label, tells
-    nothing of the class or the sampler.
+    Classes are ordered from the most training rows to the fewest, because gaps depend mainly on
+    the number of rows. The two references are therefore always drawn. A gap that equals its
+    size-matched reference says nothing about the class. Over-sampling that narrows the gap no more
+    than label noise does says nothing about the sampler.
 
-    It is best made with :meth:`from_estimator` or :meth:`from_embeddings`.
+    Create it with :meth:`from_estimator` or :meth:`from_embeddings`.
 
     Parameters
     ----------
     report : :class:`~sklearn.utils.Bunch`
-        What :func:`~imblearn_eos.metrics.generalization_gap_report` returns.
+        From :func:`~imblearn_eos.metrics.generalization_gap_report`.
 
     Attributes
     ----------
     before_, after_ : matplotlib Line2D
-        Markers of the gaps; classes without such test rows are NaN.
+        Markers of the gaps; NaN for classes without such test rows.
 
     label_noise_ : matplotlib StepPatch
         Reference for ``after_``.
@@ -46,14 +52,14 @@ class GeneralizationGapDisplay:
         Reference for ``before_``.
 
     ax_ : matplotlib Axes
-        Axes with the picture.
+        Axes of the plot.
 
     figure_ : matplotlib Figure
-        Figure that holds them.
+        Figure of these axes.
 
     See Also
     --------
-    imblearn_eos.metrics.generalization_gap_report : The numbers, and what the references are.
+    imblearn_eos.metrics.generalization_gap_report : The numbers, and how references are defined.
 
     Examples
     --------
@@ -69,103 +75,66 @@ class GeneralizationGapDisplay:
     ['0\n1417', '1\n83']
     """
 
-    def __init__(self, report):
+    def __init__(self, report: Bunch) -> None:
         self.report = report
 
     @classmethod
-    def from_estimator(cls, pipeline, X_test, y_test=None, *, test_rows="all", ax=None):
+    def from_estimator(
+        cls,
+        pipeline: Any,
+        X_test: Any,
+        y_test: ArrayLike | None = None,
+        *,
+        test_rows: str = "all",
+        ax: Any = None,
+    ) -> GeneralizationGapDisplay:
         """Plot the gaps of a fitted pipeline.
 
         Parameters
         ----------
         pipeline : EmbeddingPipeline
-            Fitted, so that its ``generalization_gap`` knows the training data.
+            Fitted.
 
-        X_test : {array-like, torch.Tensor, torch.utils.data.Dataset} of shape (n_test, ...)
-            Test samples, before embedding.
+        X_test, y_test
+            As in :meth:`imblearn_eos.EmbeddingPipeline.generalization_gap`.
 
-        y_test : {array-like, torch.Tensor} of shape (n_test,), default=None
-            Their labels.
-
-        test_rows : {"all", "right", "wrong"}, default="all"
+        test_rows, ax
             As in :meth:`plot`.
-
-        ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
 
         Returns
         -------
         GeneralizationGapDisplay
-
-        Raises
-        ------
-        TypeError
-            When ``pipeline`` has no method ``generalization_gap``.
-        ValueError
-            As in :meth:`plot`.
         """
         import_pyplot()
-        if not hasattr(pipeline, "generalization_gap"):
-            raise TypeError(
-                f"pipeline is of type {type(pipeline).__name__}, which has no method "
-                "generalization_gap. Pass a fitted EmbeddingPipeline, or embeddings to "
-                "GeneralizationGapDisplay.from_embeddings."
-            )
         return cls(pipeline.generalization_gap(X_test, y_test)).plot(ax, test_rows=test_rows)
 
     @classmethod
     def from_embeddings(
         cls,
-        Z_train,
-        y_train,
-        Z_resampled,
-        y_resampled,
-        Z_test,
-        y_test,
+        Z_train: ArrayLike,
+        y_train: ArrayLike,
+        Z_resampled: ArrayLike,
+        y_resampled: ArrayLike,
+        Z_test: ArrayLike,
+        y_test: ArrayLike,
         *,
-        y_pred=None,
-        test_rows="all",
-        ax=None,
-    ):
+        y_pred: ArrayLike | None = None,
+        test_rows: str = "all",
+        ax: Any = None,
+    ) -> GeneralizationGapDisplay:
         """Plot the gaps of embeddings.
 
         Parameters
         ----------
-        Z_train : {array-like, torch.Tensor} of shape (n_train, n_features)
-            Embeddings of the training rows.
+        Z_train, y_train, Z_resampled, y_resampled, Z_test, y_test, y_pred
+            As in :func:`~imblearn_eos.metrics.generalization_gap_report`.
 
-        y_train : {array-like, torch.Tensor} of shape (n_train,)
-            Their labels.
-
-        Z_resampled : {array-like, torch.Tensor} of shape (n_resampled, n_features)
-            What a sampler made of them.
-
-        y_resampled : {array-like, torch.Tensor} of shape (n_resampled,)
-            Labels of those rows.
-
-        Z_test : {array-like, torch.Tensor} of shape (n_test, n_features)
-            Embeddings of test rows.
-
-        y_test : {array-like, torch.Tensor} of shape (n_test,)
-            Their labels, each of which must be in ``y_train`` too.
-
-        y_pred : {array-like, torch.Tensor} of shape (n_test,), default=None
-            Predicted labels of the test rows, which "right" and "wrong" need.
-
-        test_rows : {"all", "right", "wrong"}, default="all"
-            As in :meth:`plot`.
-
-        ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+        test_rows, ax
+            As in :meth:`plot`. "right" and "wrong" need ``y_pred``.
 
         Returns
         -------
         GeneralizationGapDisplay
-
-        Raises
-        ------
-        ValueError
-            As in :func:`~imblearn_eos.metrics.generalization_gap_report` and :meth:`plot`.
         """
         import_pyplot()
         report = generalization_gap_report(
@@ -173,7 +142,7 @@ class GeneralizationGapDisplay:
         )
         return cls(report).plot(ax, test_rows=test_rows)
 
-    def plot(self, ax=None, *, test_rows="all"):
+    def plot(self, ax: Any = None, *, test_rows: str = "all") -> GeneralizationGapDisplay:
         """Draw the gaps.
 
         Parameters
@@ -182,8 +151,8 @@ class GeneralizationGapDisplay:
             Where to draw. None makes a new figure.
 
         test_rows : {"all", "right", "wrong"}, default="all"
-            Which test rows: all, or those classified rightly or wrongly, if the report was made
-            with predictions.
+            Which test rows: all, or only the correctly or wrongly classified ones, if the report
+            was made with predictions.
 
         Returns
         -------
@@ -197,9 +166,8 @@ class GeneralizationGapDisplay:
         report = self.report
         if test_rows not in report.before:
             raise ValueError(
-                f"test_rows is {test_rows!r}, but the report has {list(report.before)}. 'right' "
-                "and 'wrong' need predictions: pass y_pred to from_embeddings or "
-                "generalization_gap_report."
+                f"test_rows must be one of the report's {list(report.before)}, got {test_rows!r}. "
+                "'right' and 'wrong' need predictions: pass y_pred."
             )
         is_new = ax is None
         self.ax_ = ax = check_axes(ax, (width_for(len(report.classes)), 5.5))
@@ -213,7 +181,7 @@ class GeneralizationGapDisplay:
         (self.before_,) = ax.plot(
             x, before, "o", color=BLUE, markersize=size, label="before over-sampling"
         )
-        # Steps, not lines, so that a class whose neighbours have no test rows shows its reference.
+        # Steps show the reference of a class even if the classes beside it have no test rows.
         self.size_matched_ = ax.stairs(
             report.size_matched[test_rows][order],
             edges,
@@ -242,7 +210,7 @@ class GeneralizationGapDisplay:
             linewidth=1.8,
             label="after, by label noise: random rows of other classes",
         )
-        # matplotlib's own order would part each reference from what it refers to.
+        # matplotlib's own order would separate each reference from its gap.
         handles = [self.before_, self.size_matched_, self.after_, self.label_noise_]
         absent = np.flatnonzero(np.isnan(before))
         if len(absent):

@@ -1,6 +1,11 @@
 """Recall of each class under several samplers."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import recall_score
 from sklearn.utils import column_or_1d
 
@@ -21,21 +26,22 @@ _MAX_CLASSES_WITH_VALUES = 12
 class RecallDisplay:
     r"""Recall of each class under several samplers, as a heat map.
 
-    A row for each sampler, a column for each class, from the most training rows to the fewest.
-    So what a sampler gains for rare classes, and loses for common ones, is read from left to right.
+    Rows are samplers. Columns are classes, from the most training rows to the fewest, so losses for
+    common classes stand on the left and gains for rare classes on the right.
 
-    It is best made with :meth:`from_estimator` or :meth:`from_predictions`.
+    Create it with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
     recalls : dict of str to array-like of shape (n_classes,)
-        The recalls for each sampler, from 0 to 1. NaN, for a class without test rows, is hatched.
+        The recalls for each sampler, from 0 to 1. NaN marks a class without test rows, which is
+        hatched.
 
     classes : array-like of shape (n_classes,)
         Labels of the classes.
 
     train_counts : array-like of shape (n_classes,), default=None
-        Their training rows. None leaves the classes in the order of ``classes``.
+        Their training rows. None keeps the order of ``classes``.
 
     Attributes
     ----------
@@ -46,10 +52,10 @@ class RecallDisplay:
         The values in the cells; None with more than 12 classes.
 
     ax_ : matplotlib Axes
-        Axes with the picture.
+        Axes of the plot.
 
     figure_ : matplotlib Figure
-        Figure that holds them.
+        Figure of these axes.
 
     Examples
     --------
@@ -60,13 +66,27 @@ class RecallDisplay:
     ['cat\n900', 'lynx\n30']
     """
 
-    def __init__(self, recalls, *, classes, train_counts=None):
+    def __init__(
+        self,
+        recalls: dict[str, ArrayLike],
+        *,
+        classes: ArrayLike,
+        train_counts: ArrayLike | None = None,
+    ) -> None:
         self.recalls = recalls
         self.classes = classes
         self.train_counts = train_counts
 
     @classmethod
-    def from_estimator(cls, estimators, X, y, *, y_train=None, ax=None):
+    def from_estimator(
+        cls,
+        estimators: Any,
+        X: Any,
+        y: ArrayLike,
+        *,
+        y_train: ArrayLike | None = None,
+        ax: Any = None,
+    ) -> RecallDisplay:
         """Plot the recalls of fitted classifiers.
 
         Parameters
@@ -75,25 +95,17 @@ class RecallDisplay:
             Fitted classifiers by the name of their sampler, or a single one.
 
         X : array-like of shape (n_samples, ...)
-            Test samples, as ``predict`` takes them.
+            Test samples for ``predict``.
 
         y : {array-like, torch.Tensor} of shape (n_samples,)
             Their labels.
 
-        y_train : {array-like, torch.Tensor} of shape (n_train,), default=None
+        y_train, ax
             As in :meth:`from_predictions`.
-
-        ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
 
         Returns
         -------
         RecallDisplay
-
-        Raises
-        ------
-        ValueError
-            As in :meth:`from_predictions`.
         """
         import_pyplot()
         if not isinstance(estimators, dict):
@@ -102,7 +114,14 @@ class RecallDisplay:
         return cls.from_predictions(y, predictions, y_train=y_train, ax=ax)
 
     @classmethod
-    def from_predictions(cls, y_true, predictions, *, y_train=None, ax=None):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        predictions: dict[str, ArrayLike],
+        *,
+        y_train: ArrayLike | None = None,
+        ax: Any = None,
+    ) -> RecallDisplay:
         """Plot the recalls of predicted labels.
 
         Parameters
@@ -114,11 +133,11 @@ class RecallDisplay:
             Predicted labels by the name of the sampler.
 
         y_train : {array-like, torch.Tensor} of shape (n_train,), default=None
-            Labels of the training rows, before over-sampling, which give the order of the classes.
-            None leaves them in sorted order.
+            Labels of the training rows before over-sampling, which define the order of the
+            classes. None means sorted order.
 
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            As in :meth:`plot`.
 
         Returns
         -------
@@ -127,7 +146,7 @@ class RecallDisplay:
         Raises
         ------
         ValueError
-            When predictions differ from ``y_true`` in length or have none of its labels, or when
+            When predictions differ from ``y_true`` in length or in the type of labels, or when
             ``y_train`` lacks a class of ``y_true``.
         """
         import_pyplot()
@@ -143,12 +162,18 @@ class RecallDisplay:
                 )
             classes = known
         recalls = {
-            name: _recalls(y_true, column_or_1d(label_vector(y_pred)), classes, name)
+            name: recall_score(
+                y_true,
+                column_or_1d(label_vector(y_pred)),
+                labels=classes,
+                average=None,
+                zero_division=np.nan,
+            )
             for name, y_pred in predictions.items()
         }
         return cls(recalls, classes=classes, train_counts=counts).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> RecallDisplay:
         """Draw the heat map.
 
         Parameters
@@ -163,16 +188,14 @@ class RecallDisplay:
         Raises
         ------
         ValueError
-            When there are no recalls, or when they or ``train_counts`` are not one for each class.
+            When recalls or ``train_counts`` do not have one value for each class.
         """
         classes, counts = np.asarray(self.classes), self.train_counts
-        if not self.recalls:
-            raise ValueError("recalls is empty. Give recalls, or predictions, of one sampler.")
         for name, values in [*self.recalls.items(), ("train_counts", counts)]:
             if values is not None and len(values) != len(classes):
                 raise ValueError(
                     f"{name!r} has {len(values)} values, but there are {len(classes)} classes. "
-                    "Give one for each class, in the order of classes."
+                    "Pass one for each class, in the order of classes."
                 )
         order = np.arange(len(classes))
         if counts is not None:
@@ -201,17 +224,3 @@ class RecallDisplay:
         if np.isnan(values).any():
             ax.set_xlabel(f"{ax.get_xlabel()} (hatched: no test rows)")
         return self
-
-
-def _recalls(y_true, y_pred, classes, name):
-    if len(y_pred) != len(y_true):
-        raise ValueError(
-            f"predictions[{name!r}] has {len(y_pred)} labels, but y_true has {len(y_true)}. Pass "
-            "predictions for the same test rows."
-        )
-    if not np.isin(y_pred, classes).any():
-        raise ValueError(
-            f"predictions[{name!r}] has labels such as {y_pred[:1].tolist()}, and none of the "
-            f"classes, such as {classes[:1].tolist()}. Pass predictions as labels of this kind."
-        )
-    return recall_score(y_true, y_pred, labels=classes, average=None, zero_division=np.nan)
