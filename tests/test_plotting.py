@@ -245,7 +245,7 @@ def test_gap_always_shows_its_references(test_rows):
     assert any("size alone" in text for text in texts)
 
 
-def test_gap_draws_what_is_told_apart_without_colour():
+def test_gap_draws_what_is_told_apart_without_color():
     display = GeneralizationGapDisplay(REPORT).plot()
     assert display.before_.get_marker() != display.after_.get_marker()
     assert display.before_.get_markerfacecolor() != "none"
@@ -354,7 +354,7 @@ def assert_legible(text, background):
     assert (light[1] + 0.05) / (light[0] + 0.05) > 3
 
 
-def test_colours_grow_lighter_or_darker_with_the_value_and_text_stands_out():
+def test_colors_grow_lighter_or_darker_with_the_value_and_text_stands_out():
     values = np.linspace(0, 1, 11)
     recall = RecallDisplay({str(v): [v, v] for v in values}, classes=[0, 1]).plot()
     matrices = {str(v): [[100 * v, 100 - 100 * v], [0, 5]] for v in values}
@@ -416,7 +416,7 @@ def test_confusion_matrices_wrap_into_rows_of_three(n_matrices, shape):
     displays = plot_confusion_matrices(matrices, display_labels=[0, 1])
     figure = displays[0].figure_
     assert len(displays) == n_matrices
-    assert len(figure.axes) == n_matrices + 1  # The colour bar, and no empty axes.
+    assert len(figure.axes) == n_matrices + 1  # The color bar, and no empty axes.
     places = [d.ax_.get_subplotspec() for d in displays]
     assert {p.get_gridspec().get_geometry() for p in places} == {shape}
     assert [(p.rowspan.start, p.colspan.start) for p in places] == [

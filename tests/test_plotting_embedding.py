@@ -102,7 +102,7 @@ def test_embedding_takes_another_projection_and_leaves_it_unfitted():
     assert not hasattr(sampler, "sampling_strategy_")
 
 
-def test_embedding_groups_are_told_apart_by_marker_and_colour():
+def test_embedding_groups_are_told_apart_by_marker_and_color():
     display = EmbeddingDisplay.from_embeddings(Z, y, EOS(random_state=0), target=2)
     scatters = display.scatters_.values()
     assert len(scatters) == 5

@@ -103,9 +103,9 @@ class DeferredReweighting(Callback):
         """Set the weights, or None before ``start``."""
         weights = torch.from_numpy(self.weights_).to(next(net.module_.parameters()))
         # The history already has the epoch that begins.
-        weights = weights if len(net.history) > self.start else None
+        is_late = len(net.history) > self.start
         # Not persistent: skorch's Checkpoint could not load the state of an epoch without weights.
-        _criterion(net).register_buffer("weight", weights, persistent=False)
+        _criterion(net).register_buffer("weight", weights if is_late else None, persistent=False)
 
 
 def _criterion(net):

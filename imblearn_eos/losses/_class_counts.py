@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,8 +45,7 @@ def class_balanced_weights(
 
     References
     ----------
-    .. [1] Cui, Jia, Lin, Song, Belongie, "Class-Balanced Loss Based on Effective Number of
-       Samples", CVPR 2019.
+    .. [1] Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019.
 
     Examples
     --------
@@ -98,9 +98,9 @@ def adjust_logits(
     tau = check_number("adjust_logits", "tau", tau, ANY_NUMBER)
     priors = tau * log_priors(check_class_counts(class_counts))
     is_tensor = isinstance(logits, torch.Tensor)
-    logits = logits if is_tensor else torch.from_numpy(np.array(logits))
-    logits = logits if logits.is_floating_point() else logits.double()
-    adjusted = logits - matched_to_logits("adjust_logits", priors, logits)
+    values = torch.as_tensor(logits if is_tensor else np.array(logits))
+    values = values if values.is_floating_point() else values.double()
+    adjusted = values - matched_to_logits("adjust_logits", priors, values)
     return adjusted if is_tensor else adjusted.numpy()
 
 
@@ -111,7 +111,7 @@ def check_number(owner: str, name: str, value: float, allowed: Interval) -> floa
     return value
 
 
-def check_class_counts(class_counts: ArrayLike | Mapping) -> torch.Tensor:
+def check_class_counts(class_counts: Any) -> torch.Tensor:
     """Return class counts as a float64 tensor, in the sorted order of the classes."""
     counts = class_counts
     if hasattr(counts, "sort_index"):
@@ -147,9 +147,9 @@ def matched_to_logits(
 
 def effective_number_weights(counts: torch.Tensor, beta: float) -> torch.Tensor:
     """Return class weights of mean 1 from checked class counts."""
-    counts = counts.numpy()
     # 1 - beta ** n, exact even where beta is so close to 1 that the power rounds to 1.
-    effective = -np.expm1(counts * np.log(beta)) if beta > 0 else np.ones(len(counts))
+    is_0 = beta == 0
+    effective = np.ones(len(counts)) if is_0 else -np.expm1(counts.numpy() * np.log(beta))
     weights = 1 / effective
     return torch.from_numpy(weights / weights.mean())
 

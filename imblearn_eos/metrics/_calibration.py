@@ -74,22 +74,22 @@ def expected_calibration_error(
     >>> expected_calibration_error([0, 1, 1, 1], [[0.5, 0.5]] * 2 + [[0.25, 0.75]] * 2)
     0.125
     """
-    y_true = column_or_1d(label_vector(y_true))
-    y_proba = check_array(to_array(y_proba), dtype=np.float64, input_name="y_proba")
-    check_consistent_length(y_true, y_proba)
-    classes = sorted_classes(y_true, "y_true")
-    labels = classes if labels is None else np.asarray(labels)
-    is_sorted = np.array_equal(labels, sorted_classes(labels, "labels"))
-    if not is_sorted or len(labels) != y_proba.shape[1] or not np.isin(classes, labels).all():
+    y = column_or_1d(label_vector(y_true))
+    proba = check_array(to_array(y_proba), dtype=np.float64, input_name="y_proba")
+    check_consistent_length(y, proba)
+    known = sorted_classes(y, "y_true")
+    classes = known if labels is None else np.asarray(labels)
+    is_sorted = np.array_equal(classes, sorted_classes(classes, "labels"))
+    if not is_sorted or len(classes) != proba.shape[1] or not np.isin(known, classes).all():
         raise ValueError(
-            f"labels must be the sorted classes of the {y_proba.shape[1]} columns of y_proba and "
-            f"include the classes of y_true, {classes.tolist()}. Got {labels.tolist()}."
+            f"labels must be the sorted classes of the {proba.shape[1]} columns of y_proba and "
+            f"include the classes of y_true, {known.tolist()}. Got {classes.tolist()}."
         )
-    if y_proba.min() < 0 or not np.allclose(y_proba.sum(axis=1), 1, atol=1e-3):
+    if proba.min() < 0 or not np.allclose(proba.sum(axis=1), 1, atol=1e-3):
         raise ValueError("y_proba must hold probabilities: none below 0, and each row sums to 1.")
-    weight = check_sample_weight(sample_weight, y_proba, ensure_non_negative=True)
-    confidence = y_proba.max(axis=1)
-    surplus = confidence - (labels[y_proba.argmax(axis=1)] == y_true)
+    weight = check_sample_weight(sample_weight, proba, ensure_non_negative=True)
+    confidence = proba.max(axis=1)
+    surplus = confidence - (classes[proba.argmax(axis=1)] == y)
     bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
     # Number only the bins that have rows, so that n_bins may be huge.
     bins = np.unique(bins, return_inverse=True)[1]

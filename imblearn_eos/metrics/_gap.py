@@ -7,6 +7,7 @@ Ranges widen with the number of rows, so a gap by itself says little about a cla
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -232,9 +233,7 @@ class TrainingRanges:
             ranges[1, c] = np.maximum(ranges[1, c], drawn.max(axis=0))
         return ranges
 
-    def report(
-        self, Z_test: np.ndarray, y_test: np.ndarray, y_pred: ArrayLike | None = None
-    ) -> Bunch:
+    def report(self, Z_test: np.ndarray, y_test: np.ndarray, y_pred: Any = None) -> Bunch:
         """Return what `generalization_gap_report` returns, for validated test rows."""
         codes, n_classes = _encode(y_test, self.classes), len(self.classes)
         parts = {"all": np.full(len(codes), True)}
@@ -268,7 +267,7 @@ class TrainingRanges:
 
 
 def check_rows(
-    Z: ArrayLike, y: ArrayLike, part: str, n_features: int | None = None
+    Z: Any, y: Any, part: str, n_features: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return embeddings and labels as arrays; errors name them, for example Z_train and y_train."""
     name = f"Z_{part}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ _MAX_CLASSES_WITH_VALUES = 10
 
 
 def plot_confusion_matrices(
-    matrices: dict[str, ArrayLike], *, display_labels: ArrayLike, axes: Any = None
+    matrices: dict[str, ArrayLike], *, display_labels: Sequence | np.ndarray, axes: Any = None
 ) -> list[ConfusionMatrixDisplay]:
     """Plot confusion matrices of several samplers, side by side and on the same scale.
 

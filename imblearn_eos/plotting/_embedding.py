@@ -111,18 +111,7 @@ class EmbeddingDisplay:
         self.segments = segments
 
     @classmethod
-    def from_estimator(
-        cls,
-        pipeline: Any,
-        X: Any,
-        y: ArrayLike,
-        *,
-        target: object = None,
-        projection: Any = None,
-        max_rows: int = 2000,
-        random_state: Any = 0,
-        ax: Any = None,
-    ) -> EmbeddingDisplay:
+    def from_estimator(cls, pipeline: Any, X: Any, y: ArrayLike, **params: Any) -> EmbeddingDisplay:
         """Plot the rows that the sampler of a fitted pipeline adds.
 
         For training data and an int as the sampler's ``random_state``, these are the rows that the
@@ -139,8 +128,9 @@ class EmbeddingDisplay:
         y : {array-like, torch.Tensor} of shape (n_samples,)
             Their labels.
 
-        target, projection, max_rows, random_state, ax
-            As in :meth:`from_embeddings`.
+        **params : dict
+            ``target``, ``projection``, ``max_rows``, ``random_state`` and ``ax``, as in
+            :meth:`from_embeddings`.
 
         Returns
         -------
@@ -171,16 +161,7 @@ class EmbeddingDisplay:
                 Z, y = clone(step).fit_resample(Z, y)
             elif step not in (None, "passthrough"):
                 Z = step.transform(Z)
-        return cls.from_embeddings(
-            Z,
-            y,
-            steps[samplers[-1]][1],
-            target=target,
-            projection=projection,
-            max_rows=max_rows,
-            random_state=random_state,
-            ax=ax,
-        )
+        return cls.from_embeddings(Z, y, steps[samplers[-1]][1], **params)
 
     @classmethod
     def from_embeddings(
@@ -232,32 +213,33 @@ class EmbeddingDisplay:
             two columns.
         """
         import_pyplot()
-        Z = check_array(
+        rows = check_array(
             to_array(Z), dtype=[np.float64, np.float32], ensure_min_features=2, input_name="Z"
         )
-        y = column_or_1d(label_vector(y))
+        labels, n_rows = column_or_1d(label_vector(y)), len(rows)
         sampler = clone(sampler)
-        Z_resampled, y_resampled = sampler.fit_resample(Z, y)
-        if not np.array_equal(Z_resampled[: len(Z)], Z):
+        resampled, new_labels = sampler.fit_resample(rows, labels)
+        if not np.array_equal(resampled[:n_rows], rows):
             raise ValueError(
                 f"sampler {sampler!r} changes or drops original rows, so its synthetic rows cannot "
                 "be identified. Use one that only appends rows, such as EOS or SMOTE."
             )
-        target = _check_target(target, y_resampled[len(Z) :])
-        synthetic = np.flatnonzero(y_resampled[len(Z) :] == target)
-        in_target, indices = y == target, {}
+        target = _check_target(target, new_labels[n_rows:])
+        synthetic = np.flatnonzero(new_labels[n_rows:] == target)
+        in_target, indices = labels == target, {}
         base = enemy = None
         if hasattr(sampler, "base_indices_") and hasattr(sampler, "enemy_indices_"):
             base, enemy = sampler.base_indices_[synthetic], sampler.enemy_indices_[synthetic]
             indices = {"bases": np.unique(base), "enemies": np.unique(enemy)}
-        rest = np.full(len(Z), True)
+        rest = np.full(n_rows, True)
         rest[np.concatenate([[], *indices.values()]).astype(int)] = False
         indices["originals"] = np.flatnonzero(rest & in_target)
         indices["others"] = np.flatnonzero(rest & ~in_target)
-        indices["synthetic"] = len(Z) + synthetic
+        indices["synthetic"] = n_rows + synthetic
 
-        rows = Z if enemy is None else Z[np.union1d(np.flatnonzero(in_target), enemy)]
-        points, axis_labels = _project(projection, rows, Z_resampled, random_state)
+        if enemy is not None:
+            rows = rows[np.union1d(np.flatnonzero(in_target), enemy)]
+        points, axis_labels = _project(projection, rows, resampled, random_state)
         return cls(
             {name: points[i] for name, i in indices.items()},
             target=target,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,10 @@ class RecallDisplay:
 
     def __init__(
         self,
-        recalls: dict[str, ArrayLike],
+        recalls: dict[str, Sequence[float] | np.ndarray],
         *,
         classes: ArrayLike,
-        train_counts: ArrayLike | None = None,
+        train_counts: Sequence[int] | np.ndarray | None = None,
     ) -> None:
         self.recalls = recalls
         self.classes = classes

@@ -72,7 +72,7 @@ class MixedPrecision(Callback):
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Remove the hooks."""
-        for handle in vars(self).pop("_handles", []):
+        for handle in self.__dict__.pop("_handles", []):
             handle.remove()
 
 

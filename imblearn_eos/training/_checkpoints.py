@@ -38,7 +38,7 @@ class Resume(Callback):
         if vars(self).get("n_left_") == net.max_epochs:
             # An error ended the last training, and on_train_end was not called.
             net.max_epochs = self.max_epochs_
-        self.max_epochs_ = net.max_epochs
+        self.max_epochs_: int = net.max_epochs
         self.seed_ = torch.initial_seed()
         self.n_left_ = net.max_epochs = max(0, net.max_epochs - len(net.history))
 
