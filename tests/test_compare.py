@@ -199,7 +199,7 @@ def test_diverged_training_says_what_to_change(digits):
         ({"epochs": 0}, "'epochs' parameter"),
         ({"lr": 0.0}, "'lr' parameter"),
         ({"device": "tpu"}, "'device' parameter"),
-        ({"imbalance_ratio": 1000}, "imbalance ratio of 1000 is too large"),
+        ({"imbalance_ratio": 1000}, "imbalance ratio of 1000 leaves no row"),
     ],
 )
 def test_bad_parameter_is_named_before_any_training(digits, params, message):

@@ -29,7 +29,7 @@ def rows():
 
 @pytest.fixture
 def csv(tmp_path, rows):
-    """Give a file with two text columns, and some cells empty."""
+    """Return a file with two text columns, and some cells empty."""
     X, y = rows
     frame = pd.DataFrame(X, columns=[f"f{i}" for i in range(X.shape[1])])
     frame.iloc[::7, 0] = np.nan
@@ -114,17 +114,17 @@ def test_few_cells_that_are_no_numbers_are_shown(tmp_path):
 @pytest.mark.parametrize(
     ("content", "params", "message"),
     [
-        ("a,b\n1,2\n", {"target": "c"}, "no column 'c'. Its columns are 'a', 'b'."),
-        ("1,2\n", {"target": "b", "header": False}, "named by their numbers, the first is 0"),
+        ("a,b\n1,2\n", {"target": "c"}, "target='c' .* is no column of .*columns are 'a', 'b'"),
+        ("1,2\n", {"target": "b", "header": False}, "without a header they are numbered from 0"),
         ("a,b\n1,\n2,x\n", {"target": "b"}, "no label in 1 rows; the first is row 0"),
+        ("b\n1\n2\n", {"target": "b"}, "no numeric column besides 'b'; left out: none"),
         (
-            "b\n1\n2\n",
+            "a,b\nx,1\ny,2\n",
             {"target": "b"},
-            "no numeric column besides 'b', and samplers need numbers. W",
+            "no numeric column besides 'b'; left out: 'a .text.*encode",
         ),
-        ("a,b\nx,1\ny,2\n", {"target": "b"}, "no numeric column besides 'b'.*a .text.*encode"),
         ("a,b\n1,x\ninf,y\n", {"target": "b"}, "column 'a' of .* infinite"),
-        ("a,b\n", {"target": "b"}, "no rows"),
+        ("a,b\n", {"target": "b"}, "left out: 'a .no values"),
         ("", {"target": "b"}, "cannot be read as a table"),
         ("a,b\n1,2\n1,2,3\n", {"target": "b"}, "cannot be read as a table.*line 3"),
         ("\xff\xfe\x00", {"target": "b"}, "cannot be read as a table"),
@@ -234,7 +234,7 @@ def test_command_says_which_columns_it_leaves_out(csv, tmp_path, capsys):
     ("arguments", "words"),
     [
         (["--data", "CSV"], ["--target must name the column"]),
-        (["--data", "CSV", "--target", "nothing"], ["no column 'nothing'", "'f0'"]),
+        (["--data", "CSV", "--target", "nothing"], ["target='nothing'", "'f0'"]),
         (["--data", "CSV", "--target", "f1"], ["y must hold the labels of classes"]),
         (["--data", "CSV", "--target", "<b>kind</b>", "--epochs", "3"], ["--epochs", "network"]),
         (["--target", "kind"], ["--target is for tables; --data names no .csv file"]),

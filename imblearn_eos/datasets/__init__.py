@@ -1,14 +1,15 @@
-"""Labelled data to work on, and ways to make them imbalanced.
+"""Load labeled data, and make them imbalanced.
 
 Every loader of images returns ``X`` (n_samples, channels, height, width) as float32, the layout
 that torch's convolutions take, and ``y`` (n_samples,). `load_table` reads rows of numbers.
 """
 
 from imblearn_eos.datasets._cifar import load_cifar
+from imblearn_eos.datasets._csv import load_table
 from imblearn_eos.datasets._digits import load_digit_images, load_digits_long_tailed
+from imblearn_eos.datasets._folder import load_image_folder
 from imblearn_eos.datasets._imbalance import long_tail_counts, make_imbalanced, split_imbalanced
-from imblearn_eos.datasets._readers import load_image_folder, load_npz
-from imblearn_eos.datasets._tables import load_table
+from imblearn_eos.datasets._npz import load_npz
 
 __all__ = [
     "load_cifar",

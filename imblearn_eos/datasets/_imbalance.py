@@ -1,4 +1,4 @@
-"""Long tails and steps, and a split that leaves the test part alone."""
+"""Make data long-tailed or step-imbalanced, and split them with an unchanged test part."""
 
 import math
 from numbers import Integral, Real
@@ -19,7 +19,7 @@ from imblearn_eos._compat import Interval, StrOptions, safe_indexing, validate_p
     prefer_skip_nested_validation=True,
 )
 def long_tail_counts(n_max, n_classes, ratio):
-    """Give the class sizes of a long tail: from the first class to the last, an exponential decay.
+    """Return the class sizes of a long tail, which decay exponentially from the first to the last.
 
     Class ``c`` has ``int(n_max * ratio ** (-c / (n_classes - 1)))`` rows, the profile of CIFAR-LT
     [1]_.
@@ -65,8 +65,8 @@ def long_tail_counts(n_max, n_classes, ratio):
 def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     """Drop rows at random so that the classes become imbalanced.
 
-    Classes count in sorted order, the first being the largest, and the largest set of that profile
-    which the data can supply is kept.
+    The first class in sorted order becomes the largest. As many rows are kept as the data allow for
+    this profile.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     y : array-like of shape (n_samples,)
         The labels.
     ratio : float, default=100
-        How many times larger the largest class shall be than the smallest.
+        How many times larger the largest class becomes than the smallest.
     kind : {"exponential", "step"}, default="exponential"
         "exponential" is a long tail (see `long_tail_counts`); with "step", the first half of the
         classes (rounded up) is ``ratio`` times as large as the others.
@@ -85,12 +85,12 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     Returns
     -------
     X_imbalanced, y_imbalanced
-        The rows that are kept, in their original order and containers.
+        The kept rows, in their original order and containers.
 
     Raises
     ------
     ValueError
-        When the data are too few: a class would be left without a row, or there is one class only.
+        When a class would be left without a row, or there is only one class.
 
     Examples
     --------
@@ -104,15 +104,13 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     check_consistent_length(X, y)
     given, y = y, column_or_1d(y)
     classes, available = np.unique(y, return_counts=True)
-    if len(classes) < 2:
-        raise ValueError(f"'y' has {len(classes)} class; imbalance needs at least 2.")
     shares = _shares(kind, len(classes), ratio)
     counts = _whole(np.min(available / shares) * shares)
     if counts.min() == 0:
         raise ValueError(
-            f"An imbalance ratio of {ratio:g} is too large: there are only {counts.max()} rows (to "
-            f"train on, after any split) for the largest class, so the smallest would have none. "
-            f"Use a ratio of at most {counts.max()}, or more data."
+            f"An imbalance ratio of {ratio:g} leaves no row of the smallest class: the largest has "
+            f"{counts.max()} rows (to train on, after any split). Use a ratio of at most "
+            f"{counts.max()}, or more data."
         )
     sampler = RandomUnderSampler(
         sampling_strategy=dict(zip(classes, counts, strict=True)), random_state=random_state
@@ -123,14 +121,14 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
 
 
 def _shares(kind, n_classes, ratio):
-    position = np.arange(n_classes) / (n_classes - 1)
+    position = np.arange(n_classes) / max(n_classes - 1, 1)
     if kind == "step":
         position = (np.arange(n_classes) >= math.ceil(n_classes / 2)).astype(float)
     return (1 / ratio) ** position
 
 
 def _whole(sizes):
-    # 5000 * 0.01 may come out as 49.99999: what is whole but for rounding must not lose a row.
+    # 5000 * 0.01 may come out as 49.99999: rounding errors must not cost a row.
     return np.floor(sizes * (1 + 1e-12)).astype(np.int64)
 
 
@@ -145,7 +143,7 @@ def _whole(sizes):
     prefer_skip_nested_validation=True,
 )
 def split_imbalanced(X, y, *, test_size=0.3, imbalance_ratio=None, random_state=None):
-    """Split into a training part, made long-tailed if wished, and an untouched test part.
+    """Split data into a training part, optionally made long-tailed, and an unchanged test part.
 
     Unlike a stratified `sklearn.model_selection.train_test_split`, every class, however rare, has
     a row on both sides.
@@ -159,7 +157,8 @@ def split_imbalanced(X, y, *, test_size=0.3, imbalance_ratio=None, random_state=
     test_size : float, default=0.3
         Share of each class's rows that goes to the test part, rounded, but never none or all.
     imbalance_ratio : float or None, default=None
-        Make the training part long-tailed by this ratio (see `make_imbalanced`). None leaves it.
+        Make the training part long-tailed by this ratio (see `make_imbalanced`). None leaves it
+        unchanged.
     random_state : int, RandomState instance or None, default=None
         Chooses the rows.
 
@@ -185,8 +184,6 @@ def split_imbalanced(X, y, *, test_size=0.3, imbalance_ratio=None, random_state=
     check_consistent_length(X, y)
     given, y = y, column_or_1d(y)
     classes, counts = np.unique(y, return_counts=True)
-    if len(counts) == 0:
-        raise ValueError("There are no rows to split.")
     if counts.min() < 2:
         raise ValueError(
             f"Class {classes[counts.argmin()]!s} has 1 row; every class needs at least 2, one to "

@@ -2,20 +2,22 @@
 
 import contextlib
 import csv
-from pathlib import Path
+from gzip import BadGzipFile
 
 import numpy as np
 from sklearn.utils import Bunch
 
+from imblearn_eos._extras import import_extra
+
 
 def load_table(path, *, target, header=True):
-    r"""Load the numeric columns of a CSV file and the labels beside them.
+    r"""Load the numeric columns and the labels of a CSV file.
 
     Parameters
     ----------
     path : str or path-like
-        The file, also compressed as pandas knows it (``.csv.gz``). Its separator, one of comma,
-        semicolon, tab and bar, is found out.
+        The file, also in a compression that pandas reads (``.csv.gz``). The separator (comma,
+        semicolon, tab or bar) is detected.
     target : str
         Name of the column that holds the labels.
     header : bool, default=True
@@ -29,15 +31,15 @@ def load_table(path, *, target, header=True):
         target : ndarray of shape (n_samples,)
             The labels: numbers if all are, else strings.
         left_out : dict of str to str
-            The other columns, and why they cannot be used.
+            The other columns, and why each cannot be used.
 
     Raises
     ------
     ImportError
-        When pandas is missing; the extra ``tables`` brings it.
+        When pandas is missing; the extra ``tables`` installs it.
     ValueError
-        When the file cannot be read as a table, has no such column, no numeric one, labels that
-        are missing, or an infinite number.
+        When the file cannot be read as a table, does not have the target column or a numeric one,
+        or has missing labels or infinite numbers.
 
     Examples
     --------
@@ -54,15 +56,9 @@ def load_table(path, *, target, header=True):
     frame = _read(path, header, target)
     if target not in frame.columns:
         raise ValueError(
-            f"{path} has no column {target!r}. Its columns are {_shorten(frame.columns)}"
-            + (
-                "."
-                if header
-                else "; without a header they are named by their numbers, the first is 0."
-            )
+            f"target={target!r} (--target on the command line) is no column of {path}. Its columns "
+            f"are {_shorten(frame.columns)}; without a header they are numbered from 0."
         )
-    if frame.empty:
-        raise ValueError(f"{path} has names of columns, but no rows.")
     labels, features = frame[target], frame.drop(columns=target)
     missing = np.flatnonzero(labels == "")
     if len(missing):
@@ -75,10 +71,9 @@ def load_table(path, *, target, header=True):
     }
     data = features.drop(columns=list(left_out)).astype(np.float64)
     if data.shape[1] == 0:
-        others = f" The others are {_describe(left_out)}." if left_out else ""
         raise ValueError(
-            f"{path} has no numeric column besides {target!r}, and samplers need numbers.{others} "
-            "Write numbers with a point, and encode categories."
+            f"{path} has no numeric column besides {target!r}; left out: {_describe(left_out)}. "
+            "Write numbers with a decimal point, and encode categories as numbers."
         )
     infinite = np.isinf(data).any()
     if infinite.any():
@@ -90,7 +85,7 @@ def load_table(path, *, target, header=True):
 
 
 def _as_numbers(labels):
-    """Give labels as numbers if all of them are, else as they are."""
+    """Return labels as numbers if all are numbers, else unchanged."""
     for dtype in (np.int64, np.float64):
         with contextlib.suppress(ValueError, OverflowError):
             return labels.astype(dtype)
@@ -98,36 +93,28 @@ def _as_numbers(labels):
 
 
 def _read(path, header, target):
+    pd = import_extra("pandas", "tables")
     try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError(
-            "Reading a table needs pandas. Install the extra 'tables': "
-            "pip install 'imblearn-eos[tables]'."
-        ) from error
-    try:
-        # The first line is enough to see what separates columns.
+        # The first line is enough to detect the separator.
         line = pd.read_csv(
             path, header=None, nrows=1, sep="\0", quoting=csv.QUOTE_NONE, engine="python", dtype=str
         )
         separator = _find_separator(str(line.iat[0, 0]))
         # Without a header pandas knows columns by their numbers.
-        column = int(target) if not header and target.isdecimal() else target
+        column = int(target) if not header and str(target).isdecimal() else target
         frame = pd.read_csv(
             path,
             header=0 if header else None,
             sep=separator,
-            # A class may be called NA. With a mark before it, pandas does not take it for missing.
+            # pandas takes a class named NA for a missing value, unless a mark stands before it.
             converters={column: "={}".format},
             low_memory=False,
         )
-    except FileNotFoundError:
-        raise
-    # pandas raises many things on what is no table; most are a ValueError.
-    except (ValueError, OSError, EOFError) as error:
+    # Errors of the operating system name the file already.
+    except (ValueError, EOFError, BadGzipFile) as error:
         raise ValueError(
-            f"{Path(path)} cannot be read as a table of values: {str(error).strip()}. Save it as "
-            "CSV in UTF-8, with as many cells in every line."
+            f"{path} cannot be read as a table of values: {str(error).strip()}. Save it as CSV in "
+            "UTF-8, with as many cells in every line."
         ) from error
     frame.columns = [str(name) for name in frame.columns]
     if target in frame:
@@ -158,7 +145,7 @@ def _reason_to_leave_out(column):
 
 
 def _describe(left_out):
-    return _shorten([f"{name} ({reason})" for name, reason in left_out.items()])
+    return _shorten([f"{name} ({reason})" for name, reason in left_out.items()]) or "none"
 
 
 def _shorten(names, most=20):
