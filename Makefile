@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 .PHONY: demo test docs linkcheck lint clean
 
 demo: .venv/.demo
-	$(BIN)/imblearn-eos compare --report demo-report
+	$(BIN)/imblearn-eos compare --report demo-report --overwrite
 
 # Beside other work on the machine, one thread is much faster than several waiting for each other.
 # scikit-learn's checks of array API input run only with SCIPY_ARRAY_API.

@@ -20,7 +20,7 @@ from sklearn.metrics import balanced_accuracy_score, recall_score
 from sklearn.preprocessing import normalize
 
 from imblearn_eos import EOS, LinearHead
-from imblearn_eos.compare._methods import METRICS, LenientADASYN
+from imblearn_eos.compare import METRICS, LenientADASYN
 from imblearn_eos.losses import adjust_logits
 from imblearn_eos.metrics import expected_calibration_error, generalization_gap_report
 

@@ -1,4 +1,4 @@
-"""What Ctrl-C does while something must be finished, or must not."""
+"""Decide what Ctrl-C does within a block."""
 
 import signal
 import threading
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def interruptible():
-    """Let Ctrl-C end the block, although skorch takes it for "enough epochs".
+    """Raise KeyboardInterrupt after Ctrl-C, although skorch only stops the training.
 
-    Half a training must not go on to the next phase, nor into the cache. A KeyboardInterrupt
-    that is raised by a callback, as early stopping does, is still skorch's.
+    A network that is half trained must not reach the next phase or the cache. skorch still handles
+    a KeyboardInterrupt that a callback raises, for example to stop early.
     """
     handler, was_interrupted = _handler(), False
 
@@ -41,7 +41,7 @@ def uninterrupted():
 
 
 def _handler():
-    """Give what Python calls at Ctrl-C; None where it is ignored, or comes to another thread."""
+    """Return what Python calls at Ctrl-C; None where Ctrl-C is ignored, or in another thread."""
     is_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if is_main else None
     return handler if callable(handler) else None
@@ -49,7 +49,7 @@ def _handler():
 
 @contextmanager
 def _handled_by(handler):
-    """Call another handler at Ctrl-C, if one is called at all."""
+    """Call another handler at Ctrl-C, unless Ctrl-C is ignored."""
     before = _handler()
     if before is None:
         yield

@@ -195,7 +195,7 @@ def test_feature_missing_in_all_training_rows_is_no_obstacle(rows):
         (np.zeros((4, 2, 2)), [0, 0, 1, 1], {}, "dim 3"),
         (np.full((4, 2), np.inf), [0, 0, 1, 1], {}, "X contains infinity"),
         (np.zeros((4, 2)), [0, 0, 0, 1], {}, "Class 1 has 1 row"),
-        (np.zeros((4, 2)), [0, 0, 1, 1], {"samplers": ["smoke"]}, "Got 'smoke'"),
+        (np.zeros((4, 2)), [0, 0, 1, 1], {"samplers": ["smoke"]}, "Got \\['smoke'\\]"),
         (np.zeros((4, 2)), [0, 0, 1, 1], {"classifier": EOS()}, "'classifier' parameter"),
         (np.zeros((4, 2)), [0, 0, 1, 1], {"device": "tpu"}, "'device' parameter"),
     ],
@@ -227,18 +227,22 @@ def test_command_says_which_columns_it_leaves_out(csv, tmp_path, capsys):
     assert content["data"]["left_out"] == {"name": "text", "empty": "no values"}
     assert len(content["data"]["features"]) == 20
     assert content["arguments"]["classifier"] == "logistic"
+    assert content["arguments"]["target"] == "<b>kind</b>"
     assert "epochs" not in content["arguments"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--data", "CSV"], ["--target must name the column"]),
+        (["--data", "CSV"], ["--target on the command line", "'f0'"]),
         (["--data", "CSV", "--target", "nothing"], ["target='nothing'", "'f0'"]),
-        (["--data", "CSV", "--target", "f1"], ["y must hold the labels of classes"]),
-        (["--data", "CSV", "--target", "<b>kind</b>", "--epochs", "3"], ["--epochs", "network"]),
-        (["--target", "kind"], ["--target is for tables; --data names no .csv file"]),
-        (["--classifier", "forest"], ["--classifier is for tables"]),
+        (["--data", "CSV", "--target", "f1"], ["Unknown label type: continuous"]),
+        (
+            ["--data", "CSV", "--target", "<b>kind</b>", "--epochs", "3"],
+            ["--epochs does not apply to a .csv file", "compared as table"],
+        ),
+        (["--target", "kind"], ["--target does not apply to the digits"]),
+        (["--classifier", "forest"], ["--classifier does not apply to the digits"]),
         (["--classifier", "tree"], ["--classifier", "tree", "logistic"]),
     ],
 )

@@ -1,29 +1,27 @@
-"""The main job: samplers beside each other on your data, and a report of it.
+"""Compare samplers on your data, and write a report.
 
 `compare` trains a small CNN on images; `compare_table` takes rows of numbers and a scikit-learn
-classifier. Both give one `SeedResult` after the other; the functions below make tables, files and a
-page of them, as the command ``imblearn-eos compare`` does.
+classifier. Both return an iterator of one `SeedResult` per seed. The other functions turn results
+into tables, files and a report, as the command ``imblearn-eos compare`` does.
 """
 
+from imblearn_eos.compare._adasyn import LenientADASYN
 from imblearn_eos.compare._files import make_record, write_csv, write_json
 from imblearn_eos.compare._images import compare
-from imblearn_eos.compare._methods import (
-    METRICS,
-    SAMPLERS,
-    LenientADASYN,
-    MethodResult,
-    SeedResult,
-)
+from imblearn_eos.compare._registry import CLASSIFIERS, METHODS, Method
 from imblearn_eos.compare._report import write_report
+from imblearn_eos.compare._rows import compare_table
+from imblearn_eos.compare._run import SeedResult
+from imblearn_eos.compare._scores import METRICS, MethodResult
 from imblearn_eos.compare._statistics import summarize
-from imblearn_eos.compare._tables import CLASSIFIERS, compare_table
 from imblearn_eos.compare._text import format_table, format_verdict
 
 __all__ = [
     "CLASSIFIERS",
+    "METHODS",
     "METRICS",
-    "SAMPLERS",
     "LenientADASYN",
+    "Method",
     "MethodResult",
     "SeedResult",
     "compare",

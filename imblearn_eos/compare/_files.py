@@ -1,6 +1,5 @@
-"""Files that hold a comparison and let it be repeated."""
+"""Write a comparison to files, with what is needed to repeat it."""
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 
 from imblearn_eos._device import resolve_device
-from imblearn_eos.compare._methods import METRICS
+from imblearn_eos.compare._scores import METRICS
 from imblearn_eos.compare._statistics import as_list, summarize
 from imblearn_eos.embedding import EmbeddingPipeline
 
@@ -35,16 +34,16 @@ PACKAGES = (
 
 
 def make_record(X, y, *, source, arguments, command=None, complete=True, device="auto", **data):
-    """Collect what is needed to repeat a comparison.
+    """Return what is needed to repeat a comparison.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, ...)
-        The data that were compared on.
+        The data of the comparison.
     y : ndarray of shape (n_samples,)
         Their labels.
     source : str
-        What the data are called in the report.
+        Name of the data in the report.
     arguments : dict
         The arguments of `compare` or `compare_table`.
     command : str or None, default=None
@@ -52,14 +51,15 @@ def make_record(X, y, *, source, arguments, command=None, complete=True, device=
     complete : bool, default=True
         Whether all seeds were run.
     device : str or torch.device, default="auto"
-        Where the comparison computed.
+        Where the comparison was computed.
     **data : dict
-        What else is to be said of the data.
+        More facts on the data.
 
     Returns
     -------
     dict
-        With the versions of the packages, the machine, the date, and a SHA-256 of the data.
+        The arguments, and the versions of the packages, the machine, the date, and a SHA-256 of the
+        data.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def make_record(X, y, *, source, arguments, command=None, complete=True, device=
 
 
 def hash_data(X, y):
-    """Give the SHA-256 of the samples and labels: their shape, dtype and content."""
+    """Return the SHA-256 of the shape, dtype and content of samples and labels."""
     digest = hashlib.sha256()
     for array in (X, y):
         if array.dtype.hasobject:
@@ -112,28 +112,28 @@ def _installed_version(package):
     try:
         return version(package)
     except PackageNotFoundError:
-        # Some belong to extras.
+        # An extra may be missing.
         return None
 
 
 def write_json(path, record, results):
-    """Write everything as JSON: ``record``, each seed's result, and the summary.
+    """Write a comparison as JSON: the record, a summary, and the result of each seed.
 
     Parameters
     ----------
     path : str or path-like
-        The file, which is replaced when all is written, and not before.
+        The file. An existing file is replaced, once everything is written.
     record : dict
-        What is needed to repeat the run.
+        What is needed to repeat the run, from `make_record`.
     results : iterable of SeedResult
-        What `compare` or `compare_table` gave.
+        As returned by `compare` or `compare_table`.
 
     Raises
     ------
     ValueError
-        When results are empty, as those of a comparison are that were read before.
+        When results are empty.
     OSError
-        When the file cannot be written. It names the file.
+        When the file cannot be written.
 
     Examples
     --------
@@ -153,27 +153,28 @@ def write_json(path, record, results):
     results = as_list(results)
     runs = [_to_dict(result) for result in results]
     content = {**record, "summary": summarize(results), "runs": runs}
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=_to_json) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=_to_json)
+    write_text(path, text + "\n")
 
 
 def write_csv(path, record, results):
-    """Write one line for each seed and method; what repeats the run stands on every line.
+    """Write a comparison as CSV: one line for each seed and method, with the record on every line.
 
     Parameters
     ----------
     path : str or path-like
-        The file, which is replaced when all is written, and not before.
+        The file. An existing file is replaced, once everything is written.
     record : dict
-        What is needed to repeat the run.
+        What is needed to repeat the run, from `make_record`.
     results : iterable of SeedResult
-        What `compare` or `compare_table` gave.
+        As returned by `compare` or `compare_table`.
 
     Raises
     ------
     ValueError
-        When results are empty, as those of a comparison are that were read before.
+        When results are empty.
     OSError
-        When the file cannot be written. It names the file.
+        When the file cannot be written.
 
     Examples
     --------
@@ -190,40 +191,24 @@ def write_csv(path, record, results):
     >>> [(line["seed"], line["method"]) for line in lines[:3]]
     [('0', 'none'), ('0', 'logit_adjustment'), ('0', 'eos')]
     """
-    lines = [
-        {
-            "seed": result.seed,
-            "method": method,
-            **{metric: outcome.scores.get(metric) for metric in METRICS},
-            **{key: value for key, value in _to_dict(outcome).items() if key != "scores"},
-            **{key: value for key, value in _to_dict(result).items() if key != "methods"},
-            **record,
-        }
-        for result in as_list(results)
-        for method, outcome in result.methods.items()
-    ]
+    lines = []
+    for result in map(_to_dict, as_list(results)):
+        seed, methods = result.pop("seed"), result.pop("methods")
+        for method, outcome in methods.items():
+            scores = outcome.pop("scores")
+            metrics = {metric: scores.get(metric) for metric in METRICS}
+            lines.append({"seed": seed, "method": method, **metrics, **outcome, **result, **record})
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=lines[0], lineterminator="\n")
     writer.writeheader()
-    for line in lines:
-        writer.writerow({key: _to_cell(value) for key, value in line.items()})
+    writer.writerows({key: _to_cell(value) for key, value in line.items()} for line in lines)
     write_text(path, text.getvalue())
 
 
 def write_network(path, result):
     """Write the network of one seed, with the head refitted for EOS, or for the last sampler.
 
-    Parameters
-    ----------
-    path : str or path-like
-        The file, for ``torch.load(path, weights_only=True)``.
-    result : SeedResult
-        Of images, with its ``fitted``.
-
-    Raises
-    ------
-    OSError
-        When the file cannot be written. It names the file.
+    ``torch.load(path, weights_only=True)`` reads the file.
     """
     fitted, name = result.fitted, sampler_of_network(result)
     steps = [("embedder", fitted.embedder), ("head", fitted.heads[name])]
@@ -238,21 +223,19 @@ def write_network(path, result):
         "sampler": name,
         "seed": result.seed,
     }
-    # On a full disk torch's own writer raises a RuntimeError that names no file.
     stream = io.BytesIO()
     torch.save(content, stream)
-    with _replacing(path) as temporary:
-        temporary.write_bytes(stream.getbuffer())
+    _write(path, stream.getvalue())
 
 
 def sampler_of_network(result):
-    """Give the sampler whose head the network of a seed gets: EOS, or else the last."""
+    """Return the sampler whose head the network gets: EOS, or else the last one."""
     heads = result.fitted.heads
     return "eos" if "eos" in heads else list(heads)[-1]
 
 
 def _to_dict(result):
-    """Give the fields of a result that files hold, those of its methods too."""
+    """Return the fields of a result, and of its methods, that are written to files."""
     content = {
         field.name: getattr(result, field.name)
         for field in fields(result)
@@ -270,66 +253,22 @@ def _to_cell(value):
 
 
 def _to_json(value):
-    """Give numbers of NumPy as numbers, and what JSON does not know, as an estimator, as text."""
+    """Return NumPy's numbers as numbers, and what else JSON does not know as text."""
     return value.item() if isinstance(value, np.generic) else repr(value)
 
 
-def check_writable(path):
-    """Raise OSError unless a file can be written at ``path``; nothing there is changed."""
-    path = Path(path).resolve()
-    if path.exists() and not path.is_file():
-        raise OSError(f"{path} is not a file, so no result can be written there")
-    with _temporary_beside(path) as temporary:
-        temporary.touch()
-
-
-def check_replaceable(path):
-    """Raise ValueError if there is a file at ``path`` that no comparison has written."""
-    path = Path(path).resolve()
-    if path.is_file() and not _has_results(path):
-        raise ValueError(
-            f"{path} is there already and holds no results of a comparison, so it is not replaced. "
-            "Name another file, or remove it."
-        )
-
-
-def _has_results(path):
-    """Whether a file is empty, or as `write_json` or `write_csv` write it."""
-    try:
-        # Spreadsheets put a mark in front of UTF-8.
-        text = path.read_text(encoding="utf-8-sig")
-        if not text or text.startswith(f"seed,method,{','.join(METRICS)},"):
-            return True
-        content = json.loads(text)
-    except (RecursionError, ValueError):
-        return False
-    return isinstance(content, dict) and {"summary", "runs"} <= content.keys()
-
-
 def write_text(path, text):
-    # Names of files may be what UTF-8 cannot hold.
-    content = text.encode("utf-8", errors="backslashreplace")
-    with _replacing(path) as temporary:
-        temporary.write_bytes(content)
+    # Names of files may contain what UTF-8 cannot encode.
+    _write(path, text.encode("utf-8", errors="backslashreplace"))
 
 
-@contextlib.contextmanager
-def _replacing(path):
-    """Give a path to write to, which then replaces the file at ``path``."""
+def _write(path, content):
+    """Write a file under another name first, so that a failure leaves an earlier file as it is."""
     path = Path(path).resolve()
-    with _temporary_beside(path) as temporary:
-        yield temporary
-        os.replace(temporary, path)
-
-
-@contextlib.contextmanager
-def _temporary_beside(path):
-    # In the same folder: only within one file system is replacing a file atomic.
+    # In the same folder, because replacing is atomic only within one file system.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-    except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror or error}") from error
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -5,31 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from imblearn_eos.compare._methods import METRICS
+from imblearn_eos.compare._scores import METRICS
 
 CONFIDENCE = 0.95
-# What each method is called in sentences and tables.
-NAMES = {
-    "network": "network, own head",
-    "none": "no over-sampling",
-    "logit_adjustment": "logit adjustment",
-    "random": "random",
-    "smote": "SMOTE",
-    "adasyn": "ADASYN",
-    "eos": "EOS",
-}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much one method is above another on the same seeds.
+    """The paired difference of two methods on the same seeds.
 
     Attributes
     ----------
     mean : float
     low, high : float or None
-        The 95 % interval; None where nothing is known of the noise: on one seed, or on few whose
-        differences are all the same, as happens with few test rows.
+        The 95 % interval. None where the noise is unknown: on one seed, or where the differences
+        of all seeds are equal, as happens with few test rows.
     n_seeds : int
         Seeds on which neither failed.
     """
@@ -41,23 +31,23 @@ class Difference:
 
     @property
     def is_noise(self):
-        """Whether the interval contains 0; None if there is no interval."""
+        """Whether the interval contains 0; None without an interval."""
         return None if self.low is None else bool(self.low <= 0 <= self.high)
 
 
 def as_list(results):
-    """Give results as a list, since what `compare` gives can be read only once."""
+    """Return results as a list: an iterator of `compare` can be read only once."""
     results = list(results)
     if not results:
         raise ValueError(
-            "results is empty: there is no seed to tell of. What compare and compare_table give "
-            "can be read only once: keep it, as in results = list(compare(X, y))."
+            "results is empty. compare and compare_table return iterators, which can be read only "
+            "once: keep a list, as in results = list(compare(X, y))."
         )
     return results
 
 
 def collect(results, method, metric, kind="scores"):
-    """Give a value of a method on each seed where the method did not fail: {seed: value}."""
+    """Return {seed: value} of a method, for the seeds on which it did not fail."""
     return {
         result.seed: getattr(result.methods[method], kind)[metric]
         for result in results
@@ -66,28 +56,29 @@ def collect(results, method, metric, kind="scores"):
 
 
 def mean_and_spread(values):
-    """Give mean and sample standard deviation; None where there are too few values for it."""
+    """Return mean and sample standard deviation; None where there are too few values."""
     values = np.array(list(values))
     mean = float(values.mean()) if len(values) else None
     return mean, float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def paired_difference(results, method, other="none", metric="balanced_accuracy", kind="scores"):
-    """Compare two methods on the seeds where neither failed.
+    """Compute the difference of two methods on the seeds where neither failed.
 
     The splits of different seeds share rows, so the usual interval of a paired t test is too
-    narrow. This one is corrected for that, by test over training share, as Nadeau and Bengio
-    propose ("Inference for the Generalization Error", Machine Learning, 2003). The share is that
-    of the split: rows that are left out afterwards, for a long tail, make splits no more alike.
+    narrow. This one is corrected for it by the ratio of test to training rows, as Nadeau and
+    Bengio propose ("Inference for the Generalization Error", Machine Learning, 2003). The ratio is
+    the one of the split: leaving out rows afterwards, for a long tail, does not make splits more
+    alike.
 
     Returns
     -------
     Difference or None
-        None when there is no such seed.
+        None if there is no such seed.
     """
     first, second = (collect(results, name, metric, kind) for name in (method, other))
     differences = np.array([first[seed] - second[seed] for seed in first if seed in second])
-    # Equal differences are equal but for rounding, whose spread would pass for that of seeds.
+    # Without rounding, equal differences have a tiny spread, which would count as noise of seeds.
     differences, n = differences.round(12), len(differences)
     if n == 0:
         return None
@@ -101,17 +92,17 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
 
 
 def beats_all(results, method="eos"):
-    """Whether a method is beyond noise above each other one."""
+    """Return whether a method is above each other one beyond noise."""
     others = [name for name in results[0].methods if name != method]
     differences = [paired_difference(results, method, name) for name in others]
     return all(found.mean > 0 and found.is_noise is False for found in differences if found)
 
 
 def best_rival(results, method="eos", metric="balanced_accuracy"):
-    """Give the other method that is furthest above ``method``, or None.
+    """Return the other method that is furthest above ``method``, or None.
 
-    Methods that failed where others did not are left aside: means over different seeds do not
-    compare.
+    Methods that failed where others did not are left out: means over different seeds cannot be
+    compared.
     """
     differences = {
         name: paired_difference(results, name, method, metric)
@@ -125,25 +116,25 @@ def best_rival(results, method="eos", metric="balanced_accuracy"):
 
 
 def summarize(results):
-    """Summarize a comparison over its seeds.
+    """Compute means, spreads and differences over the seeds of a comparison.
 
     Parameters
     ----------
     results : iterable of SeedResult
-        What `compare` or `compare_table` gave.
+        As returned by `compare` or `compare_table`.
 
     Returns
     -------
     dict
         ``{method: {metric: {"mean", "spread", "n_seeds", "difference"}}}``: mean and sample
         standard deviation over the seeds on which the method did not fail, and the paired
-        ``difference`` to no over-sampling, as its ``mean`` and the bounds ``low`` and ``high`` of
-        its 95 % interval. Values are None where there are too few seeds for them.
+        ``difference`` to no over-sampling, with its ``mean`` and the bounds ``low`` and ``high`` of
+        its 95 % interval. Values are None where there are too few seeds.
 
     Raises
     ------
     ValueError
-        When results are empty, as those of a comparison are that were read before.
+        When results are empty.
 
     Examples
     --------

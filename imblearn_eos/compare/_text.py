@@ -1,10 +1,10 @@
-"""What a comparison found, in words and in a printed table."""
+"""The results of a comparison, as a printed table and in words."""
 
 from tabulate import tabulate
 
-from imblearn_eos.compare._methods import METRICS
+from imblearn_eos.compare._registry import METHODS
+from imblearn_eos.compare._scores import METRICS
 from imblearn_eos.compare._statistics import (
-    NAMES,
     as_list,
     beats_all,
     best_rival,
@@ -16,7 +16,7 @@ from imblearn_eos.compare._statistics import (
 
 
 def format_runs(results):
-    """Say how the networks were trained, and on how many rows."""
+    """Return lines on the rows of the split and on how the networks were trained."""
     first = results[0]
     train, test = first.train_counts, first.test_counts
     has_network = first.train_loss is not None
@@ -38,12 +38,12 @@ def format_runs(results):
 
 
 def format_table(results):
-    """Give the table of all methods, and below it what failed or warned.
+    """Return a table of all methods, followed by their errors and warnings.
 
     Parameters
     ----------
     results : iterable of SeedResult
-        What `compare` or `compare_table` gave.
+        As returned by `compare` or `compare_table`.
 
     Returns
     -------
@@ -65,10 +65,10 @@ def format_table(results):
         cells = [format_value(value["mean"], value["spread"]) for value in metrics.values()]
         for seconds in ("seconds_resample", "seconds_refit"):
             mean, _ = mean_and_spread(getattr(outcome, seconds) for outcome in succeeded)
-            has_none = mean is None or method in ("network", "logit_adjustment")
+            has_none = mean is None or METHODS[method].make_sampler is None
             cells.append("-" if has_none else f"{mean:.3f}")
         cells.append(f"{len(succeeded)}/{len(outcomes)}")
-        rows.append([NAMES[method], *cells])
+        rows.append([METHODS[method].name, *cells])
     headers = ["method", *METRICS, "resample_s", "refit_s", "seeds"]
     headers = [header.replace("_", " ") for header in headers]
     table = tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=["left"])
@@ -76,25 +76,25 @@ def format_table(results):
 
 
 def format_value(mean, spread):
-    """Give a mean and its spread as text."""
+    """Return a mean and its spread as text."""
     if mean is None:
         return "failed"
     return f"{mean:.4f}" if spread is None else f"{mean:.4f} ± {spread:.4f}"
 
 
 def format_notes(results):
-    """Give one line for each method that failed, and one for each that warned."""
+    """Yield one line for each method that failed, and one for each that warned."""
     for method in results[0].methods:
-        outcomes = [result.methods[method] for result in results]
+        name, outcomes = METHODS[method].name, [result.methods[method] for result in results]
         errors = [outcome.error for outcome in outcomes if outcome.error is not None]
         warned = [outcome.warnings for outcome in outcomes if outcome.warnings]
         if errors:
-            yield _format_note(f"{NAMES[method]} failed on {len(errors)}", len(outcomes), errors[0])
+            yield _format_note(f"{name} failed on {len(errors)}", len(outcomes), errors[0])
         if warned:
             text = warned[0][0]
             if len(warned[0]) > 1:
                 text = f"{text} (and {len(warned[0]) - 1} more like this)"
-            yield _format_note(f"{NAMES[method]} warned on {len(warned)}", len(outcomes), text)
+            yield _format_note(f"{name} warned on {len(warned)}", len(outcomes), text)
 
 
 def _format_note(fact, n_seeds, text):
@@ -102,17 +102,17 @@ def _format_note(fact, n_seeds, text):
 
 
 def format_verdict(results):
-    """Say whether EOS was better, by how much, and whether that is within noise.
+    """Return a paragraph on whether EOS was better, by how much, and whether that is within noise.
 
     Parameters
     ----------
     results : iterable of SeedResult
-        What `compare` or `compare_table` gave.
+        As returned by `compare` or `compare_table`.
 
     Returns
     -------
     str
-        One paragraph, whose first words say whether EOS helped.
+        One paragraph. Its first words say whether EOS helped.
 
     Examples
     --------
@@ -176,8 +176,8 @@ def _headline(to_best, to_none, is_ahead_of_all):
 
 
 def _describe(name, best):
-    names = {**NAMES, "network": "the network's own head", "random": "random over-sampling"}
-    return names[name] + (", the best other" if name == best else "")
+    method = METHODS[name]
+    return (method.phrase or method.name) + (", the best other" if name == best else "")
 
 
 def _format_difference(difference, name):

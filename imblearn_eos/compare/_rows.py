@@ -1,0 +1,100 @@
+"""Compare samplers on rows of numbers, with a scikit-learn classifier and without a network."""
+
+import time
+
+import numpy as np
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array
+
+from imblearn_eos._compat import HasMethods, validate_params
+from imblearn_eos.compare._registry import CLASSIFIERS, make_samplers
+from imblearn_eos.compare._run import CONSTRAINTS, Embedded, run
+
+
+@validate_params(
+    {**CONSTRAINTS, "classifier": [HasMethods(["fit", "predict", "predict_proba"]), None]},
+    prefer_skip_nested_validation=True,
+)
+def compare_table(
+    X,
+    y,
+    *,
+    classifier=None,
+    samplers=None,
+    seeds=5,
+    test_size=0.3,
+    imbalance_ratio=None,
+    n_neighbors=10,
+    enemy_search="neighborhood",
+    device="auto",
+):
+    """Compare samplers on rows of numbers, seed after seed.
+
+    For each seed: split, fill in missing values by the median and scale the features to unit
+    variance, as fitted to the training rows, and for each sampler fit the classifier on the
+    over-sampled training rows. The classifier without a sampler but with logit adjustment is
+    added. The test rows are used for the scores only.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Numbers; NaN stands for a missing value.
+    y : array-like of shape (n_samples,)
+        Labels of at least two classes, each with at least two rows.
+    classifier : estimator object, default=None
+        A scikit-learn classifier with ``predict_proba``. None means
+        :class:`~sklearn.linear_model.LogisticRegression`. The more rows there are, the less its
+        penalty weighs, so over-sampling also loosens the penalty.
+    samplers : array-like of str, default=None
+        Names of samplers in `METHODS`. None means all. "none" always runs: it is the baseline.
+    seeds : int, default=5
+        Number of seeds; they are 0, 1, 2...
+    test_size : float, default=0.3
+        Share of each class's rows that goes to the test part.
+    imbalance_ratio : float or None, default=None
+        Make the training part long-tailed by this ratio. None leaves it unchanged.
+    n_neighbors : int, default=10
+        K of EOS.
+    enemy_search : {"neighborhood", "nearest"}, default="neighborhood"
+        Where EOS looks for enemies.
+    device : str or torch.device, default="auto"
+        Where EOS computes.
+
+    Returns
+    -------
+    iterator of SeedResult
+        The input is checked at once; each seed runs when its result is requested.
+
+    Raises
+    ------
+    ValueError
+        When a parameter, a feature or a class cannot be used, and from the iterator when the
+        classifier cannot be fitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from imblearn_eos.compare import compare_table
+    >>> X, y = make_classification(n_samples=500, weights=[0.9], random_state=0)
+    >>> for result in compare_table(X, y, samplers=["smote", "eos"], seeds=1):
+    ...     print(result.seed, *result.methods)
+    0 none logit_adjustment smote eos
+    """
+    X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
+    samplers = make_samplers(
+        samplers, n_neighbors=n_neighbors, enemy_search=enemy_search, device=device
+    )
+    classifier = CLASSIFIERS["logistic"] if classifier is None else classifier
+    split = {"seeds": seeds, "test_size": test_size, "imbalance_ratio": imbalance_ratio}
+    return run(X, y, _scale, classifier, samplers, **split)
+
+
+def _scale(seed, X_train, X_test, y_train):
+    start = time.perf_counter()
+    # A feature may be missing in all rows of a small training part.
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+    scaler = make_pipeline(imputer, StandardScaler())
+    Z_train, Z_test = scaler.fit_transform(X_train), scaler.transform(X_test)
+    return Embedded(scaler, Z_train, Z_test, seconds_embed=time.perf_counter() - start)
