@@ -107,13 +107,14 @@ def _add_compare(commands):
         type=Path,
         metavar="PATH",
     )
-    _add(data, "--target", "name of the column of a .csv file that holds the labels")
+    _add(data, "--target", "column of a .csv file that holds the labels", metavar="COLUMN")
     data.add_argument(
         "--no-header",
         action="store_true",
         help="the .csv file has no names of columns; they are then 0, 1...",
     )
-    _add(data, "--image-size", "resize the images of a folder to squares of this side", type=int)
+    text = "resize the images of a folder to squares of this side"
+    _add(data, "--image-size", text, type=int, metavar="PIXELS")
     _add(data, "--imbalance-ratio", "make the training part long-tailed by this ratio", type=float)
     _add(data, "--test-size", "share of each class's rows to test on", 0.3, type=float)
     method = job.add_argument_group("method")
@@ -123,6 +124,7 @@ def _add_compare(commands):
         f"some of {', '.join(select_samplers())}, separated by commas or blanks (default: all); "
         "none always runs",
         nargs="+",
+        metavar="NAME",
         type=lambda text: text.replace(",", " ").split(),
     )
     _add(method, "--n-neighbors", "K of EOS", 10, type=int)

@@ -19,7 +19,7 @@ from imblearn_eos.training import BatchLoader
 
 @pytest.fixture(scope="module")
 def cifar(request):
-    """Give 2,000 images of five classes, of which those to train on are long-tailed."""
+    """Return images of five classes: 2,000 to train on, long-tailed, and a test part."""
     image = pytest.importorskip("PIL.Image", reason="needs Pillow, the extra 'images'")
     with np.load(request.getfixturevalue("real_data")("cifar10_jpeg.npz")) as pack:
         rows = np.flatnonzero(pack["label"] < 5)
