@@ -2,12 +2,14 @@
 
 import torch
 
+from imblearn_eos._compat import cpu_has_bfloat16
+
 # What scikit-learn's parameter validation accepts; `resolve_device` checks the value.
 DEVICE_CONSTRAINT = [str, torch.device]
 
 
 def resolve_device(device, like=None):
-    """Turn a ``device`` parameter into a `torch.device`.
+    """Return the `torch.device` that a ``device`` parameter means.
 
     Parameters
     ----------
@@ -34,17 +36,13 @@ def resolve_device(device, like=None):
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError):
-        resolved = None
-    if resolved is None or resolved.type not in ("cpu", "cuda"):
+        resolved = torch.device("meta")
+    n_devices = {"cpu": 1, "cuda": torch.cuda.device_count()}.get(resolved.type, 0)
+    if (resolved.index or 0) >= n_devices:
         raise ValueError(
-            "The 'device' parameter must be 'auto', or a cpu or cuda device such as 'cpu', 'cuda' "
-            f"or 'cuda:1'. Got {str(device)!r} instead."
-        )
-    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"The 'device' parameter is {str(device)!r}, but torch finds "
-            f"{torch.cuda.device_count()} CUDA devices here. Use 'auto' or 'cpu', or install a "
-            "CUDA build of torch."
+            "The 'device' parameter must be 'auto', 'cpu', or a CUDA device such as 'cuda' or "
+            f"'cuda:1', of which torch finds {torch.cuda.device_count()} here. Got "
+            f"{str(device)!r} instead."
         )
     if resolved.type == "cuda" and resolved.index is None:
         # torch takes "cuda" for another device than "cuda:0", and it may become another one.
@@ -53,9 +51,7 @@ def resolve_device(device, like=None):
 
 
 def has_bfloat16(device_type):
-    """Whether a kind of device, "cpu" or "cuda", multiplies bfloat16 numbers by itself."""
+    """Return whether a kind of device, "cpu" or "cuda", multiplies bfloat16 numbers by itself."""
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # What torch itself asks, since its later versions; on others the answer is no.
-    is_supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return device_type == "cpu" and is_supported()
+    return device_type == "cpu" and cpu_has_bfloat16()

@@ -1,4 +1,4 @@
-"""What public methods check of their input: tensors, labels, datasets' labels."""
+"""Checks of the arrays, tensors, datasets and labels that public methods take."""
 
 import warnings
 
@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from imblearn.utils import check_target_type
 from scipy import sparse
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from skorch.helper import SliceDataset
-from torch.utils.data import Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+
+from imblearn_eos._compat import check_feature_names, check_n_features
 
 NUMBERS = (
     torch.float16,
@@ -23,9 +25,15 @@ NUMBERS = (
     torch.int64,
 )
 
+# Squares of larger numbers, and their sums over rows, may overflow in float64.
+LARGEST = 1e150
 
-def check_tensor(X, *, estimator, n_features=None):
-    """Validate a tensor as scikit-learn's ``validate_data`` does an array.
+
+# --- tensors and arrays ---------------------------------------------------------------------------
+
+
+def check_tensor(X, *, estimator, n_features=None, largest=None):
+    """Validate a tensor as scikit-learn's ``validate_data`` validates an array.
 
     Parameters
     ----------
@@ -34,7 +42,9 @@ def check_tensor(X, *, estimator, n_features=None):
     estimator : estimator object
         Named in errors.
     n_features : int, default=None
-        The number of columns that the estimator was fitted with, if it was.
+        The number of columns that the estimator was fitted with. None skips this check.
+    largest : float, default=None
+        The largest absolute value that is allowed. None allows any finite value.
 
     Returns
     -------
@@ -44,48 +54,148 @@ def check_tensor(X, *, estimator, n_features=None):
     Raises
     ------
     ValueError
-        When ``X`` is not 2-d, is empty or sparse, contains NaN or infinity, or is not of one of
-        the dtypes above.
+        When ``X`` is not 2-d, is empty, has another number of columns, or :func:`check_numbers`
+        refuses it.
     """
-    name = type(estimator).__name__
-    if X.ndim != 2:
+    if X.ndim != 2 or 0 in X.shape:
         raise ValueError(
-            f"{name} expects X of shape (n_samples, n_features), got a tensor of shape "
-            f"{tuple(X.shape)}. Flatten each sample first, for example with X.reshape(len(X), -1)."
+            f"{type(estimator).__name__} expects X of shape (n_samples, n_features) with at least "
+            f"one row and one column, got a tensor of shape {tuple(X.shape)}."
         )
-    if 0 in X.shape:
+    X = check_numbers(X, estimator=estimator, largest=largest)
+    if n_features is not None:
+        check_n_features(estimator, X, reset=False)
+    return X
+
+
+def check_numbers(X, *, estimator, name="X", dtype=None, largest=None):
+    """Validate the dtype, the layout and the values of a tensor of any shape.
+
+    Parameters
+    ----------
+    X : torch.Tensor
+        Dense, with finite real numbers.
+    estimator : str or estimator object
+        Named in errors.
+    name : str, default="X"
+        What errors call the tensor.
+    dtype : torch.dtype, default=None
+        What to convert the tensor to. None keeps its dtype, which must be one of ``NUMBERS``.
+    largest : float, default=None
+        The largest absolute value that is allowed. None allows any finite value.
+
+    Returns
+    -------
+    torch.Tensor
+        ``X`` without its gradient history; values are copied only to convert them.
+
+    Raises
+    ------
+    ValueError
+        When ``X`` is sparse or of a dtype that cannot be used, or contains NaN, infinity or numbers
+        that are too large.
+    """
+    is_usable = X.dtype in NUMBERS if dtype is None else not X.is_complex()
+    if not is_usable or X.layout != torch.strided:
+        problem = f"has dtype {X.dtype} and layout {X.layout}"
+        remedy = "Convert it, for example with X.float() or X.to_dense()"
+    else:
+        X = X.detach() if dtype is None else X.detach().to(dtype)
+        problem = _problem_of_values(X, largest)
+        remedy = "Impute, scale or drop such samples"
+    if problem:
+        estimator = estimator if isinstance(estimator, str) else type(estimator).__name__
         raise ValueError(
-            f"{name} got X of shape {tuple(X.shape)}; at least one row and one column are required."
+            f"{name} {problem}, but {estimator} needs a dense tensor or array of finite real "
+            f"numbers. {remedy}."
         )
-    if X.dtype not in NUMBERS:
+    return X
+
+
+def _problem_of_values(X, largest):
+    if not X.is_floating_point():
+        return None
+    if not X.isfinite().all():
+        return "contains NaN" if X.isnan().any() else "contains infinity"
+    can_be_larger = largest is not None and largest < torch.finfo(X.dtype).max
+    if can_be_larger and (found := X.abs().max()) > largest:
+        return f"contains numbers as large as {found:.1e}, above {largest:.0e}"
+    return None
+
+
+def check_samples(X, *, estimator, min_samples=1):
+    """Validate the samples that a network takes, of any number of dimensions.
+
+    Parameters
+    ----------
+    X : array-like, torch.Tensor, torch.utils.data.Dataset or skorch.helper.SliceDataset of shape \
+            (n_samples, ...)
+        The samples of a dataset are not read here.
+    estimator : estimator object
+        Named in errors.
+    min_samples : int, default=1
+        The least number of samples.
+
+    Returns
+    -------
+    ndarray or torch.Tensor of dtype float32, or the dataset
+
+    Raises
+    ------
+    ValueError
+        When there are too few samples, a sample is a single number, or values are not finite real
+        numbers.
+    TypeError
+        As :func:`is_dataset`.
+    """
+    is_array = not is_dataset(X)
+    if isinstance(X, torch.Tensor):
+        X = check_numbers(X, estimator=estimator, dtype=torch.float32)
+    elif is_array:
+        X = check_array(
+            X,
+            dtype=np.float32,
+            ensure_2d=False,
+            allow_nd=True,
+            ensure_min_samples=0,
+            input_name="X",
+            estimator=estimator,
+        )
+    if (is_array and X.ndim < 2) or len(X) < min_samples:
+        found = f"shape {tuple(X.shape)}" if is_array else f"{len(X)} samples"
         raise ValueError(
-            f"{name} needs numbers that torch can compute with, but X has dtype {X.dtype}. Convert "
-            "it, for example with X.float()."
+            f"{type(estimator).__name__} expects X of shape (n_samples, ...) with at least "
+            f"{min_samples} samples, got {type(X).__name__} of {found}. Reshape single features "
+            "with X.reshape(-1, 1)."
         )
-    if X.layout != torch.strided:
-        raise ValueError(
-            f"{name} needs a dense tensor, but X has layout {X.layout}. Convert it with "
-            "X.to_dense()."
-        )
-    if X.is_floating_point() and not X.isfinite().all():
-        problem = "NaN" if X.isnan().any() else "infinity"
-        raise ValueError(
-            f"Input X contains {problem}. {name} needs finite numbers: impute or drop those rows "
-            "first."
-        )
-    if n_features is not None and X.shape[1] != n_features:
-        raise ValueError(
-            f"X has {X.shape[1]} features, but {name} is expecting {n_features} features as input."
-        )
-    return X.detach()
+    return X
+
+
+def check_features(estimator, given, X, *, reset):
+    """Compare the number and the names of features with those seen in fit, or remember them.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        Has or gets ``n_features_in_`` and, if all names are strings, ``feature_names_in_``.
+    given : object
+        The input as the user passed it, which may have names.
+    X : ndarray or torch.Tensor of shape (n_samples, n_features)
+        The same input after validation.
+    reset : bool
+        Whether to remember rather than compare.
+    """
+    check_feature_names(estimator, given, reset=reset)
+    check_n_features(estimator, X, reset=reset)
 
 
 def to_array(Z):
-    """Give tensors, on any device and of any dtype, as what NumPy can read; leave anything else."""
+    """Convert a tensor, on any device, to an array; return anything else as it is."""
     if not isinstance(Z, torch.Tensor):
         return Z
+    Z = Z.detach().cpu()
     # NumPy has no bfloat16.
-    return Z.detach().cpu().to(torch.float64 if Z.dtype == torch.float64 else torch.float32).numpy()
+    return (Z.float() if Z.dtype == torch.bfloat16 else Z).numpy()
 
 
 def tensor_from_array(X):
@@ -98,8 +208,81 @@ def tensor_from_array(X):
         return torch.from_numpy(X)
 
 
+# --- datasets -------------------------------------------------------------------------------------
+
+
+def is_dataset(X):
+    """Return whether X is a torch dataset or a slice of one, and not an array or a tensor.
+
+    Raises
+    ------
+    TypeError
+        When X is None, a DataLoader, or a dataset without a length.
+    """
+    found = isinstance(X, (Dataset, SliceDataset))
+    is_stream = isinstance(X, (DataLoader, IterableDataset))
+    if X is None or is_stream or (found and not hasattr(X, "__len__")):
+        raise TypeError(
+            "X must be an array, a tensor or a map-style torch.utils.data.Dataset with a length, "
+            f"got {type(X).__name__}. Instead of a DataLoader, pass its dataset."
+        )
+    return found
+
+
+def dataset_labels(dataset):
+    """Read the labels of a torch dataset.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset or skorch.helper.SliceDataset
+        Of pairs of a sample and a label. Its attribute ``targets``, if it has one, is used;
+        otherwise every sample is loaded once.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    TypeError
+        When the items are not pairs of a sample and one label.
+    """
+    labels = _targets(dataset)
+    if labels is None:
+        source, indices = dataset, range(len(dataset))
+        if isinstance(dataset, SliceDataset):
+            source, indices = dataset.dataset, dataset.indices_
+        labels = np.asarray([_label_of(source[i], source) for i in indices])
+    return labels
+
+
+def _targets(dataset):
+    """Return the labels that a dataset, or the dataset of a subset, holds as ``targets``."""
+    if isinstance(dataset, SliceDataset):
+        labels, indices = _targets(dataset.dataset), dataset.indices_
+    # A subclass may change labels.
+    elif type(dataset) is Subset:
+        labels, indices = _targets(dataset.dataset), np.asarray(dataset.indices)
+    else:
+        labels, indices = getattr(dataset, "targets", None), slice(None)
+    return None if labels is None else np.asarray(labels)[indices]
+
+
+def _label_of(item, dataset):
+    is_pair = isinstance(item, (tuple, list)) and len(item) > 1
+    if not is_pair or np.ndim(item[1]) != 0:
+        raise TypeError(
+            f"The items of {type(dataset).__name__} must be pairs (sample, label) with a single "
+            "label. Pass the labels as y, or give the dataset an attribute 'targets'."
+        )
+    return item[1].item() if isinstance(item[1], torch.Tensor) else item[1]
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
 def label_vector(y):
-    """Read a tensor, or one-hot rows in any container, as an array of labels.
+    """Convert a tensor, or one-hot rows in any container, to an array of labels.
 
     imbalanced-learn turns one-hot rows of two classes into a single column.
 
@@ -121,7 +304,7 @@ def label_vector(y):
     """
     shape = tuple(getattr(y, "shape", None) or np.shape(y))
     is_one_hot = len(shape) == 2 and shape[1] > 1
-    y = _as_array(y)
+    y = to_array(y)
     if not is_one_hot:
         return y
     y = y.toarray() if sparse.issparse(y) else np.asarray(y)
@@ -135,30 +318,22 @@ def label_vector(y):
     return labels
 
 
-def _as_array(y):
-    """Read a tensor as an array, and leave anything else."""
-    if not isinstance(y, torch.Tensor):
-        return y
-    y = y.detach().cpu()
-    # NumPy has no bfloat16.
-    return (y.float() if y.dtype == torch.bfloat16 else y).numpy()
-
-
 def sorted_classes(y, name="y", **params):
-    """Give what :func:`numpy.unique` gives, with an error that names the labels.
+    """Return what :func:`numpy.unique` returns, with an error that names the labels.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples,)
+        The labels.
     name : str, default="y"
-        Named in the error.
+        What the error calls them.
     **params : dict
         As for :func:`numpy.unique`.
 
     Raises
     ------
     ValueError
-        When labels are of several types, as strings of which some are missing.
+        When labels are of several types, such as strings of which some are missing.
     """
     try:
         return np.unique(y, **params)
@@ -169,68 +344,11 @@ def sorted_classes(y, name="y", **params):
         ) from error
 
 
-def dataset_labels(dataset):
-    """Read the labels of a torch dataset.
-
-    Parameters
-    ----------
-    dataset : torch.utils.data.Dataset or skorch.helper.SliceDataset
-        Of pairs of a sample and a label. Its attribute ``targets``, if it has one, is believed;
-        otherwise every sample is loaded once.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-
-    Raises
-    ------
-    TypeError
-        When the samples are no pairs.
-    """
-    labels = _targets(dataset)
-    if labels is None:
-        is_slice = isinstance(dataset, SliceDataset)
-        source, indices = dataset, range(len(dataset))
-        if is_slice:
-            source, indices = dataset.dataset, dataset.indices_
-        labels = np.asarray([_label_of(source[i], source) for i in indices])
-    return labels
-
-
-def _targets(dataset):
-    """Give the labels that a dataset, or that of which it is a part, holds as ``targets``."""
-    if isinstance(dataset, SliceDataset):
-        labels, indices = _targets(dataset.dataset), dataset.indices_
-    # A subclass may change labels.
-    elif type(dataset) is Subset:
-        labels, indices = _targets(dataset.dataset), np.asarray(dataset.indices)
-    else:
-        labels, indices = getattr(dataset, "targets", None), slice(None)
-    return None if labels is None else np.asarray(labels)[indices]
-
-
-def _label_of(item, dataset):
-    if not isinstance(item, (tuple, list)) or len(item) < 2:
-        raise TypeError(
-            f"The items of {type(dataset).__name__} are no pairs (sample, label). Pass the labels "
-            "as y, or give the dataset an attribute 'targets'."
-        )
-    label = item[1]
-    if np.ndim(label) != 0:
-        raise ValueError(
-            f"A label of {type(dataset).__name__} has shape {tuple(np.shape(label))}; each item "
-            "must have one label. Turn one-hot rows into class numbers, or pass the labels as y."
-        )
-    return label.item() if isinstance(label, torch.Tensor) else label
-
-
-def encode_labels(X, y, *, estimator):
+def encode_labels(y, *, estimator):
     """Replace labels by the positions of their classes in sorted order.
 
     Parameters
     ----------
-    X : array-like or torch.Tensor of shape (n_samples, ...)
-        The samples; ``y`` must have as many rows.
     y : array-like or torch.Tensor of shape (n_samples,)
         Labels of any kind that sorts.
     estimator : estimator object
@@ -246,23 +364,12 @@ def encode_labels(X, y, *, estimator):
     Raises
     ------
     ValueError
-        When ``y`` is missing, not 1-d, of another length than ``X``, continuous, of several types,
-        or of one class.
+        When ``y`` is missing, not 1-d, continuous, of several types, or of one class.
     """
     name = type(estimator).__name__
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-    y = _as_array(y)
-    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
-    if len(shape) == 2 and shape[1] > 1:
-        raise ValueError(
-            f"y should be a 1d array with one label per row, got an array of shape {shape}. If its "
-            "rows are one-hot, np.argmax(y, axis=1) gives labels."
-        )
-    y = column_or_1d(y, warn=True)
-    if len(X) != len(y):
-        # scikit-learn's message has both lengths; its types of X include all of ours.
-        check_consistent_length(X, y)
+    y = column_or_1d(to_array(y), warn=True)
     # Before scikit-learn's check, which does not say which labels are wrong.
     classes, codes = sorted_classes(y, return_inverse=True)
     check_classification_targets(y)

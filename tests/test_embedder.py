@@ -2,6 +2,7 @@ import pickle
 import random
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -22,14 +23,15 @@ from networks import (
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
 from torch import nn
 
-from imblearn_eos import Embedder
-from imblearn_eos.embedding._training import seeded
+from imblearn_eos import EOS, Embedder, LinearHead, make_embedding_pipeline
+from imblearn_eos.embedding._seeding import seeded
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 X, y = make_data()
@@ -37,7 +39,7 @@ IMAGES = np.random.RandomState(0).normal(size=(len(y), 1, 6, 6)).astype(np.float
 
 
 def no_hooks(module):
-    return not any(part._forward_pre_hooks for part in module.modules())
+    return not any(part._forward_pre_hooks or part._forward_hooks for part in module.modules())
 
 
 @pytest.mark.parametrize("module", [MLP, SoftmaxMLP, InPlaceAfterHead, SharedHead])
@@ -259,6 +261,43 @@ def test_nets_whose_loss_suits_their_outputs_are_trained():
     own_loss = LogProbabilityNet(MLP, max_epochs=1, train_split=None, verbose=0)
     for net in (probabilities, own_loss):
         assert Embedder(net, random_state=0).fit_transform(X, y).shape == (92, 5)
+
+
+class CountPasses(MLP):
+    """Counts how often it runs, over all of its copies."""
+
+    n_passes = 0
+
+    def forward(self, X):
+        CountPasses.n_passes += 1
+        return super().forward(X)
+
+
+class NoteAtStart(Callback):
+    """Call something when training begins, and keep what it returns."""
+
+    noted = []
+
+    def __init__(self, function):
+        self.function = function
+
+    def on_train_begin(self, net, **kwargs):
+        self.noted.append(self.function())
+
+
+@pytest.mark.parametrize(
+    "make", [Embedder, partial(make_embedding_pipeline, sampler=EOS(), head=LinearHead())]
+)
+@pytest.mark.parametrize("layer", [None, "head"])
+def test_a_network_runs_once_before_it_is_trained(make, layer, monkeypatch):
+    monkeypatch.setattr(CountPasses, "n_passes", 0)
+    monkeypatch.setattr(NoteAtStart, "noted", [])
+    net = make_net(CountPasses, callbacks=[NoteAtStart(lambda: CountPasses.n_passes)])
+    make(net, layer=layer).fit(X, y)
+    assert NoteAtStart.noted == [1]
+    monkeypatch.setattr(CountPasses, "n_passes", 0)
+    Embedder(FrozenEstimator(make_net(CountPasses).initialize()), layer=layer).fit(X, y)
+    assert CountPasses.n_passes == 1
 
 
 class PressCtrlC(Callback):

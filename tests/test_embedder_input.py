@@ -1,7 +1,6 @@
 """What Embedder cannot work with: an error says so, before training if it can."""
 
 from functools import partial
-from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -27,7 +26,7 @@ from skorch import NeuralNet, NeuralNetRegressor
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
-from imblearn_eos import Embedder
+from imblearn_eos import Embedder, make_embedding_pipeline
 
 X, y = make_data()
 IMAGES = np.random.RandomState(0).normal(size=(len(y), 1, 6, 6)).astype(np.float32)
@@ -36,14 +35,22 @@ IMAGES = np.random.RandomState(0).normal(size=(len(y), 1, 6, 6)).astype(np.float
 @pytest.mark.parametrize(
     ("params", "module", "message"),
     [
-        ({}, NoLinear, "runs no linear layer"),
-        ({}, TwoHeads, r"2 linear layers with 3 outputs.*'layer'.*'head' \(5 -> 3\), 'auxiliary'"),
+        ({}, NoLinear, r"torch\.nn\.Linear.* order: none"),
+        (
+            {},
+            TwoHeads,
+            r"only one with 3 outputs.*'head' \(5 -> 3\), 'auxiliary'.*'layer' parameter",
+        ),
         ({}, LateProjection, r"last linear layer .* 3 outputs.*'projection' \(5 -> 4\)"),
         ({}, HeadTwice, "'head' ran 2 times"),
         ({}, TokenHead, r"\(2, 1, 5\)"),
-        ({"layer": "fc"}, MLP, r"'fc', which is not .*'hidden' \(6 -> 5\), 'head' \(5 -> 3\)"),
-        ({"layer": "norm"}, MLP, "'norm', which is not a linear layer"),
-        ({"layer": "head"}, NoLinear, "linear layers are: none"),
+        (
+            {"layer": "fc"},
+            MLP,
+            r"'layer' parameter is 'fc'.*'hidden' \(6 -> 5\), 'head' \(5 -> 3\)",
+        ),
+        ({"layer": "norm"}, MLP, "'layer' parameter is 'norm'"),
+        ({"layer": "head"}, NoLinear, "'layer' parameter is 'head'.* order: none"),
         ({"layer": 3}, MLP, "'layer' parameter"),
         ({"memory": 3}, MLP, "'memory' parameter"),
         ({"random_state": "a"}, MLP, "'random_state' parameter"),
@@ -65,22 +72,25 @@ def test_unclear_heads_are_found_before_training(params, module, message, tmp_pa
         ({}, lambda X, y: (X, None), "requires y"),
         ({}, lambda X, y: (X, X[:, 0]), "continuous"),
         ({}, lambda X, y: (X, np.c_[y, y]), "1d array"),
-        ({}, lambda X, y: (X, np.eye(3)[y]), r"shape \(92, 3\).*np.argmax\(y, axis=1\)"),
-        ({}, lambda X, y: (X, torch.eye(3)[y]), r"shape \(92, 3\).*np.argmax\(y, axis=1\)"),
-        ({}, lambda X, y: (None, y), "requires X"),
-        ({}, lambda X, y: (X, y % 2), r"\(3,\) outputs .* 2 classes"),
-        ({}, lambda X, y: (X, np.arange(len(X)) % 4), r"\(3,\) outputs .* 4 classes"),
+        ({}, lambda X, y: (X, np.eye(3)[y]), r"1d array.*shape \(92, 3\)"),
+        ({}, lambda X, y: (X, torch.eye(3)[y]), r"1d array.*shape \(92, 3\)"),
+        ({}, lambda X, y: (X, y % 2), r"shape \(n_samples, 2\).* shape \(2, 3\)"),
+        ({}, lambda X, y: (X, np.arange(len(X)) % 4), r"shape \(n_samples, 4\).* shape \(2, 3\)"),
         ({}, lambda X, y: (np.where(X > 2, np.nan, X), y), "NaN"),
         ({}, lambda X, y: (np.where(X > 2, np.inf, X), y), "infinity"),
         ({}, lambda X, y: (torch.from_numpy(X).log(), y), "NaN"),
-        ({}, lambda X, y: (torch.from_numpy(X) * 1j, y), "real numbers, but X has dtype .*complex"),
+        (
+            {},
+            lambda X, y: (torch.from_numpy(X) * 1j, y),
+            "X has dtype torch.complex.* real numbers",
+        ),
         (
             {},
             lambda X, y: (torch.from_numpy(X).to_sparse(), y),
             "layout torch.sparse_coo.*to_dense",
         ),
-        ({}, lambda X, y: (X[:1], y[:1]), "minimum of 2"),
-        ({}, lambda X, y: (torch.from_numpy(X[:1]), y[:1]), "at least 2 samples"),
+        ({}, lambda X, y: (X[:1], y[:1]), r"at least 2 samples, got ndarray of shape \(1, 6\)"),
+        ({}, lambda X, y: (torch.from_numpy(X[:1]), y[:1]), "at least 2 samples, got Tensor"),
         ({}, lambda X, y: (X[:, 0], y), r"\(92,\)"),
         ({}, lambda X, y: (np.full(X.shape, "a"), y), "could not convert"),
         # skorch's default.
@@ -101,25 +111,22 @@ def test_bad_input_is_found_before_training(params, change, message, tmp_path):
 def test_logits_under_the_default_criterion_are_refused_whatever_the_initial_weights():
     net = make_net(partial(MLP, n_classes=2), criterion=nn.NLLLoss)
     for seed in range(20):
-        with pytest.raises(ValueError, match="no probabilities"):
+        with pytest.raises(ValueError, match="needs probabilities"):
             Embedder(net, random_state=seed).fit(X, y > 0)
 
 
 @pytest.mark.parametrize("net", [MLP, MLP(), None, "net", NeuralNetRegressor(MLP)])
 def test_what_is_no_skorch_net_is_told_how_to_become_one(net):
-    with pytest.raises(TypeError, match=r"skorch\.NeuralNetClassifier"):
+    with pytest.raises(TypeError, match=r"skorch\.NeuralNetClassifier") as caught:
         Embedder(net).fit(X, y)
+    # The text of a module can be hundreds of lines.
+    assert "Linear(" not in str(caught.value)
 
 
-def test_an_iterator_that_drops_samples_is_an_error():
-    net = make_net(iterator_valid=FirstBatches)
-    with pytest.raises(ValueError, match="64 embeddings for 92 samples"):
-        Embedder(net).fit_transform(X, y)
-
-
-class FirstBatches(torch.utils.data.DataLoader):
-    def __iter__(self):
-        return islice(super().__iter__(), 2)
+def test_no_samples_are_refused():
+    for estimator in (Embedder(make_net()), make_embedding_pipeline(make_net())):
+        with pytest.raises(TypeError, match=r"X must be an array.* got NoneType"):
+            estimator.fit(None, y)
 
 
 def test_diverged_training_is_an_error():
@@ -160,12 +167,12 @@ def test_names_of_several_types_are_found_before_training(tmp_path):
 def test_images_of_another_shape_are_explained(method):
     embedder = Embedder(make_net(CNN), random_state=0).fit(IMAGES, y)
     three_channels = np.repeat(IMAGES, 3, axis=1)
-    with pytest.raises(ValueError, match=r"(?s)samples of shape \(3, 6, 6\).*images are"):
+    with pytest.raises(ValueError, match=r"(?s)samples of shape \(3, 6, 6\).*images must"):
         getattr(embedder, method)(three_channels)
 
 
 def test_one_output_for_two_classes_needs_the_net_for_it(tmp_path):
     net = NeuralNet(OneLogit, criterion=nn.BCEWithLogitsLoss, callbacks=[CountFits(tmp_path / "f")])
-    with pytest.raises(ValueError, match="NeuralNetBinaryClassifier is the net"):
+    with pytest.raises(ValueError, match=r"use skorch\.NeuralNetBinaryClassifier"):
         Embedder(net).fit(X, y > 0)
     assert n_fits(tmp_path / "f") == 0

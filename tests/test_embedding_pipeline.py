@@ -134,18 +134,18 @@ def test_slices():
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ([("scaler", StandardScaler()), ("head", LinearHead())], r"is StandardScaler\(\).*Wrap"),
-        # It has neither transform nor fit_resample, which imbalanced-learn would complain of.
-        ([("net", make_net()), ("head", LinearHead())], r"'net' is .*Wrap .*Embedder\(net\)"),
         (
-            [("e", Embedder), ("head", LinearHead())],
-            r"'e' must be an object.*Pass Embedder\(\.\.\.\)",
+            [("scaler", StandardScaler()), ("head", LinearHead())],
+            r"must be an Embedder, got StandardScaler\. Wrap",
         ),
-        ([("e", Embedder(make_net())), ("s", EOS)], r"'s' must be an object.*Pass EOS\(\.\.\.\)"),
-        ([("e", Embedder(make_net())), ("head", LinearHead)], "'head' must be an object"),
-        ([Embedder(make_net()), LinearHead()], "pairs of a name and an estimator"),
-        (Embedder(make_net()), "pairs of a name and an estimator"),
-        ("abc", "pairs of a name and an estimator, got 'abc'"),
+        # It has neither transform nor fit_resample, which imbalanced-learn would complain of.
+        (
+            [("net", make_net()), ("head", LinearHead())],
+            r"got NeuralNetClassifier\. Wrap .*Embedder\(net\)",
+        ),
+        ([("e", Embedder), ("head", LinearHead())], "got the class Embedder"),
+        ([("e", Embedder(make_net())), ("s", EOS)], "instance .* instead of a class"),
+        ([], "must be an Embedder, got NoneType"),
     ],
 )
 def test_impossible_steps_are_an_error_at_fit_only(steps, message):
@@ -253,7 +253,7 @@ def test_samplers_and_passthrough_do_not_hinder_the_module():
     ("head", "message"),
     [
         (KNeighborsClassifier(), "no coef_ and no intercept_"),
-        (RidgeClassifier(), r"'head' \(RidgeClassifier\(.*\)\) has no predict_proba"),
+        (RidgeClassifier(), r"'head' \(RidgeClassifier\) has no predict_proba"),
         (SGDClassifier(loss="modified_huber"), "not the softmax"),
         (OneVsRestClassifier(LogisticRegression()), "no coef_"),
         (SGDClassifier(loss="log_loss"), "not the softmax"),
@@ -290,7 +290,7 @@ def test_one_logit_nets_are_refused_with_the_remedy():
 
 def test_a_layer_that_is_not_the_head_is_refused():
     pipeline = make_pipeline(layer="hidden").fit(X, y)
-    with pytest.raises(ValueError, match=r"'hidden' has 5 output.*'layer' parameter of Embedder"):
+    with pytest.raises(ValueError, match=r"'hidden' with 5 output.*'layer' parameter of Embedder"):
         pipeline.to_module()
 
 
@@ -379,8 +379,7 @@ def test_module_whose_outputs_would_be_other_probabilities_is_refused(net):
 
 @pytest.mark.parametrize("params", [{"sampler": EOS}, {"head": LinearHead}])
 def test_a_class_in_place_of_an_object_is_refused(params):
-    ((name, step),) = params.items()
-    with pytest.raises(TypeError, match=rf"'{name}' .* class {step.__name__}.*{step.__name__}\(\)"):
+    with pytest.raises(TypeError, match=r"instance .* instead of a class"):
         make_embedding_pipeline(make_net(), **params, random_state=0)
 
 

@@ -260,10 +260,10 @@ def test_same_fit_twice_and_after_pickling():
         (
             {},
             lambda X, y: (1e200 * X.astype(float), y),
-            r"X has numbers as large as \d.*e\+200.*Scale",
+            r"X contains numbers as large as \d.*e\+200.* scale",
         ),
-        ({}, lambda X, y: (np.where(X > 0, 1.7e308, -1.7e308), y), r"X has .*e\+308.*clip"),
-        ({}, lambda X, y: (np.where(X > 2, 1.7e308, X.astype(float)), y), r"X has .*e\+308.*clip"),
+        ({}, lambda X, y: (np.where(X > 0, 1.7e308, -1.7e308), y), r"X contains .*e\+308"),
+        ({}, lambda X, y: (np.where(X > 2, 1.7e308, X.astype(float)), y), r"X contains .*e\+308"),
         ({}, lambda X, y: (np.where(X > 2, np.nan, X), y), "NaN"),
         ({}, lambda X, y: (torch.from_numpy(X).log(), y), "NaN"),
         ({}, lambda X, y: (X[:, None], y), "dim 3|shape"),

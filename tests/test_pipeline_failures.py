@@ -1,6 +1,4 @@
-"""What an EmbeddingPipeline refuses before it trains, and what a fit that fails leaves."""
-
-import warnings
+"""What an EmbeddingPipeline refuses before it trains, and what remains after a fit that fails."""
 
 import numpy as np
 import pytest
@@ -12,12 +10,10 @@ from numpy.testing import assert_array_equal
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion
-from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.exceptions import NotInitializedError
@@ -31,6 +27,9 @@ X, y = make_data()
 
 def make_pipeline(net=None, sampler=None, head=None):
     return make_embedding_pipeline(net or make_net(), sampler, head, random_state=0)
+
+
+# --- before training ------------------------------------------------------------------------------
 
 
 class Trained(Callback):
@@ -53,13 +52,21 @@ class Trained(Callback):
         ({"sampler": EOS(sampling_strategy={0: 10})}, y, "number of samples in a class"),
         ({"sampler": EOS(sampling_strategy={"1": 300})}, y, "not present in the data"),
         ({"sampler": EOS(sampling_strategy={7: 300})}, None, "not present in the data"),
+        ({}, np.zeros(len(X)), "one class"),
+        ({}, [None, *y.astype(str)[1:]], "cannot be sorted"),
+        ({}, y[1:], "inconsistent numbers"),
     ],
 )
-def test_what_later_steps_refuse_is_found_before_training(steps, labels, message):
+def test_what_cannot_work_is_found_before_training(steps, labels, message):
     pipeline = make_pipeline(make_net(callbacks=[Trained()]), **steps)
     samples = TensorDataset(torch.from_numpy(X), torch.from_numpy(y)) if labels is None else X
     with pytest.raises(ValueError, match=message):
         pipeline.fit(samples, labels)
+
+
+def test_missing_labels_are_found_before_training():
+    with pytest.raises(ValueError, match="EmbeddingPipeline requires y"):
+        make_pipeline(make_net(callbacks=[Trained()])).fit(X)
 
 
 class Mine(ClassifierMixin, BaseEstimator):
@@ -92,240 +99,16 @@ def test_heads_of_any_kind_pass_the_check(step):
     assert make_pipeline(head=step).fit(X, y).predict(X).shape == y.shape
 
 
-class Interrupted(RandomOverSampler):
-    """A sampler at which Ctrl-C is pressed."""
-
-    def fit_resample(self, X, y):
-        raise KeyboardInterrupt
-
-
-FAILING = [(SMOTE(k_neighbors=1000), ValueError), (Interrupted(), KeyboardInterrupt)]
-
-
-@pytest.mark.parametrize(("sampler", "error"), FAILING)
-@pytest.mark.parametrize("head", [None, LogisticRegression(), make_net(nn.LazyLinear)])
-@pytest.mark.parametrize("has_memory", [False, True])
-def test_after_a_failed_fit_no_head_of_the_network_before_is_left(
-    sampler, error, head, has_memory, tmp_path
-):
-    if isinstance(head, NeuralNet):
-        head.set_params(module__out_features=3)
-    pipeline = make_pipeline(head=head).set_params(memory=str(tmp_path) if has_memory else None)
-    pipeline.fit(X, y)
-    before, net = pipeline.steps[-1][1], pipeline["embedder"].net_
-    Z = pipeline["embedder"].transform(X)
-    expected = before.predict(Z)
-    with pytest.raises(error):
-        pipeline.set_params(sampler=sampler).fit(X, y)
-    assert pipeline["embedder"].net_ is not net
-    for use in (
-        lambda: pipeline.predict(X),
-        lambda: pipeline.generalization_gap(X, y),
-        pipeline.to_module,
-    ):
-        with pytest.raises((NotFittedError, NotInitializedError)):
-            use()
-    # Nothing is lost to who has it still.
-    assert_array_equal(before.predict(Z), expected)
-    assert pipeline.set_params(sampler=EOS()).fit(X, y).predict(X).shape == y.shape
-
-
-class Failing(LogisticRegression):
-    """A head whose fit fails for one value of its parameter."""
-
-    def fit(self, X, y):
-        if self.C == 2:
-            raise ValueError("C is 2")
-        return super().fit(X, y)
-
-    def fit_transform(self, X, y):
-        return self.fit(X, y).decision_function(X)
-
-    def fit_predict(self, X, y):
-        return self.fit(X, y).predict(X)
-
-
-@pytest.mark.parametrize("method", ["fit", "fit_transform", "fit_predict"])
-@pytest.mark.parametrize("broken", [{"head__C": 2}, {"sampler": Interrupted()}])
-def test_a_head_that_fails_does_not_keep_what_it_knew_of_the_network_before(method, broken):
-    pipeline = make_pipeline(head=Failing()).fit(X, y)
-    fit = getattr(pipeline.set_params(**broken), method)
-    with pytest.raises((ValueError, KeyboardInterrupt)):
-        fit(X, y)
-    with pytest.raises(NotFittedError):
-        pipeline.predict(X)
-
-
-@pytest.mark.parametrize("broken", [{"head__C": 2}, {"sampler__k_neighbors": 1000}])
-def test_a_failed_fit_leaves_the_sampler_that_was_given(broken):
-    pipeline = make_pipeline(sampler=SMOTE(k_neighbors=3), head=Failing())
-    sampler = pipeline["sampler"]
-    with pytest.raises(ValueError, match=r"C is 2|1001"):
-        pipeline.set_params(**broken).fit(X, y)
-    assert pipeline["sampler"] is sampler
-    # What it says of the network that is kept is still to be read.
-    assert hasattr(sampler, "sampling_strategy_")
-    sampler.k_neighbors = 3
-    assert pipeline.set_params(head__C=1.0).fit(X, y).predict(X).shape == y.shape
-
-
-def test_a_head_that_cannot_be_cloned_keeps_no_other_step_from_being_forgotten():
-    steps = [("embedder", make_pipeline()[0]), ("pca", PCA(2)), ("head", Uncloneable())]
-    pipeline = EmbeddingPipeline(steps).fit(X, y)
-    pipeline.steps[-1][1].C = 2
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(UserWarning, match="'head'") as caught:
-            pipeline.fit(X, y)
-    assert str(caught.value.__context__) == "C is 2"
-    assert not hasattr(pipeline["pca"], "components_")
-
-
-def test_a_pipeline_has_the_ways_to_fit_that_its_last_step_has():
-    methods = ("fit_transform", "fit_predict", "fit_resample")
-    for last, found in (
-        (LinearHead(), set()),
-        (LinearDiscriminantAnalysis(), {"fit_transform"}),
-        (Failing(), {"fit_transform", "fit_predict"}),
-        (EOS(), {"fit_resample"}),
-    ):
-        pipeline = EmbeddingPipeline([("embedder", make_pipeline()[0]), ("last", last)])
-        assert {name for name in methods if hasattr(pipeline, name)} == found
-    Z, labels = pipeline.fit_resample(X, y)
-    assert len(Z) == len(labels) > len(X)
-
-
-class Resampling(Failing):
-    """A last step that resamples and predicts."""
-
-    def fit_resample(self, X, y):
-        return X, y
-
-
-class ResamplingPCA(PCA):
-    """A last step that resamples and transforms, and whose fit fails for no components."""
-
-    fit_resample = Resampling.fit_resample
-
-    def fit(self, X, y=None):
-        if self.n_components == 0:
-            raise ValueError("C is 2")
-        return super().fit(X)
-
-
-@pytest.mark.parametrize(
-    ("last", "broken"),
-    [(Resampling(), {"last__C": 2}), (ResamplingPCA(2), {"last__n_components": 0})],
-)
-def test_a_failed_fit_forgets_what_resamples_and_is_used_by_prediction_too(last, broken):
-    pipeline = EmbeddingPipeline([("embedder", make_pipeline()[0]), ("last", last)]).fit(X, y)
-    check_is_fitted(last)
-    with pytest.raises(ValueError, match="C is 2"):
-        pipeline.set_params(**broken).fit(X, y)
-    with pytest.raises(NotFittedError):
-        check_is_fitted(pipeline["last"])
-
-
-class Uncloneable(Failing):
-    """A head that changes a parameter, which scikit-learn forbids."""
-
-    def __init__(self, C=1.0, marks=()):
-        super().__init__(C=C)
-        self.marks = list(marks)
-
-
-def test_a_head_that_cannot_be_cloned_is_warned_of():
-    pipeline = EmbeddingPipeline([("embedder", make_pipeline()[0]), ("head", Uncloneable())]).fit(
-        X, y
-    )
-    pipeline.steps[-1][1].C = 2
-    with (
-        pytest.warns(UserWarning, match="'head' .Uncloneable. may have been") as warned,
-        pytest.raises(ValueError, match="C is 2"),
-    ):
-        pipeline.fit(X, y)
-    assert warned[0].filename == __file__
-
-
-def test_a_failed_fit_forgets_what_knew_another_layer_of_a_frozen_network():
-    trained = make_pipeline().fit(X, y)["embedder"].net_
-    pipeline = make_pipeline(net=FrozenEstimator(trained)).fit(X, y)
-    with pytest.raises(KeyboardInterrupt):
-        pipeline.set_params(sampler=Interrupted()).fit(X, y)
-    with pytest.raises(NotFittedError):
-        pipeline.predict(X)
-
-
-def test_a_failed_fit_leaves_no_transformer_of_the_network_before():
-    pipeline = EmbeddingPipeline(
-        [("embedder", make_pipeline()[0]), ("pca", PCA(2)), ("head", "passthrough")]
-    )
-    assert pipeline.fit(X, y).transform(X).shape == (len(X), 2)
-    with pytest.raises(ValueError, match="n_components"):
-        pipeline.set_params(pca__n_components=10**6).fit(X, y)
-    with pytest.raises(NotFittedError):
-        pipeline.transform(X)
-
-
-class InterruptedAtTransform(Embedder):
-    """An Embedder at which Ctrl-C is pressed after the network is trained."""
-
-    def transform(self, X):
-        raise KeyboardInterrupt
-
-
-def test_a_pipeline_without_other_steps_keeps_the_network():
-    pipeline = EmbeddingPipeline([("embedder", InterruptedAtTransform(make_net()))])
-    with pytest.raises(KeyboardInterrupt):
-        pipeline.fit_transform(X, y)
-    assert isinstance(pipeline["embedder"].net_, NeuralNet)
-
-
-@pytest.mark.parametrize(("sampler", "error"), FAILING)
-def test_after_a_failed_fit_a_frozen_head_is_as_it_was(sampler, error):
-    pipeline = make_pipeline().fit(X, y)
-    head = FrozenEstimator(pipeline.steps[-1][1])
-    pipeline.set_params(head=head, sampler=sampler)
-    with pytest.raises(error):
-        pipeline.fit(X, y)
-    assert head.predict(pipeline["embedder"].transform(X)).shape == y.shape
-
-
-@pytest.mark.parametrize("last", [None, "passthrough"])
-def test_a_failed_fit_without_a_head_says_why_and_keeps_no_ranges(last):
-    pipeline = make_pipeline().fit(X, y)
-    pipeline.set_params(head=last, sampler=SMOTE(k_neighbors=1000))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(ValueError, match="n_neighbors"):
-            pipeline.fit(X, y)
-    with pytest.raises(NotFittedError, match="ranges of the training embeddings"):
-        pipeline.generalization_gap(X, y)
-
-
-def test_a_fit_that_fails_before_the_network_is_trained_leaves_the_one_before():
-    pipeline = make_pipeline().fit(X, y)
-    expected = pipeline.predict_proba(X)
-    with pytest.raises(ValueError, match="one class"):
-        pipeline.fit(X, np.zeros(len(X)))
-    assert_array_equal(pipeline.predict_proba(X), expected)
-
-
 class Doubling(RandomOverSampler):
-    """A sampler that understands a strategy which imbalanced-learn's do not."""
+    """A sampler with a strategy that imbalanced-learn's samplers do not have."""
 
     def fit_resample(self, X, y):
         assert self.sampling_strategy == "double"
         return np.concatenate([X, X]), np.concatenate([y, y])
 
 
-def test_strategies_of_samplers_of_ones_own_pass_the_check():
+def test_samplers_and_transformers_of_any_kind_pass_the_check():
     pipeline = make_pipeline(sampler=Doubling(sampling_strategy="double"))
-    assert pipeline.fit(X, y).predict(X).shape == y.shape
-
-
-def test_transformers_without_constraints_pass_the_check():
-    pipeline = make_pipeline()
     pipeline.steps.insert(1, ("union", FeatureUnion([("pca", PCA(2))])))
     assert pipeline.fit(X, y).predict(X).shape == y.shape
 
@@ -355,17 +138,148 @@ def test_samplers_behind_others_may_name_what_is_there_by_then():
     assert pipeline.fit(X, y).predict(X).shape == y.shape
 
 
-def test_bad_labels_are_what_the_embedder_says():
-    for labels, message in (
-        (np.zeros(len(X)), "one class"),
-        ([None, *y.astype(str)[1:]], "cannot be sorted"),
-        (y[1:], "inconsistent numbers"),
-        (None, "requires y"),
+# --- after a fit that failed ----------------------------------------------------------------------
+
+
+class Interrupted(RandomOverSampler):
+    """A sampler at which Ctrl-C is pressed."""
+
+    def fit_resample(self, X, y):
+        raise KeyboardInterrupt
+
+
+class Failing(LogisticRegression):
+    """A head whose fit fails for one value of its parameter."""
+
+    def fit(self, X, y):
+        if self.C == 2:
+            raise ValueError("C is 2")
+        return super().fit(X, y)
+
+    def fit_transform(self, X, y):
+        return self.fit(X, y).decision_function(X)
+
+    def fit_predict(self, X, y):
+        return self.fit(X, y).predict(X)
+
+
+BROKEN = [{"sampler": SMOTE(k_neighbors=1000)}, {"sampler": Interrupted()}, {"head__C": 2}]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("method", ["fit", "fit_transform", "fit_predict"])
+@pytest.mark.parametrize("has_memory", [False, True])
+def test_no_head_of_the_network_before_is_left(broken, method, has_memory, tmp_path):
+    pipeline = make_pipeline(head=Failing()).set_params(
+        memory=str(tmp_path) if has_memory else None
+    )
+    pipeline.fit(X, y)
+    before, net = pipeline["head"], pipeline["embedder"].net_
+    Z = pipeline["embedder"].transform(X)
+    expected = before.predict(Z)
+    fit = getattr(pipeline.set_params(**broken), method)
+    with pytest.raises((ValueError, KeyboardInterrupt)):
+        fit(X, y)
+    # The new network is kept, and nothing predicts with it.
+    assert pipeline["embedder"].net_ is not net
+    for use in (
+        lambda: pipeline.predict(X),
+        lambda: pipeline.generalization_gap(X, y),
+        pipeline.to_module,
     ):
-        with pytest.raises(ValueError, match=message):
-            make_pipeline(make_net(callbacks=[Trained()])).fit(X, labels)
+        with pytest.raises(NotFittedError):
+            use()
+    before.C = 1.0
+    assert_array_equal(before.predict(Z), expected)
+    pipeline.set_params(sampler=EOS(), head__C=1.0)
+    assert pipeline.fit(X, y).predict(X).shape == y.shape
 
 
-def test_a_pipeline_without_steps_says_what_to_give():
-    with pytest.raises(ValueError, match=r"'steps' parameter of EmbeddingPipeline is empty"):
-        EmbeddingPipeline([]).fit(X, y)
+def test_no_net_of_skorch_or_transformer_of_the_network_before_is_left():
+    head = make_net(nn.LazyLinear, module__out_features=3)
+    steps = [("embedder", make_pipeline()[0]), ("pca", PCA(2)), ("sampler", EOS()), ("head", head)]
+    pipeline = EmbeddingPipeline(steps).fit(X, y)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.set_params(sampler=Interrupted()).fit(X, y)
+    with pytest.raises((NotFittedError, NotInitializedError)):
+        pipeline.predict(X)
+    with pytest.raises(ValueError, match="n_components"):
+        pipeline.set_params(pca__n_components=10**6).fit(X, y)
+    assert not hasattr(pipeline["pca"], "components_")
+
+
+def test_a_frozen_network_with_another_layer_counts_as_another():
+    trained = make_pipeline().fit(X, y)["embedder"].net_
+    pipeline = make_pipeline(net=FrozenEstimator(trained)).fit(X, y)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.set_params(sampler=Interrupted(), embedder__layer="hidden").fit(X, y)
+    with pytest.raises(NotFittedError):
+        pipeline.predict(X)
+
+
+def test_a_fit_that_fails_before_the_network_is_trained_keeps_the_one_before():
+    pipeline = make_pipeline().fit(X, y)
+    expected, gap = pipeline.predict_proba(X), pipeline.generalization_gap(X, y)
+    for samples, labels in ((X, np.zeros(len(X))), (X * np.nan, y)):
+        with pytest.raises(ValueError, match=r"one class|NaN"):
+            pipeline.fit(samples, labels)
+        assert_array_equal(pipeline.predict_proba(X), expected)
+        assert_array_equal(pipeline.generalization_gap(X, y).before.all, gap.before.all)
+
+
+def test_steps_are_fitted_as_clones_and_say_what_happened_to_the_network_that_is_kept():
+    sampler, head = SMOTE(k_neighbors=3), Failing(C=2)
+    steps = [("embedder", make_pipeline()[0]), ("sampler", sampler), ("head", head)]
+    pipeline = EmbeddingPipeline(steps)
+    with pytest.raises(ValueError, match="C is 2"):
+        pipeline.fit(X, y)
+    assert hasattr(pipeline["sampler"], "sampling_strategy_")
+    assert not hasattr(sampler, "sampling_strategy_")
+    pipeline.set_params(head__C=1.0).fit(X, y)
+    assert head.C == 2
+    assert pipeline.predict(X).shape == y.shape
+
+
+def test_a_frozen_head_is_as_it_was():
+    pipeline = make_pipeline().fit(X, y)
+    head = FrozenEstimator(pipeline.steps[-1][1])
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.set_params(head=head, sampler=Interrupted()).fit(X, y)
+    assert head.predict(pipeline["embedder"].transform(X)).shape == y.shape
+
+
+@pytest.mark.parametrize("last", [None, "passthrough"])
+def test_a_pipeline_without_a_head_keeps_no_ranges(last):
+    pipeline = make_pipeline().fit(X, y)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.set_params(head=last, sampler=Interrupted()).fit(X, y)
+    with pytest.raises(NotFittedError):
+        pipeline.generalization_gap(X, y)
+
+
+class InterruptedAtTransform(Embedder):
+    """An Embedder at which Ctrl-C is pressed after the network is trained."""
+
+    def transform(self, X):
+        raise KeyboardInterrupt
+
+
+def test_a_pipeline_without_other_steps_keeps_the_network():
+    pipeline = EmbeddingPipeline([("embedder", InterruptedAtTransform(make_net()))])
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.fit_transform(X, y)
+    assert isinstance(pipeline["embedder"].net_, NeuralNet)
+
+
+class Uncloneable(Failing):
+    """A head that changes a parameter, which scikit-learn forbids."""
+
+    def __init__(self, C=1.0, marks=()):
+        super().__init__(C=C)
+        self.marks = list(marks)
+
+
+def test_a_head_that_cannot_be_cloned_is_refused_before_training():
+    steps = [("embedder", Embedder(make_net(callbacks=[Trained()]))), ("head", Uncloneable())]
+    with pytest.raises(RuntimeError, match="Cannot clone object Uncloneable"):
+        EmbeddingPipeline(steps).fit(X, y)

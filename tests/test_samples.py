@@ -8,12 +8,15 @@ from numpy.testing import assert_array_equal
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import cross_val_score
 from skorch import NeuralNetBinaryClassifier
+from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
+from skorch.exceptions import NotInitializedError
 from skorch.helper import SliceDataset
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from imblearn_eos import Embedder, make_embedding_pipeline
 from imblearn_eos._validation import dataset_labels
+from imblearn_eos.embedding import _pipeline
 
 X, y = make_data()
 NAMES = np.array(["cat", "dog", "fox"])[y]
@@ -100,6 +103,33 @@ def test_targets_spare_a_pass_over_the_samples():
     assert counts[0] == counts[1] + len(X)
 
 
+@pytest.mark.parametrize("make", [Embedder, make_embedding_pipeline])
+def test_before_training_labels_are_read_once_and_few_samples_are(make):
+    dataset, loaded = Pairs(), []
+
+    class Note(Callback):
+        def on_train_begin(self, net, **kwargs):
+            loaded.append(dataset.n_loaded)
+
+    make(make_net(callbacks=[Note()])).fit(dataset)
+    assert loaded == [len(X) + 2]
+
+
+def test_a_pipeline_reads_labels_once(monkeypatch):
+    calls = []
+    for name in ("encode_labels", "label_vector", "dataset_labels"):
+        function = getattr(_pipeline, name)
+        monkeypatch.setattr(
+            _pipeline, name, lambda y, f=function, **p: calls.append((f.__name__, y)) or f(y, **p)
+        )
+    make_embedding_pipeline(make_net(), random_state=0).fit(X, y)
+    (first, labels), (second, resampled) = calls
+    assert (first, second) == ("encode_labels", "label_vector")
+    assert labels is y
+    # Labels of the rows that the sampler added are others.
+    assert len(resampled) > len(y)
+
+
 def test_one_logit_nets_take_datasets():
     two = (y > 0).astype(int)
     net = NeuralNetBinaryClassifier(OneLogit, max_epochs=2, train_split=None, verbose=0)
@@ -179,10 +209,15 @@ def test_unusable_samples_are_refused_when_predicting_too():
 @pytest.mark.parametrize(
     ("dataset", "labels", "error", "message"),
     [
-        (Stream(), None, TypeError, "Stream has no length. Use a map-style"),
-        (Samples(), None, TypeError, "Samples are no pairs .* Pass the labels as y"),
-        (Subset(as_tensors(), [0]), None, ValueError, "Subset of 1 samples; at least 2"),
-        (Pairs(), y[:5], ValueError, r"inconsistent numbers of samples: \[92, 5\]"),
+        (Stream(), None, TypeError, "with a length, got Stream"),
+        (Samples(), None, TypeError, "items of Samples must be pairs .* Pass the labels as y"),
+        (
+            Subset(as_tensors(), [0]),
+            None,
+            ValueError,
+            "at least 2",
+        ),
+        (Pairs(), y[:50], ValueError, r"inconsistent numbers of samples: \[92, 50\]"),
         (Pairs(np.zeros_like(y)), None, ValueError, "only one class: 0"),
         (Changed(spoil), None, ValueError, "Sample 0 of Changed contains NaN"),
         (
@@ -197,10 +232,10 @@ def test_unusable_samples_are_refused_when_predicting_too():
             ValueError,
             r"Sample 0 of Changed has .*layout torch\.sparse_coo",
         ),
-        (Changed(str), None, TypeError, r"Sample 0 of Changed is a str; .*ToTensor"),
-        (Pairs(np.eye(3)[y]), None, ValueError, r"label of Pairs has shape \(3,\)"),
+        (Changed(lambda row: slice(3)), None, TypeError, "must contain tensors.* found .*slice"),
+        (Pairs(np.eye(3)[y]), None, TypeError, "items of Pairs must be .* with a single label"),
         (OddShapes(), None, ValueError, r"cannot be run on samples of shape \(4,\)"),
-        (DataLoader(as_tensors()), y, TypeError, "takes no DataLoader. Pass its dataset"),
+        (DataLoader(as_tensors()), y, TypeError, "got DataLoader. .* pass its dataset"),
     ],
 )
 def test_unusable_datasets_are_refused(dataset, labels, error, message):
@@ -258,15 +293,15 @@ def compiled():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "error", "message"),
     [
-        (lambda: make_net(), "no weights yet"),
-        (lambda: make_net(MLP(n_classes=4)).initialize(), "4,.*outputs.*3 classes"),
-        (compiled, "_orig_mod"),
+        (make_net, NotInitializedError, "not initialized"),
+        (lambda: make_net(MLP(n_classes=4)).initialize(), ValueError, r"n_samples, 3.*\(2, 4\)"),
+        (compiled, TypeError, "frozen, with a module that is not compiled"),
     ],
 )
-def test_unusable_frozen_nets_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_unusable_frozen_nets_are_refused(make, error, message):
+    with pytest.raises(error, match=message):
         Embedder(FrozenEstimator(make())).fit(X, y)
 
 

@@ -9,63 +9,56 @@ from sklearn.base import (
     clone,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetRegressor
-from torch.utils.data import DataLoader
 
-from imblearn_eos._compat import (
-    HasMethods,
-    check_feature_names,
-    check_n_features,
-    fit_context,
-    get_feature_names,
+from imblearn_eos._compat import HasMethods, fit_context, get_feature_names, uncompiled
+from imblearn_eos._validation import (
+    check_features,
+    check_samples,
+    dataset_labels,
+    encode_labels,
+    is_dataset,
 )
-from imblearn_eos._validation import dataset_labels, encode_labels
-from imblearn_eos.embedding._modules import (
-    check_criterion,
-    check_order,
-    find_head,
-    head_inputs,
-    returns_softmax,
-    shape_explained,
-)
-from imblearn_eos.embedding._samples import Labelled, check_dataset, first_samples, is_dataset
-from imblearn_eos.embedding._training import seeded, train
+from imblearn_eos.embedding._cache import train
+from imblearn_eos.embedding._head_inputs import ShapeExplained, head_inputs
+from imblearn_eos.embedding._probe import check_criterion, probe
+from imblearn_eos.embedding._samples import Labelled, first_samples
+from imblearn_eos.embedding._seeding import seeded
 
 
 class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Train a network and turn samples into its embeddings.
 
     The embedding of a sample is the input of the network's head, its last linear layer, in
-    evaluation mode. So images become rows of numbers, on which samplers and classifiers of
-    imbalanced-learn and scikit-learn work.
+    evaluation mode. This turns images into rows of numbers, which samplers and classifiers of
+    imbalanced-learn and scikit-learn can use.
 
     Parameters
     ----------
     net : skorch.NeuralNetClassifier, or a sklearn.frozen.FrozenEstimator of one
         The network and how to train it; any other :class:`skorch.NeuralNet` whose module returns
-        one score per class will do too. It is cloned and trained in :meth:`fit`; the given object
-        is not changed. Give the module as a class, to be trained from scratch. Training of a
+        one score per class works too. It is cloned and trained in :meth:`fit`; the given object
+        is not changed. Pass the module as a class to train it from scratch. Training of a
         module *instance* starts from the weights that it has, in each fit and each fold: good for
         a backbone pretrained elsewhere, and a leak in cross-validation if it has seen these data.
         A net in a :class:`~sklearn.frozen.FrozenEstimator` is used as it is and not trained; it
-        must be initialized. The leak is the same: embeddings of samples that it was trained on
-        are not those of new samples.
+        must be initialized. The leak is the same: samples that it was trained on have embeddings
+        unlike those of new samples.
 
     layer : str, default=None
         Dotted name of the head in the module, for example "fc" or "classifier.2". None means the
-        last linear layer that runs, which must have one output per class and be the only one that
-        has.
+        last linear layer that runs, which must be the only one with one output per class.
 
     memory : str or object with the joblib.Memory interface, default=None
         Where to keep trained networks, so that none is trained twice with the same parameters of
         ``net``, the same data and the same seed, for example in a grid search over the steps that
-        follow. By default nothing is kept. It takes an int as ``random_state``: None draws a new
-        seed for each fit. Data count by content, a dataset by what its attributes contain. So
-        changes of the module's source code go unnoticed, and of files that a dataset reads by
-        name: clear the folder then. The folder holds pickles, which can run code when they are
-        loaded: it must be writable by its user only.
+        follow. By default nothing is kept. Set ``random_state`` to an int as well: None draws a
+        new seed for each fit. Data are compared by content, datasets by the content of their
+        attributes. Changes in the module's source code, or in files that a dataset reads by name,
+        are not noticed: clear the folder then. The folder holds pickles, which can run code when
+        they are loaded: only its user may have write access.
 
     random_state : int, RandomState instance or None, default=None
         Seeds all that is random in training: the initial weights of a module given as a class,
@@ -79,7 +72,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The trained net. It knows classes as 0, 1, ..., the positions in ``classes_``.
+        The trained net. Its classes are 0, 1, ..., the positions in ``classes_``.
 
     classes_ : ndarray of shape (n_classes,)
         The class labels in sorted order.
@@ -102,8 +95,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     Notes
     -----
-    Numbers in X become float32, as they are: scale images first. The same seed gives the same
-    network on the same machine as far as torch is deterministic there; on CUDA see
+    Numbers in X become float32 and are not scaled: scale images first. The same seed gives the
+    same network on the same machine as far as torch is deterministic there; on CUDA see
     ``torch.use_deterministic_algorithms``.
 
     Examples
@@ -168,51 +161,57 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         Raises
         ------
         ValueError
-            When ``net`` shuffles or drops samples in ``iterator_valid``, or is frozen and not
-            initialized; when its criterion is skorch's default, which is for probabilities, and
-            its module returns logits; when the head is not clear, not there or does not match the
-            classes; when X or y are not as above, or y has one class. All this is found before
-            training, except in samples of a dataset, which are checked as they are read.
+            When ``net`` shuffles or drops samples in ``iterator_valid``; when its criterion is
+            skorch's default, which needs probabilities, and its module returns logits; when the
+            head is ambiguous, missing or does not match the classes; when X or y are not as above,
+            or y has one class. All this is found before training, except in samples of a dataset,
+            which are checked as they are read.
 
         TypeError
-            When ``net`` is no skorch net, or X is a dataset without a length, or one whose items
-            are not as described.
+            When ``net`` is not a skorch net that classifies, or X is a dataset without a length or
+            with items that are not as described.
+
+        skorch.exceptions.NotInitializedError
+            When ``net`` is frozen and not initialized.
         """
         net, is_frozen = _check_net(self.net)
         # Raises now, not after training, if names are of several types.
         get_feature_names(X)
-        given, X = X, self._check_X(X, min_samples=2)
+        given, X = X, check_samples(X, estimator=self, min_samples=2)
         if y is None and is_dataset(X):
             y = dataset_labels(X)
-        classes, codes = encode_labels(X, y, estimator=self)
+        classes, codes = encode_labels(y, estimator=self)
+        check_consistent_length(X, codes)
+        # The loss of a binary net compares one logit with a float.
+        is_binary = isinstance(net, NeuralNetBinaryClassifier)
+        targets = codes.astype(np.float32) if is_binary else codes
+        if is_dataset(X):
+            X = Labelled(X, targets)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         if not is_frozen:
             net = _with_class_counts(net, np.bincount(codes))
         with seeded(seed, net.device):
             # Hooks do not run in a compiled module.
             network = net if is_frozen else clone(net).set_params(compile=False).initialize()
-            few = first_samples(X, 2)
-            check_order(network, few)
-            layer = find_head(network, few, len(classes), self.layer)
-            n_features_out = head_inputs(network, layer, few).shape[1]
-            is_softmax = returns_softmax(network, layer, few)
-            # What skorch compiles it does not recognize, and takes no logarithm.
-            if not (is_frozen or net.compile):
-                check_criterion(network, few)
+            probed = probe(network, first_samples(X, 2), len(classes), self.layer)
         if not is_frozen:
-            if isinstance(net, NeuralNetBinaryClassifier):
-                # Its loss compares one logit with a float.
-                codes = codes.astype(np.float32)
-            samples = Labelled(X, codes) if is_dataset(X) else X
-            net = train(net, samples, codes, seed=seed, memory=self.memory, verbose=self.verbose)
-        # Only now: a training that failed leaves what was fitted before as it was.
-        self.net_, self.classes_, self.layer_ = net, classes, layer
-        self.n_features_out_, self._returns_softmax = n_features_out, is_softmax
-        self._remember_features(given, X)
+            # skorch does not recognize a criterion that it compiles, and takes no logarithm.
+            if not net.compile:
+                check_criterion(network, probed.scores)
+            net = train(net, X, targets, seed=seed, memory=self.memory, verbose=self.verbose)
+        # Only now, so that a training that fails keeps the fit before. The classes are first:
+        # EmbeddingPipeline sees by them that the network may be another one.
+        self.classes_ = classes
+        self.net_, self.layer_, self.n_features_out_ = net, probed.layer, probed.n_features
+        self._returns_softmax = probed.returns_softmax
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)
+        if not is_dataset(X) and X.ndim == 2:
+            check_features(self, given, X, reset=True)
         return self
 
     def transform(self, X):
-        """Give the embeddings of samples.
+        """Return the embeddings of samples.
 
         Parameters
         ----------
@@ -233,7 +232,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         X = self._check_new(X)
         is_tensor = isinstance(X, torch.Tensor)
         device = X.device if is_tensor else "cpu"
-        with seeded(0, self.net_.device), shape_explained(X):
+        with seeded(0, self.net_.device):
             embeddings = head_inputs(self.net_, self.layer_, X, device, verbose=self.verbose)
         if not embeddings.isfinite().all():
             raise ValueError(
@@ -243,7 +242,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         return embeddings if is_tensor else embeddings.numpy()
 
     def predict_proba(self, X):
-        """Give the class probabilities of the trained network itself.
+        """Return the class probabilities of the trained network itself.
 
         Parameters
         ----------
@@ -254,15 +253,15 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            What the net's ``predict_proba`` gives: its outputs under its
+            What the net's ``predict_proba`` returns: its outputs after its
             ``predict_nonlinearity``.
         """
         X = self._check_new(X)
-        with seeded(0, self.net_.device), shape_explained(X):
+        with seeded(0, self.net_.device), ShapeExplained(X):
             return self.net_.predict_proba(X)
 
     def predict(self, X):
-        """Give the labels that the trained network itself predicts.
+        """Return the labels that the trained network itself predicts.
 
         Parameters
         ----------
@@ -276,7 +275,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             Labels from ``classes_``.
         """
         X = self._check_new(X)
-        with seeded(0, self.net_.device), shape_explained(X):
+        with seeded(0, self.net_.device), ShapeExplained(X):
             codes = self.net_.predict(X)
         # A plain NeuralNet predicts scores.
         codes = codes.argmax(axis=1) if codes.ndim == 2 else codes
@@ -287,69 +286,13 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         return self.n_features_out_
 
     def _check_new(self, X):
-        """Give samples as the net takes them, if they are like those it was fitted to."""
+        """Return samples as the net takes them, if they are like those it was fitted to."""
         check_is_fitted(self)
-        given, X = X, self._check_X(X)
+        given, X = X, check_samples(X, estimator=self)
         if is_dataset(X):
             return Labelled(X)
         if hasattr(self, "n_features_in_"):
-            check_feature_names(self, given, reset=False)
-            check_n_features(self, X, reset=False)
-        return X
-
-    def _remember_features(self, given, X):
-        for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
-        if not is_dataset(X) and X.ndim == 2:
-            check_feature_names(self, given, reset=True)
-            check_n_features(self, X, reset=True)
-
-    def _check_X(self, X, min_samples=1):
-        if X is None:
-            raise ValueError(
-                "Embedder requires X to be passed, but X is None. Pass an array, a tensor or a "
-                "dataset."
-            )
-        if is_dataset(X):
-            check_dataset(X, min_samples=min_samples, estimator=self)
-            return X
-        if isinstance(X, DataLoader):
-            raise TypeError(
-                "Embedder makes its own batches and takes no DataLoader. Pass its dataset; the "
-                "net's iterator_train and iterator_valid say how batches are made."
-            )
-        if not isinstance(X, torch.Tensor):
-            X = check_array(
-                X,
-                dtype=np.float32,
-                ensure_2d=False,
-                allow_nd=True,
-                ensure_min_samples=min_samples,
-                input_name="X",
-                estimator=self,
-            )
-        else:
-            if X.is_complex() or X.layout != torch.strided:
-                raise ValueError(
-                    f"Embedder needs a dense tensor of real numbers, but X has dtype {X.dtype} and "
-                    f"layout {X.layout}. Convert it, for example with X.to_dense() or X.abs()."
-                )
-            X = X.detach().to(torch.float32)
-            if len(X) < min_samples:
-                raise ValueError(
-                    f"Embedder got X of shape {tuple(X.shape)}; at least {min_samples} samples are "
-                    "required."
-                )
-            if not X.isfinite().all():
-                raise ValueError(
-                    "Input X contains NaN or infinity. Embedder needs finite numbers: impute or "
-                    "drop those samples first."
-                )
-        if X.ndim < 2:
-            raise ValueError(
-                f"Embedder expects X of shape (n_samples, ...), got shape {tuple(X.shape)}. "
-                "Reshape single features with X.reshape(-1, 1)."
-            )
+            check_features(self, given, X, reset=False)
         return X
 
     def __sklearn_tags__(self):
@@ -361,33 +304,28 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
 
 def _check_net(net):
-    """Give the net, and whether it is frozen."""
+    """Return the net, and whether it is frozen."""
     is_frozen = isinstance(net, FrozenEstimator)
     net = net.estimator if is_frozen else net
-    if not isinstance(net, NeuralNet) or isinstance(net, NeuralNetRegressor):
+    is_usable = isinstance(net, NeuralNet) and not isinstance(net, NeuralNetRegressor)
+    if is_usable and is_frozen:
+        net.check_is_fitted()
+        # Hooks do not run in a compiled module.
+        is_usable = uncompiled(net.module_) is net.module_
+    if not is_usable:
         raise TypeError(
-            f"The 'net' parameter of Embedder must be a skorch net that classifies, got {net!r}. "
-            "Wrap a module: skorch.NeuralNetClassifier(ModuleClass, "
-            "criterion=torch.nn.CrossEntropyLoss)."
-        )
-    if is_frozen and not net.initialized_:
-        raise ValueError(
-            "The net in the FrozenEstimator has no weights yet. Fit it; or, if its module is an "
-            "instance that has its weights, call net.initialize()."
-        )
-    if is_frozen and hasattr(net.module_, "_orig_mod"):
-        raise ValueError(
-            "The net in the FrozenEstimator has a compiled module, whose embeddings cannot be "
-            "taken. Undo it: net.module_ = net.module_._orig_mod."
+            "The 'net' parameter of Embedder must be a skorch net that classifies, and if it is "
+            f"frozen, with a module that is not compiled, got {type(net).__name__}. Wrap a module: "
+            "skorch.NeuralNetClassifier(ModuleClass, criterion=torch.nn.CrossEntropyLoss)."
         )
     return net, is_frozen
 
 
 def _with_class_counts(net, class_counts):
-    """Tell a loss that depends on the sizes of classes what they are, unless the user has.
+    """Pass the sizes of classes to a loss that depends on them, unless the user has done so.
 
-    The callback `ClassCounts` would do so when training begins. Here they become a parameter of the
-    net, and the cache knows it by its parameters.
+    The callback `ClassCounts` does so when training begins. Here they become a parameter of the
+    net, so that the cache sees them.
     """
     if not hasattr(net.criterion, "set_class_counts"):
         return net

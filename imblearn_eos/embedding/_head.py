@@ -8,40 +8,48 @@ import torch
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from imblearn_eos._compat import Interval, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
-from imblearn_eos._validation import check_tensor, encode_labels, tensor_from_array
+from imblearn_eos._validation import (
+    LARGEST,
+    check_features,
+    check_tensor,
+    encode_labels,
+    tensor_from_array,
+)
 
 
 class LinearHead(ClassifierMixin, BaseEstimator):
-    r"""Softmax regression, to be put on a network as its last layer.
+    r"""Fit softmax regression, for use as the last layer of a network.
 
     Minimizes the mean cross-entropy with an L2 penalty on the weights, but not on the intercepts:
 
     .. math::
         \frac{1}{n} \sum_i -\log \mathrm{softmax}(W z_i + b)_{y_i} + \frac{\alpha}{2} \|W\|^2
 
-    and then, if asked to, lowers the intercepts of large classes. The problem is convex: there is
-    no learning rate and no random state, and every fit to the same data gives the same weights.
+    and then, with ``tau`` above 0, lowers the intercepts of large classes. The problem is convex:
+    there is no learning rate and no random state, and every fit to the same data has the same
+    weights.
 
     Parameters
     ----------
     alpha : float, default=0.01
-        Strength of the penalty, at least 0. Larger values give smaller weights. Where it is to be
-        chosen, powers of ten from 0.0001 to 10 are a range to try.
+        Strength of the penalty, at least 0. Larger values make smaller weights. A range to search
+        is powers of ten from 0.0001 to 10.
 
     tau : float, default=0.0
         Strength of post-hoc logit adjustment [1]_, at least 0: ``tau`` times the logarithm of each
         class's share of y is subtracted from its intercept. With 1, the head predicts as if classes
-        were balanced; choose other values on held-out samples. It is the alternative to a sampler:
-        after one that balances classes it has no effect.
+        were balanced; choose other values on held-out samples. It is an alternative to a sampler
+        and has no effect after one that balances classes.
 
     max_iter : int, default=200
-        Iterations of the optimizer, L-BFGS, at most.
+        Maximum number of iterations of the optimizer, L-BFGS.
 
     tol : float, default=1e-7
         The optimizer stops when no entry of the gradient, with features scaled to a variance of
@@ -84,11 +92,11 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     -----
     For three or more classes the model is ``LogisticRegression(C=1 / (alpha * n_samples))``. For
     two classes LogisticRegression has a single row w of weights, where here the rows are -w/2 and
-    w/2, whose squares sum to half of that of w: so it is
+    w/2, whose squares sum to half of that of w: the model is
     ``LogisticRegression(C=2 / (alpha * n_samples))``.
 
-    Computations are in float64 whatever the dtype of X, of which one centred copy is made, so that
-    features with large offsets or of very different scale do no harm.
+    Computations are in float64 whatever the dtype of X, on a centered copy of X, so features may
+    have large offsets and very different scales.
 
     References
     ----------
@@ -133,7 +141,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, torch.Tensor} of shape (n_samples, n_features)
-            Finite numbers.
+            Finite numbers, of which none is beyond 1e150.
 
         y : {array-like, torch.Tensor} of shape (n_samples,)
             Labels of any kind.
@@ -153,33 +161,17 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         ConvergenceWarning
             When ``max_iter`` iterations were not enough.
         """
-        before = vars(self).copy()
-        try:
-            return self._fit(X, y)
-        except BaseException:
-            # Ctrl-C, or what is wrong with X or y, leaves the fit before as it was.
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-
-    def _fit(self, X, y):
-        X = self._validate(X, reset=True)
-        self.classes_, codes = encode_labels(X, y, estimator=self)
-        device = resolve_device(self.device, like=X)
+        given, X = X, self._check_X(X)
+        classes, codes = encode_labels(y, estimator=self)
+        check_consistent_length(X, codes)
+        device = resolve_device(self.device, like=given)
         features = X.to(device, torch.float64, copy=True)
         mean = features.mean(dim=0)
         features -= mean
-        variance = features.square().mean(dim=0)
-        if not variance.isfinite().all():
-            raise ValueError(
-                f"X has numbers as large as {X.abs().max():.1e}, whose squares float64 does not "
-                "hold. Scale the features, for example with sklearn.preprocessing.StandardScaler, "
-                "or clip what stands for infinity."
-            )
-        scale = _feature_scale(variance, self.alpha)
+        scale = _feature_scale(features.square().mean(dim=0), self.alpha)
         features *= scale
 
-        start = np.zeros((len(self.classes_), features.shape[1] + 1))
+        start = np.zeros((len(classes), features.shape[1] + 1))
         class_counts = np.bincount(codes)
         start[:, -1] = np.log(class_counts)
         codes = torch.from_numpy(codes).to(device)
@@ -198,8 +190,10 @@ class LinearHead(ClassifierMixin, BaseEstimator):
                 options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 0, "maxls": 50},
                 callback=lambda weights: bar.update(),
             )
-        weights = result.x.reshape(len(self.classes_), -1)
-        self.n_iter_ = result.nit
+        # Only now, so that a fit that fails or is interrupted keeps the one before.
+        check_features(self, given, X, reset=True)
+        weights = result.x.reshape(len(classes), -1)
+        self.classes_, self.n_iter_ = classes, result.nit
         self.coef_ = weights[:, :-1] * scale.cpu().numpy()
         self.intercept_ = weights[:, -1] - self.coef_ @ mean.cpu().numpy()
         self.intercept_ -= self.tau * np.log(class_counts / len(X))
@@ -207,7 +201,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         return self
 
     def decision_function(self, X):
-        """Give the scores of the classes.
+        """Return the scores of the classes.
 
         Parameters
         ----------
@@ -217,13 +211,13 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes), dtype=float64
-            Logits; for two classes, the second minus the first, as everywhere in scikit-learn.
+            Logits; for two classes the second minus the first, as in scikit-learn.
         """
         logits = self._logits(X).cpu().numpy()
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict(self, X):
-        """Give the most probable labels.
+        """Return the most probable labels.
 
         Parameters
         ----------
@@ -239,7 +233,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         return self.classes_[codes]
 
     def predict_proba(self, X):
-        """Give the class probabilities.
+        """Return the class probabilities.
 
         Parameters
         ----------
@@ -253,7 +247,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         return self._logits(X).softmax(dim=1).cpu().numpy()
 
     def predict_log_proba(self, X):
-        """Give the logarithms of the class probabilities.
+        """Return the logarithms of the class probabilities.
 
         Parameters
         ----------
@@ -268,51 +262,53 @@ class LinearHead(ClassifierMixin, BaseEstimator):
 
     def _logits(self, X):
         check_is_fitted(self)
-        device = resolve_device(self.device, like=X)
-        X = self._validate(X, reset=False).to(device, torch.float64)
+        given, X = X, self._check_X(X)
+        check_features(self, given, X, reset=False)
+        device = resolve_device(self.device, like=given)
         coef, intercept = (torch.from_numpy(a).to(device) for a in (self.coef_, self.intercept_))
-        return torch.addmm(intercept, X, coef.T)
+        return torch.addmm(intercept, X.to(device, torch.float64), coef.T)
 
-    def _validate(self, X, *, reset):
-        if isinstance(X, torch.Tensor):
-            X = check_tensor(X, estimator=self, n_features=None if reset else self.n_features_in_)
-            if reset:
-                self.n_features_in_ = X.shape[1]
-                # A second fit on rows without names forgets the names of the first.
-                vars(self).pop("feature_names_in_", None)
-            return X
-        return tensor_from_array(
-            validate_data(self, X, dtype=(np.float64, np.float32), reset=reset)
-        )
+    def _check_X(self, X):
+        """Return a tensor of finite numbers, on the device of X if it is a tensor."""
+        if not isinstance(X, torch.Tensor):
+            X = check_array(
+                X,
+                dtype=(np.float64, np.float32),
+                ensure_all_finite=False,
+                input_name="X",
+                estimator=self,
+            )
+            X = tensor_from_array(X)
+        return check_tensor(X, estimator=self, largest=LARGEST)
 
     def _warn_unless_converged(self, result):
         if result.status == 1:
             warnings.warn(
-                f"LinearHead stopped after max_iter={self.max_iter} iterations, the gradient being "
-                f"{np.abs(result.jac).max():.1e} and not tol={self.tol:.1e}. Increase max_iter, "
+                f"LinearHead stopped after max_iter={self.max_iter} iterations with a gradient of "
+                f"{np.abs(result.jac).max():.1e}, above tol={self.tol:.1e}. Increase max_iter, "
                 "tol or alpha, or scale the features, for example with "
                 "sklearn.preprocessing.StandardScaler.",
                 ConvergenceWarning,
                 # The line that calls fit, which scikit-learn wraps.
-                stacklevel=5,
+                stacklevel=4,
             )
 
 
 def _feature_scale(variance, alpha):
-    """Give the factors that make the objective about as curved along every weight.
+    """Return the factors that make the objective about as curved along every weight.
 
-    The optimum does not depend on them, the number of iterations does. By a weight, cross-entropy
-    curves like p (1 - p), here taken as a tenth, times the variance of its centred feature, and
-    the penalty like alpha. Half of the features, those of least variance, keep their proportions:
-    in embeddings, small features are noise, and the optimizer does not have to follow them if they
-    stay small.
+    The optimum does not depend on them, but the number of iterations does. Along a weight,
+    cross-entropy curves like p (1 - p), here taken as a tenth, times the variance of its centered
+    feature, and the penalty like alpha. The half of the features with the least variance keep
+    their proportions: in embeddings, small features are noise, and the optimizer does not have to
+    follow them if they stay small.
     """
     variance = variance + variance.median() + 10 * alpha
     return torch.where(variance > 0, variance, 1).rsqrt()
 
 
 def _penalized_loss(weights, features, codes, penalty):
-    """Give the loss and its gradient.
+    """Return the loss and its gradient.
 
     The last column of the weights holds the intercepts; ``penalty`` has one entry per feature.
     """

@@ -1,62 +1,37 @@
 """Embedder, sampler and head as one pipeline, and back to one network."""
 
-import warnings
-from contextlib import contextmanager
-
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.pipeline import Pipeline
-from imblearn.utils import check_sampling_strategy
 from scipy import sparse
-from sklearn import get_config
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from imblearn_eos._device import resolve_device
-from imblearn_eos._validation import dataset_labels, label_vector, sorted_classes, to_array
+from imblearn_eos._compat import PipelineWithHook
+from imblearn_eos._validation import (
+    dataset_labels,
+    encode_labels,
+    is_dataset,
+    label_vector,
+    to_array,
+)
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._head import LinearHead
-from imblearn_eos.embedding._modules import linear_from_arrays, replace_layer, softmax_weights
-from imblearn_eos.embedding._samples import check_dataset, is_dataset
-from imblearn_eos.embedding._steps import NOT_CLONED, check_steps, is_known, unfitted
+from imblearn_eos.embedding._steps import (
+    check_later_steps,
+    cloned,
+    draw_seed,
+    is_active,
+    seed_step,
+)
+from imblearn_eos.embedding._to_module import linear_from_arrays, replace_layer, softmax_weights
 from imblearn_eos.metrics import TrainingRanges, check_rows
 from imblearn_eos.over_sampling import EOS
 
 
-def _forgetting(name):
-    """Give a pipeline's other way to fit, which leaves no head of another network if it fails."""
-
-    def fit(self, X, y=None, **params):
-        with self._no_head_of_another_network():
-            return getattr(super(EmbeddingPipeline, self), name)(X, y, **params)
-
-    fit.__name__, fit.__qualname__ = name, f"EmbeddingPipeline.{name}"
-    fit.__doc__ = f"""Fit as :meth:`fit` does, but call ``{name}`` of the last step.
-
-        Parameters
-        ----------
-        X : object
-            Samples as in :meth:`fit`.
-
-        y : object, default=None
-            Labels as in :meth:`fit`.
-
-        **params : dict
-            As in :class:`imblearn.pipeline.Pipeline`.
-
-        Returns
-        -------
-        object
-            What the last step returns.
-        """
-    return available_if(lambda self: hasattr(super(EmbeddingPipeline, self), name))(fit)
-
-
-class EmbeddingPipeline(Pipeline):
-    """Three-phase training: a network, over-sampled embeddings, a refitted head.
+class EmbeddingPipeline(PipelineWithHook):
+    """Train a network, over-sample its embeddings and refit its head.
 
     An :class:`imblearn.pipeline.Pipeline` whose first step is an :class:`Embedder`. Fitting
     trains the network, over-samples the embeddings of the training data, and fits the head to
@@ -65,14 +40,15 @@ class EmbeddingPipeline(Pipeline):
     Parameters
     ----------
     steps : list of (str, estimator) tuples
-        An Embedder, any samplers, and a classifier, in this order.
+        An Embedder, any samplers, and a classifier, in this order. The steps after the Embedder
+        are cloned in each fit, and :attr:`named_steps` has the fitted clones.
 
     transform_input : list of str, default=None
         As in :class:`imblearn.pipeline.Pipeline`.
 
     memory : str or object with the joblib.Memory interface, default=None
         As in :class:`imblearn.pipeline.Pipeline`. To keep trained networks, set the ``memory`` of
-        the Embedder instead: it knows tensors by their content.
+        the Embedder instead, which compares tensors by their content.
 
     verbose : bool, default=False
         Print the time that each step takes.
@@ -146,23 +122,16 @@ class EmbeddingPipeline(Pipeline):
         Raises
         ------
         ValueError, TypeError
-            As :meth:`Embedder.fit` and the other steps. Their parameters, and the
+            As :meth:`Embedder.fit` and the other steps. The parameters of steps, and the
             ``sampling_strategy`` of an over-sampler behind the Embedder, are checked before
-            training. If a later step fails all the same, or is interrupted, the network is kept,
-            as ``net_`` of the first step, and in the place of each later transformer and head
-            that is not frozen is an unfitted clone, or a warning says that there could be none. A
-            sampler stays as it is, with attributes of the fit before if this one did not reach it.
+            training. If a later step fails all the same, or is interrupted, the first step keeps
+            the trained network, and the later steps are not fitted to any other network.
         """
-        with self._no_head_of_another_network():
-            return super().fit(X, y, **params)
+        return super().fit(X, y, **params)
 
-    fit_transform = _forgetting("fit_transform")
-    fit_predict = _forgetting("fit_predict")
-    fit_resample = _forgetting("fit_resample")
-
-    @available_if(lambda self: hasattr(self._final_estimator, "score"))
+    @available_if(lambda self: hasattr(super(), "score"))
     def score(self, X, y=None, **params):
-        """Give the accuracy, or what else the last step scores.
+        """Return the accuracy, or what else the last step scores.
 
         Parameters
         ----------
@@ -195,54 +164,45 @@ class EmbeddingPipeline(Pipeline):
         Raises
         ------
         ValueError
-            When a step between network and head transforms embeddings, when the probabilities of
-            the last step are not the softmax of linear scores, when it does not know all classes,
-            when the network has one output for two classes, or when the network's own
-            probabilities are not the softmax of what its head returns.
+            When a step between network and head transforms embeddings; when the probabilities of
+            the last step are not the softmax of linear scores of all classes; or when the
+            network's own probabilities are not the softmax of what its head returns.
         """
-        check_steps(self.steps)
+        embedder = self._embedder()
         check_is_fitted(self)
-        embedder = self.steps[0][1]
-        for _, name, step in self._iter(with_final=False):
-            if step is not embedder:
+        *between, (name, head) = self.steps[1:] or self.steps
+        for between_name, step in between:
+            if is_active(step) and not hasattr(step, "fit_resample"):
                 raise ValueError(
-                    f"The step {name!r} ({type(step).__name__}) transforms embeddings, so the head "
-                    "is not linear in the network's own embeddings, and to_module cannot put it "
-                    "there. Remove the step; samplers may stay."
+                    f"The step {between_name!r} ({type(step).__name__}) transforms embeddings, so "
+                    "to_module cannot put the head on the network. Remove the step; samplers may "
+                    "stay."
                 )
         layer = embedder.net_.module_.get_submodule(embedder.layer_)
-        if layer.out_features != len(embedder.classes_):
-            raise ValueError(
-                f"The layer {embedder.layer_!r} has {layer.out_features} output(s) for "
-                f"{len(embedder.classes_)} classes, so the head, with one output per class, does "
-                "not fit in its place. Set the 'layer' parameter of Embedder to a layer that has, "
-                "or use a network with one output per class and "
-                "criterion=torch.nn.CrossEntropyLoss."
-            )
         if not embedder._returns_softmax:
             raise ValueError(
-                "The network's own predict_proba is not the softmax of what its head returns, so "
-                "with another head its outputs would not be the probabilities of this pipeline. If "
-                "the module returns logits, set predict_nonlinearity of the net to "
-                "functools.partial(torch.softmax, dim=1): skorch knows by itself only that "
-                "torch.nn.CrossEntropyLoss takes logits."
+                "The net's predict_proba must be the softmax of what its head returns, but it is "
+                f"not for the layer {embedder.layer_!r} with {layer.out_features} output(s) and "
+                f"{len(embedder.classes_)} classes. Use criterion=torch.nn.CrossEntropyLoss, "
+                "predict_nonlinearity=functools.partial(torch.softmax, dim=1) if the module "
+                "returns logits, or another 'layer' parameter of Embedder."
             )
-        coef, intercept = softmax_weights(*self.steps[-1], embedder.classes_)
+        coef, intercept = softmax_weights(name, head, embedder.classes_)
         head = linear_from_arrays(coef, intercept, like=layer)
         return replace_layer(embedder.net_.module_, embedder.layer_, head).eval()
 
     def generalization_gap(self, X_test, y_test=None):
-        """Measure how far test embeddings lie outside the range of the training embeddings.
+        """Compute how far test embeddings lie outside the range of the training embeddings.
 
-        Once for the training rows and once for what the head was fitted on, the rows after
-        over-sampling; for all test rows, and for those that this pipeline classifies right and
-        wrong; and always with the two references without which a gap says little.
+        The report has the gap to the training rows and the gap to the rows after over-sampling,
+        which the head was fitted to. Each is computed for all test rows, and for those that this
+        pipeline classifies right and wrong. Two references help to interpret a gap.
 
         Parameters
         ----------
         X_test : {array-like, torch.Tensor, torch.utils.data.Dataset, \
                 skorch.helper.SliceDataset} of shape (n_samples, ...)
-            Samples as in :meth:`fit`, that it has not seen.
+            Samples as in :meth:`fit`, which it has not seen.
 
         y_test : {array-like, torch.Tensor} of shape (n_samples,), default=None
             Their labels, as in :meth:`fit`. Each must be among :attr:`classes_`.
@@ -250,109 +210,92 @@ class EmbeddingPipeline(Pipeline):
         Returns
         -------
         :class:`~sklearn.utils.Bunch`
-            As of :func:`~imblearn_eos.metrics.generalization_gap_report`.
+            As in :func:`~imblearn_eos.metrics.generalization_gap_report`.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            When this pipeline was not fitted as a whole, as with steps that were fitted before.
+            When this pipeline was not fitted as a whole, for example made of fitted steps.
 
         See Also
         --------
         imblearn_eos.plotting.GeneralizationGapDisplay : The same as a picture.
         """
         check_is_fitted(self)
-        if getattr(self, "_training_ranges", None) is None:
-            raise NotFittedError(
-                "The ranges of the training embeddings are not known, because the steps of this "
-                f"{type(self).__name__} were not fitted by it, or a step makes sparse matrices. "
-                "Call fit, or use imblearn_eos.metrics.generalization_gap_report on embeddings."
-            )
+        check_is_fitted(
+            self,
+            "_training_ranges",
+            msg="The ranges of the training embeddings are not known, because this %(name)s was "
+            "not fitted as a whole, or a step makes sparse matrices. Call fit, or use "
+            "imblearn_eos.metrics.generalization_gap_report on embeddings.",
+        )
         embeddings = self._embed(X_test)
         Z_test, y_test = check_rows(embeddings, self._labels(X_test, y_test), "test")
-        head, y_pred = self._final_estimator, None
-        if hasattr(head, "predict"):
-            y_pred = head.predict(embeddings)
+        head = self.steps[-1][1]
+        y_pred = head.predict(embeddings) if hasattr(head, "predict") else None
         return self._training_ranges.report(Z_test, y_test, y_pred)
 
-    @contextmanager
-    def _no_head_of_another_network(self):
-        """When a fit fails, forget what later steps may know of the embeddings before."""
-        self._validate_steps()
-        # Each fit of an Embedder makes its own, also if its network is one that was frozen.
-        before = getattr(self.steps[0][1], "classes_", None)
-        try:
-            yield
-        # Also Ctrl-C.
-        except BaseException:
-            if getattr(self.steps[0][1], "classes_", None) is not before:
-                self._training_ranges = None
-                later = [(name, *unfitted(step)) for name, step in self.steps[1:]]
-                self.steps = [self.steps[0], *((name, step) for name, step, _ in later)]
-                for found in (step for step in later if step[-1] is not None):
-                    warnings.warn(NOT_CLONED.format(*found), UserWarning, stacklevel=4)
-            raise
+    def fit_steps(self, X, y, fit):
+        """Fit all steps but the last, and return what the last step is fitted to.
 
-    def _fit(self, X, y=None, *args, **kwargs):
-        # All ways to fit come here.
+        :meta private:
+        """
+        embedder = self._embedder()
         y = self._labels(X, y)
-        self._check_later_steps(y)
-        Z_resampled, y_resampled = super()._fit(X, y, *args, **kwargs)
-        self._training_ranges = None
-        is_embedder_last = len(self.steps) == 1
-        if is_embedder_last or sparse.issparse(Z_resampled):
-            return Z_resampled, y_resampled
-        y_train, y_all = (column_or_1d(label_vector(labels)) for labels in (y, y_resampled))
-        samplers = [step for _, _, step in self._iter(with_final=False, filter_resample=False)]
-        samplers = [step for step in samplers if hasattr(step, "fit_resample")]
-        # Over-samplers return the rows that they were given first; embedding them again takes time.
-        if all(isinstance(sampler, BaseOverSampler) for sampler in samplers) and np.array_equal(
-            y_train, y_all[: len(y_train)]
-        ):
-            Z = Z_resampled[: len(y_train)]
-        else:
-            Z = self._embed(X)
-        self._training_ranges = TrainingRanges(
-            np.asarray(to_array(Z)), y_train, np.asarray(to_array(Z_resampled)), y_all
-        )
+        classes, codes = encode_labels(y, estimator=self)
+        check_later_steps(self.steps[1:], classes[codes])
+        given, before = self.steps, getattr(embedder, "classes_", None)
+        # Clones, because no head must outlive the network that it was fitted to.
+        self.steps = [given[0], *((name, cloned(step)) for name, step in given[1:])]
+        try:
+            Z_resampled, y_resampled = fit(X, y)
+        finally:
+            # Each fit of an Embedder makes its own classes, also if its network is frozen.
+            if getattr(self.steps[0][1], "classes_", None) is before:
+                self.steps = given
+            else:
+                vars(self).pop("_training_ranges", None)
+        if len(self.steps) > 1 and not sparse.issparse(Z_resampled):
+            self._training_ranges = self._ranges(X, classes[codes], Z_resampled, y_resampled)
         return Z_resampled, y_resampled
 
-    def _labels(self, X, y):
-        """Give the labels of samples, those of a dataset if there are no others."""
-        if y is not None or not is_dataset(X):
-            return y
-        check_dataset(X, min_samples=1, estimator=self)
-        return dataset_labels(X)
+    def _ranges(self, X, y, Z_resampled, y_resampled):
+        """Return the ranges of the embeddings of X and of what the head is fitted to."""
+        y_resampled = column_or_1d(label_vector(y_resampled))
+        samplers = [step for _, step in self.steps[1:-1] if hasattr(step, "fit_resample")]
+        # Over-samplers return the rows that they were given first; embedding them again takes time.
+        if all(isinstance(sampler, BaseOverSampler) for sampler in samplers) and np.array_equal(
+            y, y_resampled[: len(y)]
+        ):
+            Z = Z_resampled[: len(y)]
+        else:
+            Z = self._embed(X)
+        return TrainingRanges(
+            np.asarray(to_array(Z)), y, np.asarray(to_array(Z_resampled)), y_resampled
+        )
 
-    def _check_later_steps(self, y):
-        """Raise now, and not after hours of training, for what later steps would refuse."""
-        later = [step for _, _, step in self._iter(filter_resample=False) if step is not self[0]]
-        for step in filter(is_known, later):
-            is_checked = hasattr(step, "_parameter_constraints")
-            if is_checked and not get_config()["skip_parameter_validation"]:
-                step._validate_params()
-            if isinstance(step, (EOS, LinearHead)):
-                resolve_device(step.device)
-        if y is None or not later:
-            return
-        if not isinstance(later[0], BaseOverSampler) or not is_known(later[0]):
-            return
-        strategy = later[0].sampling_strategy
-        try:
-            y = column_or_1d(label_vector(y))
-            classes = sorted_classes(y)
-        except ValueError:
-            # The Embedder says what is wrong with the labels.
-            return
-        is_usable = len(classes) > 1 and not np.any(y != y)
-        # A function might draw random numbers.
-        if is_usable and not callable(strategy):
-            check_sampling_strategy(strategy, y, "over-sampling")
+    def _embedder(self):
+        """Return the first step."""
+        first = self.steps[0][1] if self.steps else None
+        if not isinstance(first, Embedder):
+            is_class = isinstance(first, type)
+            found = f"the class {first.__name__}" if is_class else type(first).__name__
+            raise TypeError(
+                "The first of the 'steps' of an EmbeddingPipeline must be an Embedder, got "
+                f"{found}. Wrap a skorch net as Embedder(net); for other first steps use "
+                "imblearn.pipeline.Pipeline."
+            )
+        return first
+
+    def _labels(self, X, y):
+        """Return the labels of samples; if y is None and X a dataset, the labels that it has."""
+        return dataset_labels(X) if y is None and is_dataset(X) else y
 
     def _embed(self, X):
         """Transform samples to what the last step takes."""
-        for _, _, step in self._iter(with_final=False):
-            X = step.transform(X)
+        for _, step in self.steps[:-1]:
+            if is_active(step) and not hasattr(step, "fit_resample"):
+                X = step.transform(X)
         return X
 
     def __getitem__(self, ind):
@@ -360,11 +303,6 @@ class EmbeddingPipeline(Pipeline):
             # Without the Embedder, what is left is an ordinary pipeline on embeddings.
             return Pipeline(self.steps, memory=self.memory, verbose=self.verbose)[ind]
         return super().__getitem__(ind)
-
-    def _validate_steps(self):
-        # Before imbalanced-learn's check, whose errors do not say what to do.
-        check_steps(self.steps)
-        super()._validate_steps()
 
 
 def make_embedding_pipeline(
@@ -385,11 +323,11 @@ def make_embedding_pipeline(
         The network and how to train it, as in :class:`Embedder`.
 
     sampler : object, default=None
-        A sampler of imbalanced-learn's kind, or "passthrough" for none. None means
+        A sampler in the sense of imbalanced-learn, or "passthrough" for none. None means
         :class:`~imblearn_eos.EOS`.
 
     head : object, default=None
-        A classifier of scikit-learn's kind. None means :class:`LinearHead`.
+        A classifier in the sense of scikit-learn. None means :class:`LinearHead`.
 
     layer : str, default=None
         Dotted name of the network's head, as in :class:`Embedder`.
@@ -399,7 +337,7 @@ def make_embedding_pipeline(
         ``embedder__memory`` of the pipeline.
 
     random_state : int, RandomState instance or None, default=None
-        Gives a seed to every step whose ``random_state`` is None. None leaves them as they are.
+        Seeds every step whose ``random_state`` is None. None leaves them as they are.
 
     verbose : bool, default=False
         Print the time that each step takes, and show the progress of steps that can.
@@ -408,12 +346,12 @@ def make_embedding_pipeline(
     -------
     EmbeddingPipeline
         Unfitted, with steps "embedder", "sampler" and "head". Sampler and head are clones of
-        those given; ``net`` itself is cloned in each fit.
+        the given ones; ``net`` itself is cloned in each fit.
 
     Raises
     ------
     TypeError
-        When sampler or head is a class and not an object.
+        When sampler or head is a class and not an instance.
 
     Examples
     --------
@@ -433,33 +371,14 @@ def make_embedding_pipeline(
     >>> grid = {"sampler__n_neighbors": [5, 10], "head__alpha": [0.01, 0.1]}
     >>> pipeline = pipeline.set_params(embedder__net__lr=0.1)
     """
-    for name, step in (("sampler", sampler), ("head", head)):
-        if isinstance(step, type):
-            raise TypeError(
-                f"The '{name}' parameter must be an object, got the class {step.__name__}. Pass "
-                f"{step.__name__}()."
-            )
     embedder = Embedder(net, layer=layer, memory=memory, verbose=verbose)
-    sampler = EOS() if sampler is None else clone(sampler, safe=False)
-    head = LinearHead(verbose=verbose) if head is None else clone(head, safe=False)
+    sampler = EOS() if sampler is None else cloned(sampler)
+    head = LinearHead(verbose=verbose) if head is None else cloned(head)
     if random_state is not None:
         random_state = check_random_state(random_state)
-        embedder.random_state = _draw_seed(random_state)
-        for step in (sampler, head):
-            _seed(step, random_state)
+        embedder.random_state = draw_seed(random_state)
+        seed_step(sampler, random_state)
+        seed_step(head, random_state)
     return EmbeddingPipeline(
         [("embedder", embedder), ("sampler", sampler), ("head", head)], verbose=verbose
     )
-
-
-def _seed(step, random_state):
-    """Seed a step, and what it is made of, wherever no seed is set."""
-    if not hasattr(step, "get_params"):
-        return
-    params = step.get_params()
-    names = [name for name in sorted(params) if name.split("__")[-1] == "random_state"]
-    step.set_params(**{n: _draw_seed(random_state) for n in names if params[n] is None})
-
-
-def _draw_seed(random_state):
-    return random_state.randint(np.iinfo(np.int32).max)

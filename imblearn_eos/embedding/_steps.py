@@ -1,64 +1,71 @@
-"""What a step of an EmbeddingPipeline may be, and how to forget what it was fitted to."""
+"""The steps of an EmbeddingPipeline after the Embedder: cloning, checking and seeding them."""
 
+import numpy as np
+from imblearn.over_sampling.base import BaseOverSampler
+from imblearn.utils import check_sampling_strategy
 from sklearn.base import clone
 
-from imblearn_eos.embedding._embedder import Embedder
-
-NOT_CLONED = (
-    "The step {!r} ({.__class__.__name__}) may have been fitted to another network, and could not "
-    "be replaced by an unfitted clone, so what it gives is wrong until fit succeeds: {}"
-)
+from imblearn_eos._compat import check_parameters
+from imblearn_eos._device import resolve_device
+from imblearn_eos.embedding._head import LinearHead
+from imblearn_eos.over_sampling import EOS
 
 
-def check_steps(steps):
-    """Raise, and say what to give, unless these are named estimators with an Embedder first.
+def is_active(step):
+    """Return whether a step is an estimator and not a placeholder."""
+    return step is not None and step != "passthrough"
 
-    Raises
-    ------
-    ValueError
-        When there are no steps.
-    TypeError
-        When they are no list of pairs, when one of them is a class, or when the first of them is
-        no Embedder.
+
+def cloned(step):
+    """Return an unfitted clone of an estimator, or the placeholder itself."""
+    return clone(step) if is_active(step) else step
+
+
+def check_later_steps(steps, y):
+    """Raise before hours of training what steps after the network would raise after it.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator) tuples
+        The steps after the Embedder. Only parameters of estimators from scikit-learn,
+        imbalanced-learn and this package are checked, because estimators of the user may
+        interpret their parameters in another way than the class that they inherit from.
+    y : ndarray of shape (n_samples,)
+        Valid labels, which the first of the steps will see.
     """
-    if isinstance(steps, (list, tuple)) and not steps:
-        raise ValueError(
-            "The 'steps' parameter of EmbeddingPipeline is empty. Give an Embedder, any samplers "
-            "and a classifier, or use make_embedding_pipeline."
-        )
-    if not isinstance(steps, (list, tuple)) or not all(
-        isinstance(step, (list, tuple)) and len(step) == 2 for step in steps
-    ):
-        raise TypeError(
-            "The 'steps' parameter of EmbeddingPipeline must be a list of pairs of a name and an "
-            f"estimator, got {steps!r}. make_embedding_pipeline makes the names."
-        )
-    for name, step in steps:
-        if isinstance(step, type):
-            raise TypeError(
-                f"The step {name!r} must be an object, got the class {step.__name__}. Pass "
-                f"{step.__name__}(...)."
-            )
-    name, first = steps[0]
-    if not isinstance(first, Embedder):
-        raise TypeError(
-            f"The first step of an EmbeddingPipeline must be an Embedder, but {name!r} is "
-            f"{first!r}. Wrap a skorch net: Embedder(net). For other first steps use "
-            "imblearn.pipeline.Pipeline."
-        )
+    steps = [step for _, step in steps if is_active(step)]
+    for step in filter(_is_known, steps):
+        check_parameters(step)
+        if isinstance(step, (EOS, LinearHead)):
+            resolve_device(step.device)
+    first = steps[0] if steps else None
+    # A function as strategy might draw random numbers.
+    if isinstance(first, BaseOverSampler) and _is_known(first):
+        strategy = first.sampling_strategy
+        check_sampling_strategy("auto" if callable(strategy) else strategy, y, "over-sampling")
 
 
-def is_known(step):
-    """Whether a step takes its parameters for what they are; users' own may not."""
+def seed_step(step, random_state):
+    """Seed an estimator, and the estimators in it, wherever no seed is set.
+
+    Parameters
+    ----------
+    step : object
+        Placeholders are left as they are.
+    random_state : numpy.random.RandomState
+        What seeds are drawn from.
+    """
+    if not hasattr(step, "get_params"):
+        return
+    params = step.get_params()
+    names = [name for name in sorted(params) if name.split("__")[-1] == "random_state"]
+    step.set_params(**{name: draw_seed(random_state) for name in names if params[name] is None})
+
+
+def draw_seed(random_state):
+    """Draw an int that can be a ``random_state``."""
+    return random_state.randint(np.iinfo(np.int32).max)
+
+
+def _is_known(step):
     return type(step).__module__.startswith(("sklearn.", "imblearn.", "imblearn_eos."))
-
-
-def unfitted(step):
-    """Give a clone of an estimator and None, or itself and the error that cloning raised."""
-    is_used = any(hasattr(step, method) for method in ("transform", "predict"))
-    if step in (None, "passthrough") or (hasattr(step, "fit_resample") and not is_used):
-        return step, None
-    try:
-        return clone(step), None
-    except Exception as error:
-        return step, error

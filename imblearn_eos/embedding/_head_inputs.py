@@ -1,0 +1,131 @@
+"""Reading the embeddings: what flows into the head while a net runs in evaluation mode."""
+
+from contextlib import contextmanager
+
+import torch
+from tqdm import tqdm
+
+
+def head_inputs(net, layer, X, device="cpu", verbose=False):
+    """Run a net in evaluation mode and collect what flows into a layer.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Initialized or trained.
+    layer : str
+        Dotted name of a layer.
+    X : ndarray, torch.Tensor or Dataset of shape (n_samples, ...)
+        The samples.
+    device : str or torch.device, default="cpu"
+        Where to put the result.
+    verbose : bool, default=False
+        Show progress.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_samples, n_features), dtype=float32
+
+    Raises
+    ------
+    ValueError
+        As :func:`single_input`, and when torch cannot run the net on such samples.
+    """
+    captured, batches = [], []
+
+    def capture(_, values, __):
+        # A copy, because the network may change its tensors in place later on.
+        captured.append(values.detach().to(device, torch.float32, copy=True))
+
+    layers = {layer: net.module_.get_submodule(layer)}
+    with watched(layers, capture), ShapeExplained(X):
+        batches_of_outputs = tqdm(
+            net.forward_iter(X),
+            desc="Embedding",
+            total=-(-len(X) // net.batch_size) if net.batch_size > 0 else 1,
+            unit="batch",
+            disable=not verbose,
+        )
+        for _ in batches_of_outputs:
+            batches.append(single_input(layer, captured))
+            captured.clear()
+    return torch.cat(batches)
+
+
+def single_input(layer, inputs):
+    """Return the only input that a layer had in one batch.
+
+    Raises
+    ------
+    ValueError
+        When the layer did not run exactly once, or its input is not one vector per sample.
+    """
+    if len(inputs) != 1 or inputs[0].ndim != 2:
+        shapes = [tuple(values.shape) for values in inputs]
+        raise ValueError(
+            f"The layer {layer!r} ran {len(inputs)} times in one batch, with inputs of shapes "
+            f"{shapes}; the head must run once, with an input of shape (n_samples, n_features). "
+            "Pass the name of another layer as the 'layer' parameter of Embedder."
+        )
+    return inputs[0]
+
+
+@contextmanager
+def watched(layers, callback):
+    """Within the block, call ``callback(name, input, output)`` after each run of a layer.
+
+    Parameters
+    ----------
+    layers : dict of str to torch.nn.Module
+        The layers by name.
+    callback : callable
+        Called in the order in which the layers run.
+    """
+    handles = []
+
+    def watch(name, layer):
+        def hook(_, args, kwargs, output):
+            callback(name, args[0] if args else kwargs["input"], output)
+
+        handles.append(layer.register_forward_hook(hook, with_kwargs=True))
+
+    try:
+        for name, layer in layers.items():
+            watch(name, layer)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class ShapeExplained:
+    """Raise ValueError where torch cannot run a network, most likely for the shape of samples.
+
+    Parameters
+    ----------
+    X : ndarray, torch.Tensor or Dataset
+        The samples that the block runs the network on.
+    """
+
+    def __init__(self, X):
+        self.X = X
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        is_memory = isinstance(error, torch.cuda.OutOfMemoryError)
+        if isinstance(error, RuntimeError) and not is_memory:
+            raise ValueError(
+                f"The network cannot be run on {_describe_samples(self.X)}; images must have the "
+                f"shape (n_samples, channels, height, width). torch says: {error}"
+            ) from error
+
+
+def _describe_samples(X):
+    if hasattr(X, "shape"):
+        return f"samples of shape {tuple(X.shape[1:])}"
+    sample, _ = X[0]
+    if hasattr(sample, "shape"):
+        return f"samples of shape {tuple(sample.shape)} and dtype {sample.dtype}"
+    return f"samples of type {type(sample).__name__}"

@@ -1,0 +1,153 @@
+"""What one forward pass tells of a network before it is trained: its head above all."""
+
+from dataclasses import dataclass
+
+import torch
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
+from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
+
+from imblearn_eos._compat import predict_nonlinearity
+from imblearn_eos.embedding._head_inputs import ShapeExplained, single_input, watched
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a network does with its first samples.
+
+    Attributes
+    ----------
+    layer : str
+        Dotted name of the head, "" if it is the whole module.
+    n_features : int
+        Length of an embedding.
+    returns_softmax : bool
+        Whether the net's probabilities are the softmax of what the head returns.
+    scores : torch.Tensor of shape (n_samples, n_outputs) or (n_samples,)
+        What the network returns.
+    """
+
+    layer: str
+    n_features: int
+    returns_softmax: bool
+    scores: torch.Tensor
+
+
+def probe(net, X, n_classes, layer=None):
+    """Run a net once and find the linear layer whose input is the embedding.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Initialized.
+    X : ndarray, torch.Tensor or Dataset of shape (n_samples, ...)
+        A few samples.
+    n_classes : int
+        The number of classes, for each of which the network must have one output.
+    layer : str, default=None
+        Dotted name of the head. None means the last linear layer that runs.
+
+    Returns
+    -------
+    Probe
+
+    Raises
+    ------
+    ValueError
+        When the net does not return the samples in order, its outputs do not match the classes,
+        or its head is not there, not clear, or without one vector per sample as its input.
+    """
+    _check_order(net, X)
+    layers = {
+        name: part for name, part in net.module_.named_modules() if isinstance(part, nn.Linear)
+    }
+    runs = []
+
+    def note(name, values, output):
+        # A copy of the output, because the network may change it in place later on.
+        runs.append((name, values.detach(), output.detach().clone()))
+
+    with watched(layers, note), ShapeExplained(X):
+        # Only the first batch is wanted, and the head should run once in it.
+        output = next(iter(net.forward_iter(X)))
+    scores = output[0] if isinstance(output, tuple) else output
+    n_outputs = _count_outputs(scores, n_classes, net)
+    layer = _find_head([(name, layers[name]) for name, *_ in runs], n_outputs, layer)
+    embeddings = single_input(layer, [values for name, values, _ in runs if name == layer])
+    (logits,) = (output for name, _, output in runs if name == layer)
+    probabilities, expected = predict_nonlinearity(net)(scores), logits.softmax(dim=1).cpu()
+    is_softmax = probabilities.shape == expected.shape and torch.allclose(
+        probabilities.float(), expected.float(), atol=1e-5
+    )
+    return Probe(layer, embeddings.shape[1], is_softmax, scores)
+
+
+def check_criterion(net, scores):
+    """Raise ValueError where skorch would take the logarithm of values that are not probabilities.
+
+    It does so before its default criterion. The loss would be NaN or meaningless, without any
+    error. A net with a ``get_loss`` of its own is not checked.
+    """
+    takes_log = (
+        isinstance(net, NeuralNetClassifier)
+        and type(net).get_loss is NeuralNetClassifier.get_loss
+        and isinstance(net.criterion_, nn.NLLLoss)
+    )
+    if not takes_log:
+        return
+    sums = scores.float().sum(dim=1)
+    if (scores < 0).any() or not torch.allclose(sums, torch.ones_like(sums), atol=0.01):
+        raise ValueError(
+            "The net's criterion is NLLLoss, skorch's default, which needs probabilities, but the "
+            "module returns values below 0 or values that do not sum to 1. For a module that "
+            "returns logits, set criterion=torch.nn.CrossEntropyLoss."
+        )
+
+
+def _find_head(ran, n_outputs, layer):
+    """Return the name of the head, given the linear layers that ran with their names, in order."""
+    if layer is not None:
+        rule = f"The 'layer' parameter is {layer!r}"
+        is_clear = layer in dict(ran)
+    else:
+        rule = f"The head must be the last linear layer and the only one with {n_outputs} outputs"
+        candidates = {name for name, part in ran if part.out_features == n_outputs}
+        is_clear = bool(ran) and candidates == {ran[-1][0]}
+    if not is_clear:
+        found = [f"{n!r} ({part.in_features} -> {part.out_features})" for n, part in ran]
+        raise ValueError(
+            f"{rule}, but the linear layers (torch.nn.Linear) that run in the network are, in this "
+            f"order: {', '.join(found) or 'none'}. Pass the name of one of them as the 'layer' "
+            "parameter of Embedder."
+        )
+    return ran[-1][0] if layer is None else layer
+
+
+def _count_outputs(scores, n_classes, net):
+    is_tensor = isinstance(scores, torch.Tensor) and scores.ndim in (1, 2)
+    n_outputs = scores[0].numel() if is_tensor else 0
+    # Only this net knows how to make two classes of a single output.
+    is_binary = n_outputs == 1 and n_classes == 2 and isinstance(net, NeuralNetBinaryClassifier)
+    if not (n_outputs == n_classes or is_binary):
+        found = f"the shape {tuple(scores.shape)}" if hasattr(scores, "shape") else type(scores)
+        raise ValueError(
+            f"The module must return a tensor of shape (n_samples, {n_classes}), one score per "
+            f"class of y, alone or first in a tuple, but its output has {found}. For two classes "
+            "and one output, use skorch.NeuralNetBinaryClassifier."
+        )
+    return n_outputs
+
+
+def _check_order(net, X):
+    """Raise ValueError unless a net returns its outputs in the order of the samples."""
+    iterator = net.get_iterator(net.get_dataset(X), training=False)
+    if not isinstance(iterator, DataLoader):
+        return
+    in_order = isinstance(iterator.sampler, SequentialSampler)
+    batches = iterator.batch_sampler
+    if not in_order or iterator.drop_last or type(batches) not in (BatchSampler, type(None)):
+        raise ValueError(
+            "The net's iterator_valid shuffles, drops or draws samples, so its embeddings would "
+            "not match their labels. Remove iterator_valid__shuffle, iterator_valid__drop_last, "
+            "iterator_valid__sampler and the like; iterator_train may have them."
+        )

@@ -1,0 +1,32 @@
+"""Random numbers of Python, NumPy and torch that do not depend on what ran before."""
+
+import random
+import threading
+import warnings
+from contextlib import contextmanager
+
+import torch
+from sklearn.utils import check_random_state
+
+# The random states are those of the whole process: one thread at a time may set them.
+_lock = threading.RLock()
+
+
+@contextmanager
+def seeded(seed, device):
+    """Seed Python, NumPy and torch to run a net, and restore their global states afterwards."""
+    numpy_random = check_random_state(None)
+    device = torch.device(device or "cpu")
+    devices = [device] if device.type == "cuda" else []
+    with _lock, torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+        python_state, numpy_state = random.getstate(), numpy_random.get_state()
+        # Data frames and joblib's memory maps are read-only, and batches are copies of them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        random.seed(seed)
+        numpy_random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            numpy_random.set_state(numpy_state)
