@@ -17,6 +17,7 @@ from imblearn_eos._compat import (
     StrOptions,
     check_feature_names,
     random_state_docstring,
+    sampling_strategy_docstring,
 )
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._enemies import EnemySearch, draw_segments
@@ -25,7 +26,7 @@ from imblearn_eos._validation import check_tensor, label_vector, sorted_classes
 
 
 @Substitution(
-    sampling_strategy=BaseOverSampler._sampling_strategy_docstring,
+    sampling_strategy=sampling_strategy_docstring,
     random_state=random_state_docstring,
 )
 class EOS(BaseOverSampler):

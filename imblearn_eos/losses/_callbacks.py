@@ -11,7 +11,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from imblearn_eos._compat import Interval, validate_parameter_constraints
+from imblearn_eos._compat import Interval, uncompiled, validate_parameter_constraints
 from imblearn_eos._validation import dataset_labels, label_vector, sorted_classes
 from imblearn_eos.losses._class_counts import class_balanced_weights
 from imblearn_eos.losses._losses import AsymmetricLoss, ClassBalancedLoss
@@ -109,8 +109,7 @@ class DeferredReweighting(Callback):
 
 
 def _criterion(net):
-    # torch.compile wraps the criterion.
-    return getattr(net.criterion_, "_orig_mod", net.criterion_)
+    return uncompiled(net.criterion_)
 
 
 def _count_classes(X, y):
