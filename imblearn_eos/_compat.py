@@ -60,7 +60,7 @@ class PipelineWithHook(Pipeline):
     looks up the last step only after that.
     """
 
-    def fit_steps(self, X, y, fit):
+    def _fit_steps(self, X, y, fit):
         """Return ``fit(X, y)``: the samples and the labels that the last step is fitted to."""
         return fit(X, y)
 
@@ -68,7 +68,7 @@ class PipelineWithHook(Pipeline):
         def fit(X, y):
             return super(PipelineWithHook, self)._fit(X, y, *args, **params)
 
-        return self.fit_steps(X, y, fit)
+        return self._fit_steps(X, y, fit)
 
 
 def check_parameters(estimator):

@@ -133,7 +133,7 @@ class CountFits(Callback):
 
 
 def n_fits(path):
-    """Give how many trainings :class:`CountFits` has counted."""
+    """Return how many trainings :class:`CountFits` has counted."""
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 

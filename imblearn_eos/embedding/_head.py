@@ -178,7 +178,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         bar = tqdm(
             desc="Fitting the head", total=self.max_iter, unit="iteration", disable=not self.verbose
         )
-        # SciPy's few numbers need no threads, and those of its BLAS would spin beside torch's.
+        # SciPy has few numbers to compute; threads of its BLAS would only compete with torch's.
         with bar, threadpool_limits(1, user_api="blas"):
             result = minimize(
                 _penalized_loss,
@@ -186,7 +186,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
                 args=(features, codes, self.alpha * scale.square()),
                 method="L-BFGS-B",
                 jac=True,
-                # The relative change of the loss is no criterion: it is tiny long before the end.
+                # Not the relative change of the loss, which is tiny long before the end.
                 options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 0, "maxls": 50},
                 callback=lambda weights: bar.update(),
             )

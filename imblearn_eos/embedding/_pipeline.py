@@ -196,7 +196,7 @@ class EmbeddingPipeline(PipelineWithHook):
 
         The report has the gap to the training rows and the gap to the rows after over-sampling,
         which the head was fitted to. Each is computed for all test rows, and for those that this
-        pipeline classifies right and wrong. Two references help to interpret a gap.
+        pipeline classifies right and wrong, next to two references that help to interpret a gap.
 
         Parameters
         ----------
@@ -235,17 +235,14 @@ class EmbeddingPipeline(PipelineWithHook):
         y_pred = head.predict(embeddings) if hasattr(head, "predict") else None
         return self._training_ranges.report(Z_test, y_test, y_pred)
 
-    def fit_steps(self, X, y, fit):
-        """Fit all steps but the last, and return what the last step is fitted to.
-
-        :meta private:
-        """
+    def _fit_steps(self, X, y, fit):
+        """Fit all steps but the last, and return what the last step is fitted to."""
         embedder = self._embedder()
         y = self._labels(X, y)
         classes, codes = encode_labels(y, estimator=self)
         check_later_steps(self.steps[1:], classes[codes])
         given, before = self.steps, getattr(embedder, "classes_", None)
-        # Clones, because no head must outlive the network that it was fitted to.
+        # Clones, because a head must not outlive the network that it was fitted to.
         self.steps = [given[0], *((name, cloned(step)) for name, step in given[1:])]
         try:
             Z_resampled, y_resampled = fit(X, y)

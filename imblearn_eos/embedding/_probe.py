@@ -1,4 +1,4 @@
-"""What one forward pass tells of a network before it is trained: its head above all."""
+"""What one forward pass tells about a network before it is trained, above all its head."""
 
 from dataclasses import dataclass
 
@@ -75,9 +75,10 @@ def probe(net, X, n_classes, layer=None):
     layer = _find_head([(name, layers[name]) for name, *_ in runs], n_outputs, layer)
     embeddings = single_input(layer, [values for name, values, _ in runs if name == layer])
     (logits,) = (output for name, _, output in runs if name == layer)
-    probabilities, expected = predict_nonlinearity(net)(scores), logits.softmax(dim=1).cpu()
+    expected = logits.softmax(dim=1).cpu().float()
+    probabilities = torch.as_tensor(predict_nonlinearity(net)(scores)).float()
     is_softmax = probabilities.shape == expected.shape and torch.allclose(
-        probabilities.float(), expected.float(), atol=1e-5
+        probabilities, expected, atol=1e-5
     )
     return Probe(layer, embeddings.shape[1], is_softmax, scores)
 
