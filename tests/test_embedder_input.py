@@ -1,6 +1,7 @@
 """What Embedder cannot work with: an error says so, before training if it can."""
 
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -127,6 +128,17 @@ def test_no_samples_are_refused():
     for estimator in (Embedder(make_net()), make_embedding_pipeline(make_net())):
         with pytest.raises(TypeError, match=r"X must be an array.* got NoneType"):
             estimator.fit(None, y)
+
+
+class FirstBatches(DataLoader):
+    def __iter__(self):
+        return islice(super().__iter__(), 2)
+
+
+def test_an_iterator_that_leaves_out_samples_is_an_error():
+    net = make_net(iterator_valid=FirstBatches)
+    with pytest.raises(ValueError, match="64 embeddings for 92 samples"):
+        Embedder(net).fit_transform(X, y)
 
 
 def test_diverged_training_is_an_error():

@@ -14,7 +14,7 @@ from skorch.callbacks import Callback
 from tqdm import tqdm
 
 from imblearn_eos._compat import uncompiled
-from imblearn_eos._interrupts import interruptible
+from imblearn_eos.embedding._interrupts import interruptible
 from imblearn_eos.embedding._seeding import seeded
 
 

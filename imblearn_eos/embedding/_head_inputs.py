@@ -29,7 +29,8 @@ def head_inputs(net, layer, X, device="cpu", verbose=False):
     Raises
     ------
     ValueError
-        As :func:`single_input`, and when torch cannot run the net on such samples.
+        As :func:`single_input`, when torch cannot run the net on such samples, or when the net's
+        iterator leaves out samples.
     """
     captured, batches = [], []
 
@@ -49,7 +50,13 @@ def head_inputs(net, layer, X, device="cpu", verbose=False):
         for _ in batches_of_outputs:
             batches.append(single_input(layer, captured))
             captured.clear()
-    return torch.cat(batches)
+    embeddings = torch.cat(batches)
+    if len(embeddings) != len(X):
+        raise ValueError(
+            f"The net returned {len(embeddings)} embeddings for {len(X)} samples. Its "
+            "'iterator_valid' must return every sample once."
+        )
+    return embeddings
 
 
 def single_input(layer, inputs):
