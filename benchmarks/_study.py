@@ -1,50 +1,21 @@
-"""The results of a study by ``cifar_lt.py``: written as they come, and read for tables."""
+"""The values of a study: by recipe, method and subset, and differences paired by subset.
 
-import json
-import os
+A name is that of a method with its settings: "EOS, tuned", "EOS, default", "EOS, nearest, K=10" or
+"logit adjustment, tau=2".
+"""
+
 from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
-from _cifar import RECIPES
-from _heads import METHODS
+from _recipes import RECIPES
+from _results import Results
+from _study_methods import METHODS
 from scipy import stats
 
-SHOWN = ("network", "SMOTE", "logit adjustment", "plain refit + logit adjustment", "EOS")
-
-
-class Results:
-    """Records in a file, a line of JSON each, that can be added to.
-
-    Parameters
-    ----------
-    file : Path
-    """
-
-    def __init__(self, file):
-        self.file = file
-        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-        # A line without an end is being written, or the run was killed while it wrote it.
-        self.whole = [line for line in lines if line.endswith("\n")]
-        self.records = [json.loads(line) for line in self.whole]
-
-    def repair(self):
-        """Drop from the file what a killed run left of a line."""
-        if self.file.exists():
-            os.truncate(self.file, sum(len(line.encode()) for line in self.whole))
-
-    def add(self, **record):
-        """Write a record at once."""
-        self.records.append(record)
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        # Without a buffer a line is one write, which another process's cannot come between.
-        with open(self.file, "ab", buffering=0) as stream:
-            stream.write(f"{json.dumps(record)}\n".encode())
-
-    def has(self, **wanted):
-        """Whether there is a record with these values, and no error."""
-        return any(
-            wanted.items() <= record.items() for record in self.records if "error" not in record
-        )
+RUNS = Path(__file__).parent / "cifar_lt" / "runs"
 
 
 class Study:
@@ -58,76 +29,108 @@ class Study:
     """
 
     def __init__(self, records, kind="exponential", ratio=100.0):
+        self.kind, self.ratio = kind, ratio
         of_kind = [
             record
             for record in records
             if "case" in record
             and (record["case"]["kind"], record["case"]["ratio"]) == (kind, ratio)
         ]
-        self.networks = [
-            record for record in of_kind if record["record"] == "network" and "error" not in record
-        ]
-        self.errors = [
-            f"{record.get('method', 'Training')} failed on {record['case']['recipe']}, subset "
-            f"{record['case']['subset']}: {record['error']}"
-            for record in of_kind
-            if "error" in record
-        ]
-        # By recipe and name, by subset and seed.
-        self.rows = defaultdict(dict)
-        self.n_settings = {}
-        for record in of_kind:
-            if record["record"] == "method" and "error" not in record:
-                case = record["case"]
-                self.n_settings[record["method"]] = record["n_settings"]
-                for row in record["rows"]:
-                    for name in names_of(record["method"], row):
-                        self.rows[case["recipe"], name][case["subset"], case["seed"]] = row
-
-    @property
-    def has_choices(self):
-        """Whether settings were chosen, and are not all the default."""
-        return any(n > 1 for n in self.n_settings.values())
-
-    @property
-    def settings(self):
-        """What settings are called in tables."""
-        return "chosen" if self.has_choices else "default"
+        valid = [record for record in of_kind if "error" not in record]
+        self.networks = [record for record in valid if record["record"] == "network"]
+        self.methods = [record for record in valid if record["record"] == "method"]
+        begun = next((record for record in records if record["record"] == "study"), {})
+        self.epochs = begun.get("epochs")
 
     @property
     def recipes(self):
-        # In this order, since several processes write results as they have them.
-        found = {recipe for recipe, _ in self.rows}
+        """Return the recipes that have results, in the order of their definition."""
+        found = {record["case"]["recipe"] for record in self.methods}
         return [recipe for recipe in RECIPES if recipe in found]
 
-    def methods(self, recipe):
-        """Give the methods that were run on networks of a recipe."""
-        return [name for found, name in self.rows if found == recipe]
 
-    def values(self, key, get):
-        """Give a value per subset, trainings averaged: {subset: value}; a key is (recipe, name)."""
-        return average_trainings(
-            {training: get(row) for training, row in self.rows.get(key, {}).items()}
+@dataclass(frozen=True)
+class Column:
+    """The results of a recipe's networks in a study, on all subsets or on one: a table's column."""
+
+    study: Study
+    recipe: str
+    subset: int | None = None
+
+    @property
+    def title(self):
+        imbalance = f"{self.study.kind}, ratio {self.study.ratio:g}, "
+        if (self.study.kind, self.study.ratio) == ("exponential", 100):
+            imbalance = ""
+        single = " †" if self.is_single else ""
+        return f"{imbalance}{self.study.epochs} epochs, {self.recipe}{single}"
+
+    @cached_property
+    def networks(self):
+        """Return the records of this column's networks."""
+        return [record for record in self.study.networks if self._has(record)]
+
+    @cached_property
+    def methods(self):
+        """Return the records of methods, by method, then by subset and seed."""
+        found = {}
+        for record in filter(self._has, self.study.methods):
+            case = record["case"]
+            of_method = found.setdefault(record["method"], {})
+            of_method[case["subset"], case["seed"]] = record
+        return {
+            name: dict(sorted(found[name].items())) for name in [*METHODS, *found] if name in found
+        }
+
+    def _has(self, record):
+        case = record["case"]
+        return case["recipe"] == self.recipe and self.subset in (None, case["subset"])
+
+    @cached_property
+    def rows(self):
+        """Return the scored settings by name, then by subset and seed."""
+        found = defaultdict(dict)
+        for method, records in self.methods.items():
+            for training, record in records.items():
+                for row in record["rows"]:
+                    for name in names_of(method, row):
+                        found[name][training] = row
+        return found
+
+    @property
+    def is_single(self):
+        """Return whether all results are of one subset, on which nothing is decided."""
+        return len({record["case"]["subset"] for record in self.networks}) == 1
+
+    @property
+    def is_tuned(self):
+        """Return whether settings were chosen, and are not all the default."""
+        return any(
+            record["n_settings"] > 1 for of in self.methods.values() for record in of.values()
         )
 
-    def mean(self, key, get):
-        """Give the mean over subsets of the values that ``get`` gives."""
-        return np.mean(list(self.values(key, get).values()), axis=0)
+    def values(self, name, get):
+        """Return a value per subset, trainings averaged, from what ``get`` takes from a row."""
+        rows = self.rows.get(name, {})
+        return average_trainings({training: get(row) for training, row in rows.items()})
 
-    def points(self, key):
-        """Give the balanced accuracy per subset, in points."""
-        return self.values(key, points_of)
+    def mean(self, name, get):
+        """Return the mean over subsets, or None without results."""
+        found = list(self.values(name, get).values())
+        return np.mean(found, axis=0) if found else None
 
-    def shared_points(self, recipe, name):
-        """Give the points per subset, of those that all recipes with results of the name have."""
-        found = [points for other in self.recipes if (points := self.points((other, name)))]
-        shared = set.intersection(*map(set, found)) if found else set()
-        points = self.points((recipe, name))
-        return {subset: points[subset] for subset in points if subset in shared}
+    def points(self, name):
+        """Return the balanced accuracy per subset, in points."""
+        return self.values(name, points_of)
 
-    def differences(self, key, other):
-        """Give the differences in points per subset, over trainings that both have."""
-        rows, others = self.rows.get(key, {}), self.rows.get(other, {})
+    def differences(self, name, other_name, other=None):
+        """Return the differences in points per subset, over trainings that both have.
+
+        ``other`` is the column of ``other_name``, by default this one.
+        """
+        rows, others = (
+            column.rows.get(n, {}) for column, n in ((self, name), (other or self, other_name))
+        )
         return average_trainings(
             {
                 training: points_of(row) - points_of(others[training])
@@ -136,9 +139,31 @@ class Study:
             }
         )
 
-    def difference(self, key, other):
-        """Give the mean difference in points and half its 95 % interval, if there are any."""
-        return mean_difference(list(self.differences(key, other).values()))
+
+def read_columns(runs, recipes=None, subset=None):
+    """Return the columns of some studies.
+
+    Parameters
+    ----------
+    runs : list of str or Path
+        Folders of results, in `RUNS` unless they are absolute.
+    recipes : list of str or None
+        None takes all that there are.
+    subset : int or None
+        None takes all subsets.
+    """
+    columns = []
+    for folder in runs:
+        records = Results(RUNS / folder).records
+        cases = [record["case"] for record in records if "case" in record]
+        for kind, ratio in dict.fromkeys((case["kind"], case["ratio"]) for case in cases):
+            study = Study(records, kind, ratio)
+            columns += [
+                Column(study, recipe, subset)
+                for recipe in study.recipes
+                if recipes is None or recipe in recipes
+            ]
+    return columns
 
 
 def points_of(row):
@@ -153,41 +178,36 @@ def average_trainings(values):
     return {subset: np.mean(found, axis=0) for subset, found in by_subset.items()}
 
 
-def mean_difference(differences):
-    """Give the mean and half the 95 % interval of a paired t test: None with one subset."""
+def mean_difference(differences, n_comparisons=1):
+    """Compute the mean and half the 95 % interval of a paired t test.
+
+    Parameters
+    ----------
+    differences : list of float
+    n_comparisons : int
+        The interval is corrected for so many (Bonferroni).
+
+    Returns
+    -------
+    tuple of (float, float or None), or None
+        No interval with one difference, nothing with none.
+    """
     n = len(differences)
     if n == 0:
         return None
-    margin = stats.t.ppf(0.975, n - 1) * stats.sem(differences) if n > 1 else None
+    quantile = 1 - 0.025 / n_comparisons
+    margin = stats.t.ppf(quantile, n - 1) * stats.sem(differences) if n > 1 else None
     return np.mean(differences), margin
 
 
 def names_of(method, row):
-    """Name a row: a method as "default" and "chosen", and by what is reported as a curve."""
+    """Name a row: by method, and by what is reported as a curve."""
     if row["is_default"]:
         yield f"{method}, default"
     if row["is_chosen"]:
-        yield f"{method}, chosen"
+        yield f"{method}, tuned"
     setting = row["setting"]
-    is_curve = method in ("EOS, neighborhood", "EOS, nearest") and setting["alpha"] == 0.01
-    if is_curve:
+    if method in ("EOS, neighborhood", "EOS, nearest") and setting["alpha"] == 0.01:
         yield f"{method}, K={setting['n_neighbors']}"
     if method == "logit adjustment":
         yield f"{method}, tau={setting['tau']:g}"
-
-
-def base_names(study, recipe):
-    """Give the methods that were run on networks of a recipe, in the order of the study."""
-    return [name for name in METHODS if (recipe, f"{name}, chosen") in study.rows]
-
-
-def shown(study, recipe):
-    return [name for name in SHOWN if name in base_names(study, recipe)]
-
-
-def class_counts(study, recipe):
-    return next(
-        record["class_counts"]
-        for record in study.networks
-        if record["fold"] is None and record["case"]["recipe"] == recipe
-    )

@@ -1,109 +1,92 @@
-"""Plots of a study by ``cifar_lt.py``."""
+"""The figures of the CIFAR-10 study's pages."""
+
+import hashlib
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _study import SHOWN, base_names, class_counts, shown
+from _study_methods import METHODS
+
+SHOWN = ("network", "SMOTE", "logit adjustment", "plain refit + logit adjustment", "EOS")
+MARKERS = dict(zip(SHOWN, "osD^v", strict=True))
 
 
-def plot_study(study, folder):
-    """Plot all recipes, and in more detail what was done with networks of cross-entropy."""
-    if len(study.recipes) > 1:
-        plot_recipes(study, folder / "recipes.png")
-    if not shown(study, "CE"):
-        return
-    plot_methods(study, "CE", folder / "methods.png")
-    plot_neighbors(study, "CE", folder / "neighbors.png")
-    plot_recall(study, "CE", shown(study, "CE"), folder / "recall.png")
+def methods_data(columns):
+    """Return balanced accuracies by method, column and subset."""
+    return {
+        name: {column.title: list(column.points(f"{name}, tuned").values()) for column in columns}
+        for name in SHOWN
+    }
 
 
-def plot_recipes(study, file):
-    """Plot the balanced accuracy of each recipe's network, and what methods make of it."""
-    recipes = study.recipes
-    figure, axes = plt.subplots(figsize=(7, 0.35 * len(recipes) + 1.2), layout="constrained")
-    for name, marker in zip(SHOWN, "osD^v", strict=True):
-        points = [study.shared_points(recipe, f"{name}, chosen") for recipe in recipes]
-        means = [np.mean(list(found.values())) if found else np.nan for found in points]
-        if np.isfinite(means).any():
-            axes.plot(means, range(len(recipes)), marker, label=name)
-    axes.set(yticks=range(len(recipes)), yticklabels=recipes, ylim=(len(recipes) - 0.5, -0.5))
-    axes.set_xlabel("balanced accuracy, points")
+def plot_methods(data):
+    """Plot what methods make of each column's networks, a faint dot per subset."""
+    titles = list(data["network"])
+    figure, axes = plt.subplots(figsize=(8, 0.42 * len(titles) + 1.2), layout="constrained")
+    for name, of_column in data.items():
+        color = "C3" if name == "EOS" else f"C{(0, 1, 2, 4)[SHOWN.index(name)]}"
+        means = [np.mean(points) if points else np.nan for points in of_column.values()]
+        axes.plot(means, range(len(titles)), MARKERS[name], color=color, label=name)
+        for position, points in enumerate(of_column.values()):
+            axes.plot(points, [position] * len(points), ".", color=color, alpha=0.3)
+    axes.set(yticks=range(len(titles)), yticklabels=titles, ylim=(len(titles) - 0.5, -0.5))
+    axes.set_xlabel("balanced accuracy on the test images, points")
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    save(figure, file)
+    return figure
 
 
-def plot_methods(study, recipe, file):
-    """Plot by how much each method is above the network itself."""
-    network = (recipe, "network, chosen")
-    found = {
-        name: list(study.differences((recipe, f"{name}, chosen"), network).values())
-        for name in base_names(study, recipe)
-        if name != "network"
+def neighbors_data(columns):
+    """Return balanced accuracies of EOS by column, search and K, means over subsets."""
+    return {
+        column.title: {
+            search: {
+                str(setting["n_neighbors"]): np.mean(list(column.points(name).values()))
+                for setting in METHODS[f"EOS, {search}"].fixed
+                if (name := f"EOS, {search}, K={setting['n_neighbors']}") in column.rows
+            }
+            for search in ("neighborhood", "nearest")
+        }
+        for column in columns
     }
-    names = sorted((name for name in found if found[name]), key=lambda name: np.mean(found[name]))
-    figure, axes = plt.subplots(figsize=(7, 0.3 * len(names) + 1.2), layout="constrained")
-    for position, name in enumerate(names):
-        color = "C3" if name.startswith("EOS") else "C0"
-        axes.plot(found[name], [position] * len(found[name]), "o", color=color, alpha=0.35)
-        mean = np.mean(found[name])
-        axes.plot(mean, position, "|", color=color, markersize=16, markeredgewidth=2)
-    axes.set(yticks=range(len(names)), yticklabels=names)
-    axes.set_xlabel("points above the network's own head, a dot per subset")
-    axes.axvline(0, color="0.6", linewidth=1)
-    axes.grid(axis="x", alpha=0.3)
-    save(figure, file)
 
 
-def plot_neighbors(study, recipe, file):
-    """Plot EOS by K, beside methods without it."""
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for color, method in (("C3", "EOS, neighborhood"), ("C1", "EOS, nearest")):
-        names = [name for name in study.methods(recipe) if name.startswith(f"{method}, K=")]
-        names.sort(key=neighbors_of)
-        if names:
-            k = [neighbors_of(name) for name in names]
-            scores = np.array([list(study.points((recipe, name)).values()) for name in names])
-            axes.plot(k, scores, color=color, linewidth=0.7, alpha=0.5)
-            axes.plot(k, scores.mean(axis=1), "o-", color=color, label=method)
+def plot_neighbors(data):
+    """Plot the balanced accuracy of EOS by K."""
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    for number, (title, searches) in enumerate(data.items()):
+        for (search, scores), style in zip(searches.items(), ("o-", "s--"), strict=True):
+            k = sorted(map(int, scores))
+            points = [scores[str(neighbors)] for neighbors in k]
+            axes.plot(k, points, style, color=f"C{number}", label=f"{title}, {search}")
             axes.set_xscale("log")
             axes.set_xticks(k, k)
-    # The network itself is so far below that the rest could not be told apart.
-    others = [name for name in shown(study, recipe) if name != "network"]
-    for name, style in zip(others, (":", "--", "-.", (0, (8, 2))), strict=False):
-        mean = np.mean(list(study.points((recipe, f"{name}, chosen")).values()))
-        color = "C3" if name == "EOS" else "C0"
-        axes.axhline(mean, color=color, linestyle=style, label=name)
     axes.set(xlabel="K, with the default penalty of the head", ylabel="balanced accuracy, points")
-    # Noise of a few tenths must not look like an effect.
-    low, high = axes.get_ylim()
-    margin = max(0, 4 - (high - low)) / 2
-    axes.set_ylim(low - margin, high + margin)
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    title = f"straight lines:\nsettings {study.settings}"
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=title)
-    save(figure, file)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    return figure
 
 
-def neighbors_of(name):
-    return int(name.rpartition("=")[2])
+FIGURES = {"methods": (methods_data, plot_methods), "neighbors": (neighbors_data, plot_neighbors)}
 
 
-def plot_recall(study, recipe, methods, file):
-    """Plot recall by class."""
-    counts = class_counts(study, recipe)
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for name, marker in zip(methods, "osD^v", strict=False):
-        recall = study.mean((recipe, f"{name}, chosen"), lambda row: row["recall"])
-        axes.plot(100 * recall, f"{marker}-", label=name)
-    axes.set(xlabel="training images of the class", ylabel="recall, %")
-    axes.set_xticks(range(len(counts)), counts, fontsize="small")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    save(figure, file)
+def digest_of(data):
+    """Compute what tells whether a figure shows these data."""
+    return hashlib.sha256(repr(_rounded(data)).encode()).hexdigest()
 
 
-def save(figure, file):
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=120)
+def _rounded(value):
+    if isinstance(value, dict):
+        return {name: _rounded(v) for name, v in value.items()}
+    return [_rounded(v) for v in value] if isinstance(value, list) else round(float(value), 6)
+
+
+def is_current(file, data):
+    """Return whether a file of a figure shows these data."""
+    return file.exists() and digest_of(data).encode() in file.read_bytes()
+
+
+def save(figure, file, data):
+    """Save a figure, and in its file what data it shows."""
+    figure.savefig(file, dpi=100, metadata={"Comment": digest_of(data)})
     plt.close(figure)

@@ -2,15 +2,14 @@
 
     python benchmarks/cifar_lt.py --data cifar-10-binary.tar.gz --output study
 
-trains a ResNet-32 per loss and subset of the images on all of the subset, and one without each of
-its folds. On the embeddings of each network, every method makes a head. Methods choose their
-settings on the folds left out, never on the test images, which score what was chosen, and the
-default settings beside it. Results are lines of ``results.jsonl`` in the output folder, which
-also keeps networks and embeddings: with ``--resume`` a study goes on where it was interrupted.
-Without ``--data``, heads are refitted on the embeddings that the folder has, and no network is
-trained. ``--reduced`` is for a laptop. With ``--folds 0`` no network is trained without a fold and
-no setting is chosen: all methods keep their defaults. ``cifar_lt_tables.py`` turns results into
-tables and plots.
+trains a ResNet-32 for each recipe and subset of the images on all of the subset, and one without
+each of its folds. On the embeddings of each network, every method makes a head. Methods choose
+their settings on the folds left out, never on the test images. The test images score the chosen
+settings and the default ones. The output folder keeps ``results``, networks and embeddings: with
+``--resume`` a study continues where it was interrupted. Without ``--data``, no network is trained,
+and heads are refitted on the embeddings in the folder ``--embeddings``. ``--reduced`` is for a
+laptop. With ``--folds 0`` no network is trained without a fold, and all methods keep their default
+settings. ``cifar_lt_pages.py --study`` prints the tables of a study.
 """
 
 import argparse
@@ -26,9 +25,13 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from _cifar import RECIPES, Budget, Case, embed, find_kept, load_images
-from _heads import METHODS, Network, choose, evaluate
-from _study import Results
+from _cifar_images import load_images
+from _embeddings import find_embedded, read_embedded
+from _heads import Network
+from _networks import embed
+from _recipes import RECIPES, Budget, Case
+from _results import Results
+from _study_methods import METHODS, choose, evaluate
 from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
@@ -53,7 +56,7 @@ FULL = {
     "schedule": "steps",
     "jobs": 1,
 }
-# What is run, and what may not differ within one file of results.
+# What is run, and what may not differ within one folder of results.
 CASES = ("kinds", "ratios", "recipes", "subsets", "seeds")
 VERSIONS = ("imblearn_eos", "torch", "scikit-learn", "imbalanced-learn", "skorch")
 FIXED = ("data", "epochs", "schedule", "batch_size", "folds", "device", "compile")
@@ -66,6 +69,9 @@ def parse_options(arguments=None):
         help="the binary archive, or a pack of JPEG files; without it no network is trained",
     )
     parser.add_argument("--output", required=True, type=Path, help="folder of results")
+    parser.add_argument(
+        "--embeddings", type=Path, help="folder of embeddings, by default that of the output"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the study in the folder")
     parser.add_argument("--reduced", action="store_true", help=f"defaults for a laptop: {REDUCED}")
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), metavar="RECIPE")
@@ -98,6 +104,7 @@ def parse_options(arguments=None):
         "--jobs", type=_positive, help="processes, which share the processor's cores"
     )
     options = parser.parse_args(arguments)
+    options.embeddings = options.embeddings or options.output / "embeddings"
     for name, value in (REDUCED if options.reduced else FULL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
@@ -128,16 +135,15 @@ def begin(results, options):
         settings["data"] = begun[0]["data"] if begun else "embeddings kept before"
     if begun and not options.resume:
         sys.exit(
-            f"{results.file} has the results of a study. Add --resume to continue it, or give "
+            f"{results.folder} has the results of a study. Add --resume to continue it, or choose "
             "another --output."
         )
     for name, value in settings.items():
         if begun and begun[0].get(name, value) != value:
             sys.exit(
-                f"{results.file} was begun with {name}={begun[0][name]}, and now is {value}. Use "
-                "the same, or give another --output."
+                f"{results.folder} was begun with {name}={begun[0][name]}, and now is {value}. Use "
+                "the same, or choose another --output."
             )
-    results.repair()
     results.add(
         record="study",
         date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
@@ -156,14 +162,14 @@ def describe_machine(device, n_jobs):
 
 
 def folds_of(case, options):
-    """Give the folds without which networks of a case are trained, and None: on all rows."""
-    # Added images are an alternative to all that is done to embeddings.
+    """Return the folds without which networks of a case are trained, and None for all rows."""
+    # Adding images is an alternative to the methods that work on embeddings.
     has_folds = RECIPES[case.recipe].balance is None
     return [*(range(options.folds) if has_folds else ()), None]
 
 
 def missing_methods(case, options, results):
-    """Give the methods that have no results yet for a case."""
+    """Return the methods that have no results yet for a case."""
     methods = options.methods
     if RECIPES[case.recipe].balance is not None:
         methods = [name for name in methods if name == "network"]
@@ -177,11 +183,11 @@ def train(images, case, fold, budget, options):
     Returns
     -------
     str or None
-        What went wrong, as when training diverges. Other networks have nothing to do with it.
+        What went wrong, as when training diverges. Other networks are trained all the same.
     """
     print(f"{case.name}, {'all rows' if fold is None else f'without fold {fold}'}", flush=True)
     try:
-        embed(images, case, budget, options.output, fold, options.folds)
+        embed(images, case, budget, options.output, options.embeddings, fold, options.folds)
     except ValueError as error:
         return f"{type(error).__name__}: {error}"
 
@@ -190,7 +196,13 @@ def run_case(images, case, budget, options, results):
     """Run all methods that have no results yet on the trained networks of a case."""
     described, networks = asdict(case), []
     for fold in folds_of(case, options):
-        embedded = embed(images, case, budget, options.output, fold, options.folds)
+        if images is None:
+            file = find_embedded(options.embeddings, case, budget, fold, options.folds)
+            embedded = read_embedded(file)
+        else:
+            embedded = embed(
+                images, case, budget, options.output, options.embeddings, fold, options.folds
+            )
         networks.append(Network(embedded, seed=case.seed))
         if not results.has(record="network", case=described, fold=fold):
             results.add(
@@ -210,7 +222,7 @@ def run_case(images, case, budget, options, results):
 
 
 def run_method(name, folds, network):
-    """Score a method's settings on the test images: fixed ones, and what is best on the folds."""
+    """Score a method's fixed settings, and the best on the folds, on the test images."""
     start = time.perf_counter()
     try:
         found = _run_method(METHODS[name], folds, network)
@@ -222,7 +234,7 @@ def run_method(name, folds, network):
 
 def _run_method(method, folds, network):
     with warnings.catch_warnings():
-        # With hardly any penalty, which is one of the settings.
+        # Raised by the weakest penalty, which is one of the settings.
         warnings.simplefilter("ignore", ConvergenceWarning)
         validation = choose(method, folds) if folds else [(method.fixed[0], None)]
         chosen = validation[0][0]
@@ -243,7 +255,7 @@ def _run_method(method, folds, network):
 
 def main():
     options = parse_options()
-    results = Results(options.output / "results.jsonl")
+    results = Results(options.output / "results")
     budget = Budget(
         options.epochs, options.batch_size, options.schedule, options.device, options.compile
     )
@@ -259,23 +271,24 @@ def main():
     if not options.data:
         for case, fold in networks:
             try:
-                find_kept(case, budget, options.output, fold, options.folds)
+                find_embedded(options.embeddings, case, budget, fold, options.folds)
             except FileNotFoundError as error:
                 sys.exit(str(error))
     begin(results, options)
-    images = load_images(options.data) if options.data else None
-    parallel = Parallel(options.jobs, return_as="generator", batch_size=1)
-    errors = parallel(delayed(train)(images, *network, budget, options) for network in networks)
-    for (case, fold), error in zip(
-        networks, tqdm(errors, total=len(networks), unit="network"), strict=True
-    ):
-        if error:
-            results.add(record="network", case=asdict(case), fold=fold, error=error)
-            cases = [other for other in cases if other != case]
+    images, parallel = None, Parallel(options.jobs, return_as="generator", batch_size=1)
+    if options.data:
+        images = load_images(options.data)
+        errors = parallel(delayed(train)(images, *network, budget, options) for network in networks)
+        for (case, fold), error in zip(
+            networks, tqdm(errors, total=len(networks), unit="network"), strict=True
+        ):
+            if error:
+                results.add(record="network", case=asdict(case), fold=fold, error=error)
+                cases = [other for other in cases if other != case]
     done = parallel(delayed(run_case)(images, case, budget, options, results) for case in cases)
     for _ in tqdm(done, total=len(cases), unit="case"):
         pass
-    print(f"Done: {results.file}. For tables, run benchmarks/cifar_lt_tables.py on it.")
+    print(f"Done: {results.folder}. Run benchmarks/cifar_lt_pages.py --study on it for tables.")
 
 
 if __name__ == "__main__":

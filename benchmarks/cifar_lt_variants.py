@@ -1,27 +1,26 @@
 """Variants of EOS on the networks of a study by ``cifar_lt.py``, scored on the rows left out.
 
-    python benchmarks/cifar_lt_variants.py study
+    python benchmarks/cifar_lt_variants.py --embeddings DIR --output variants.json
 
-takes the embeddings of networks that were trained without a fold, refits heads, and prints their
+takes the embeddings of networks that were trained without a fold, refits heads, and writes their
 balanced accuracies on that fold, in points, over the subsets of the images. The test images have no
-part in it. Differences are to EOS itself with the same K and search, with the 95 % interval of a
+part in it. Differences are from EOS itself with the same K and search, with the 95 % interval of a
 paired t test over subsets.
 """
 
 import argparse
+import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from _cifar import read_embedded
+from _embeddings import read_embedded
 from _heads import TOLERANCE, Network
 from _study import mean_difference
-from cifar_lt_tables import format_difference
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import normalize
-from tabulate import tabulate
 from tqdm import tqdm
 
 from imblearn_eos import EOS, LinearHead
@@ -72,8 +71,20 @@ class Variant:
             parts.append(f"length 1, alpha={self.alpha:g}")
         return ", ".join(parts)
 
+    @property
+    def group(self):
+        """What kind of change this is."""
+        if self.is_unit:
+            strength = "with the default penalty" if self.alpha == 0.01 else "weakly penalized"
+            return f"embeddings of length 1, head {strength}"
+        if self.power:
+            return f"K {'larger' if self.power < 0 else 'smaller'} for smaller classes"
+        return {"uniform in [0.25, 0.75)": "narrower steps", "square root": "longer steps"}.get(
+            self.steps, "shorter steps"
+        )
+
     def score(self, folds):
-        """Give the balanced accuracy over all folds, each predicted by the network without it."""
+        """Compute the balanced accuracy on all folds, each predicted by the network without it."""
         y = np.concatenate([fold.y_new for fold in folds])
         predicted = np.concatenate([self.predict(fold) for fold in folds])
         return 100 * balanced_accuracy_score(y, predicted)
@@ -116,7 +127,7 @@ VARIANTS = [
 def read_folds(folder, pattern):
     """Read the networks of each subset that were trained without a fold."""
     found = defaultdict(list)
-    for file in sorted((folder / "embeddings").glob(f"{pattern}.npz")):
+    for file in sorted(folder.glob(f"{pattern}.npz")):
         match = re.match(r"(.+)_without\d+of\d+", file.stem)
         if match:
             found[match[1]].append(Network(read_embedded(file)))
@@ -125,26 +136,33 @@ def read_folds(folder, pattern):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("study", type=Path)
+    parser.add_argument("--embeddings", type=Path, required=True, help="folder of embeddings")
+    parser.add_argument("--output", type=Path, required=True, help="file of results")
     parser.add_argument("--networks", default="CE_exponential_100_*", help="names of files")
     options = parser.parse_args()
-    subsets = read_folds(options.study, options.networks)
+    subsets = read_folds(options.embeddings, options.networks)
     if not subsets:
-        parser.error(f"there are no {options.networks} without a fold in {options.study}.")
+        parser.error(f"there are no {options.networks} without a fold in {options.embeddings}.")
     needed = dict.fromkeys([*VARIANTS, *(variant.base for variant in VARIANTS)])
     scores = {
         variant: [variant.score(folds) for folds in subsets.values()]
         for variant in tqdm(needed, unit="variant")
     }
-    rows = []
-    for variant in VARIANTS:
-        row = {"variant": variant.name, "balanced accuracy": f"{np.mean(scores[variant]):.1f}"}
-        if variant.base != variant:
-            differences = np.subtract(scores[variant], scores[variant.base])
-            row["difference"] = format_difference(mean_difference(differences))
-        rows.append(row)
-    print(f"{len(subsets)} subsets: {', '.join(subsets)}\n")
-    print(tabulate(rows, headers="keys", tablefmt="github"))
+    entries = [describe(variant, scores) for variant in VARIANTS]
+    lines = ",\n".join(json.dumps(entry) for entry in entries)
+    options.output.write_text(f"[\n{lines}\n]\n")
+    print(f"{len(subsets)} subsets: {', '.join(subsets)}. Written: {options.output}")
+
+
+def describe(variant, scores):
+    """Return the results of a variant, as the pages read them."""
+    entry = {"variant": variant.name, "balanced_accuracy": round(np.mean(scores[variant]), 3)}
+    if variant.base != variant:
+        mean, margin = mean_difference(np.subtract(scores[variant], scores[variant.base]))
+        entry |= {"group": variant.group, "difference": round(mean, 3)}
+        if margin is not None:
+            entry["interval"] = [round(mean - margin, 3), round(mean + margin, 3)]
+    return entry
 
 
 if __name__ == "__main__":

@@ -1,26 +1,22 @@
-"""Three-phase training: phase 1 beside a hand-written loop, and what phases 2 and 3 add.
+"""Three-phase training: the time of phase 1 beside a hand-written loop, and of phases 2 and 3.
 
     python benchmarks/training.py
 
-trains a ResNet-32 on images of random pixels, whose content does not matter to speed, in torch
-alone and through ``Embedder``, in turns, with the same batches, augmentation, optimizer and
-precision, and prints seconds per epoch. Then it times the other phases, and scikit-learn's
-LogisticRegression in place of the head. Random pixels teach a network nothing, so over-sampling and
-heads get other embeddings: normal, around a centre for each class.
+trains a ResNet-32 in torch alone and through ``Embedder``, in turns, with the same batches,
+augmentation, optimizer and precision, and prints seconds per epoch. Then it times the other phases,
+and scikit-learn's LogisticRegression in place of the head. Images are random pixels: their content
+does not matter to speed. Over-sampling and heads take other embeddings, normal around a center for
+each class, because random pixels teach a network nothing.
 """
 
 import argparse
-import json
-import platform
-import sys
 import time
 from statistics import median
 
 import numpy as np
 import torch
-from _cifar import crop_and_flip
+from _recipes import batch_callbacks, crop_and_flip, make_resnet
 from sklearn.linear_model import LogisticRegression
-from skorch import NeuralNetClassifier
 from tabulate import tabulate
 from torch import nn
 from tqdm import tqdm
@@ -29,7 +25,6 @@ from imblearn_eos import EOS, Embedder, LinearHead
 from imblearn_eos._device import has_bfloat16
 from imblearn_eos.datasets import long_tail_counts
 from imblearn_eos.models import ResNet
-from imblearn_eos.training import BatchAugmentation, BatchLoader, ChannelsLast, MixedPrecision
 
 BATCH_SIZE = 128
 
@@ -44,13 +39,14 @@ def make_images(n_images, seed=0):
 
 
 def make_embeddings(n_features, y, seed=0):
+    """Draw normal embeddings around a center for each class."""
     generator = np.random.default_rng(seed)
-    centres = generator.normal(size=(10, n_features))
-    return (centres[y] / 2 + generator.normal(size=(len(y), n_features))).astype(np.float32)
+    centers = generator.normal(size=(10, n_features))
+    return (centers[y] / 2 + generator.normal(size=(len(y), n_features))).astype(np.float32)
 
 
 def train_by_hand(X, y, n_epochs, device):
-    """Train as one would write it in torch; seconds of each epoch."""
+    """Train with a loop written by hand in torch, and return the seconds of each epoch."""
     module = ResNet(10, depth=32).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-4)
     X, y = torch.from_numpy(X), torch.from_numpy(y)
@@ -72,34 +68,16 @@ def train_by_hand(X, y, n_epochs, device):
     return seconds
 
 
-def make_net(n_epochs, device):
-    return NeuralNetClassifier(
-        ResNet,
-        module__n_classes=10,
-        module__depth=32,
-        criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.SGD,
-        optimizer__momentum=0.9,
-        optimizer__weight_decay=2e-4,
-        lr=0.1,
-        batch_size=BATCH_SIZE,
-        max_epochs=n_epochs,
-        train_split=None,
-        iterator_train=BatchLoader,
-        iterator_train__shuffle=True,
-        iterator_valid=BatchLoader,
-        callbacks=[BatchAugmentation(crop_and_flip), ChannelsLast(), MixedPrecision()],
-        device=device,
-        verbose=0,
-    )
-
-
 def train_by_embedder(X, y, n_epochs, device):
-    embedder = Embedder(make_net(n_epochs, device), random_state=0).fit(X, y)
+    """Train through `Embedder`, and return it and the seconds of each epoch."""
+    embedder = Embedder(
+        make_resnet(n_epochs, batch_callbacks(), device=device), random_state=0
+    ).fit(X, y)
     return embedder, embedder.net_.history[:, "dur"]
 
 
 def time_of(function, *args):
+    """Call a function, and return its result and the seconds that it took."""
     start = time.perf_counter()
     result = function(*args)
     return result, time.perf_counter() - start
@@ -113,7 +91,6 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     X, y = make_images(options.images)
@@ -148,16 +125,6 @@ def main():
         ),
     }
     print(tabulate(result.items(), floatfmt=".4f"))
-    if options.json:
-        record = {
-            "command": sys.argv,
-            "threads": options.threads,
-            "machine": platform.processor() or platform.machine(),
-            "torch": torch.__version__,
-            **result,
-        }
-        with open(options.json, "w") as file:
-            json.dump(record, file, indent=2)
 
 
 if __name__ == "__main__":

@@ -9,34 +9,34 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import balanced_accuracy_score
 
-pytest.importorskip("matplotlib")
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
-import _cifar
+import _embeddings
 import _heads
+import _study_methods
 
 
 def make_network(seed=0, counts=(200, 60, 25)):
     rng = np.random.RandomState(seed)
     y = np.repeat(np.arange(len(counts)), counts)
-    centres = 1.5 * np.random.RandomState(9).normal(size=(len(counts), 4))
+    centers = 1.5 * np.random.RandomState(9).normal(size=(len(counts), 4))
     y_new = np.repeat(np.arange(len(counts)), 50)
-    Z, Z_new = (rng.normal(size=(len(labels), 4)) + centres[labels] for labels in (y, y_new))
+    Z, Z_new = (rng.normal(size=(len(labels), 4)) + centers[labels] for labels in (y, y_new))
     head = _heads.LinearHead().fit(Z, y)
     return _heads.Network(
-        _cifar.Embedded(Z, y, Z_new, y_new, head.coef_, head.intercept_, False, 99)
+        _embeddings.Embedded(Z, y, Z_new, y_new, head.coef_, head.intercept_, False, 99)
     )
 
 
 def test_settings_are_chosen_on_rows_left_out():
     # Each network's classes have their own sizes.
     folds = [make_network(1), make_network(2, counts=(100, 100, 5))]
-    method = _heads.METHODS["logit adjustment"]
-    found = _heads.choose(method, folds)
+    method = _study_methods.METHODS["logit adjustment"]
+    found = _study_methods.choose(method, folds)
     best, score = found[0]
     y = np.concatenate([fold.y_new for fold in folds])
     expected = {}
-    for tau in _heads.TAUS:
+    for tau in _study_methods.TAUS:
         logits = [
             fold.Z_new @ fold.own_head.coef.T
             + fold.own_head.intercept
@@ -46,12 +46,14 @@ def test_settings_are_chosen_on_rows_left_out():
         expected[tau] = balanced_accuracy_score(y, np.concatenate(logits).argmax(axis=1))
     assert score == pytest.approx(max(expected.values()))
     assert expected[best["tau"]] == pytest.approx(score)
-    assert len(found) == len(_heads.TAUS)
+    assert len(found) == len(_study_methods.TAUS)
 
 
 def test_of_equal_settings_the_default_is_chosen():
-    method = _heads.Method(lambda network, a: network.own_head, {"a": (1, 2, 3)}, ({"a": 2},))
-    assert _heads.choose(method, [make_network()])[0][0] == {"a": 2}
+    method = _study_methods.Method(
+        lambda network, a: network.own_head, {"a": (1, 2, 3)}, ({"a": 2},)
+    )
+    assert _study_methods.choose(method, [make_network()])[0][0] == {"a": 2}
 
 
 def test_settings_that_a_sampler_refuses_are_left_out():
@@ -60,13 +62,13 @@ def test_settings_that_a_sampler_refuses_are_left_out():
             raise ValueError("too few rows")
         return network.own_head
 
-    method, folds = _heads.Method(make, {"k": (9, 3, 7)}, ({"k": 5},)), [make_network()]
-    assert [setting for setting, _ in _heads.choose(method, folds)] == [{"k": 5}, {"k": 3}]
+    method, folds = _study_methods.Method(make, {"k": (9, 3, 7)}, ({"k": 5},)), [make_network()]
+    assert [setting for setting, _ in _study_methods.choose(method, folds)] == [{"k": 5}, {"k": 3}]
     with pytest.raises(ValueError, match="too few rows"):
-        _heads.choose(_heads.Method(make, {"k": (9,)}, ({"k": 8},)), folds)
+        _study_methods.choose(_study_methods.Method(make, {"k": (9,)}, ({"k": 8},)), folds)
 
 
-def test_tau_normalisation_makes_weights_of_one_length():
+def test_tau_normalization_makes_weights_of_one_length():
     head = _heads.tau_normalize(make_network(), tau=1.0)
     np.testing.assert_allclose(np.linalg.norm(head.coef, axis=1), 1)
     assert not head.intercept.any()
@@ -96,23 +98,25 @@ def test_class_weights_are_random_over_sampling_without_the_noise():
     assert weighted.rows is None
     copies = np.concatenate([np.repeat(np.flatnonzero(network.y == c), 2**c) for c in range(3)])
     head = _heads.LinearHead(alpha=0.01).fit(network.Z[copies], network.y[copies])
-    centred = weighted.coef - weighted.coef.mean(axis=0)
-    np.testing.assert_allclose(centred, head.coef_ - head.coef_.mean(axis=0), atol=0.02)
+    centered = weighted.coef - weighted.coef.mean(axis=0)
+    np.testing.assert_allclose(centered, head.coef_ - head.coef_.mean(axis=0), atol=0.02)
 
 
-@pytest.mark.parametrize("name", list(_heads.METHODS))
+@pytest.mark.parametrize("name", list(_study_methods.METHODS))
 def test_every_method_makes_a_head(name):
-    method, network = _heads.METHODS[name], make_network()
+    method, network = _study_methods.METHODS[name], make_network()
     head = method.make(network, **method.fixed[0])
-    result = _heads.evaluate(head, network)
+    result = _study_methods.evaluate(head, network)
     assert head.logits(network.Z_new).shape == (150, 3)
     assert result["scores"]["balanced_accuracy"] > 0.5
     json.dumps(result, allow_nan=False)
 
 
-@pytest.mark.parametrize("name", [name for name in _heads.METHODS if _heads.METHODS[name].grid])
+@pytest.mark.parametrize(
+    "name", [name for name in _study_methods.METHODS if _study_methods.METHODS[name].grid]
+)
 def test_every_setting_of_a_method_has_an_effect(name):
-    method, network = _heads.METHODS[name], make_network()
+    method, network = _study_methods.METHODS[name], make_network()
     default = method.fixed[0]
     logits = method.make(network, **default).logits(network.Z_new)
     for setting, values in method.grid.items():

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("matplotlib")
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
-import _cifar
+import _cifar_images
+import _embeddings
 import _gan
 import _heads
+import _networks
+import _recipes
 
 
 def make_images(n_train=24, n_test=3):
@@ -26,14 +28,14 @@ def make_images(n_train=24, n_test=3):
 
 
 def test_folds_share_no_image_and_cover_the_subset():
-    images, case = make_images(), _cifar.Case("CE", ratio=4)
-    X, y, X_test, _ = _cifar._split(images, case, None, 3)
+    images, case = make_images(), _recipes.Case("CE", ratio=4)
+    X, y, X_test, _ = _cifar_images.split_images(images, case, None, 3)
     assert np.bincount(y).max() == 4 * np.bincount(y).min()
     assert X_test is images[2]
     whole = sorted(image.tobytes() for image in X)
     outside = []
     for fold in range(3):
-        X_in, _, X_out, _ = _cifar._split(images, case, fold, 3)
+        X_in, _, X_out, _ = _cifar_images.split_images(images, case, fold, 3)
         parts = [image.tobytes() for image in X_in], [image.tobytes() for image in X_out]
         assert sorted(parts[0] + parts[1]) == whole
         outside += parts[1]
@@ -43,8 +45,8 @@ def test_folds_share_no_image_and_cover_the_subset():
 @pytest.mark.parametrize("recipe", ["CE + mixup + decay", "LDAM-DRW + mixup", "CE, random images"])
 def test_networks_of_a_recipe_give_their_embeddings_and_head(recipe, tmp_path):
     images = make_images(8)
-    case, budget = _cifar.Case(recipe, ratio=4), _cifar.Budget(epochs=2, batch_size=16)
-    embedded = _cifar.embed(images, case, budget, tmp_path)
+    case, budget = _recipes.Case(recipe, ratio=4), _recipes.Budget(epochs=2, batch_size=16)
+    embedded = _networks.embed(images, case, budget, tmp_path, tmp_path / "embeddings")
     assert embedded.Z.shape == (len(embedded.y), 64)
     assert embedded.Z_new.shape == (30, 64)
     assert embedded.is_unit == recipe.startswith("LDAM")
@@ -57,30 +59,36 @@ def test_networks_of_a_recipe_give_their_embeddings_and_head(recipe, tmp_path):
 
 
 def test_networks_of_other_images_or_recipes_are_not_taken(monkeypatch):
-    images, case = make_images(2), _cifar.Case("CE")
-    digests = {_cifar._digest(images, case), _cifar._digest(images, _cifar.Case("focal"))}
+    images, case = make_images(2), _recipes.Case("CE")
+    digests = {
+        _embeddings.digest_of(images, case),
+        _embeddings.digest_of(images, _recipes.Case("focal")),
+    }
     X, y, X_test, y_test = images
-    digests.add(_cifar._digest((X[::-1].copy(), y, X_test, y_test), case))
-    monkeypatch.setattr(_cifar, "VERSION", 99)
-    digests.add(_cifar._digest(images, case))
+    digests.add(_embeddings.digest_of((X[::-1].copy(), y, X_test, y_test), case))
+    monkeypatch.setattr(_embeddings, "VERSION", 99)
+    digests.add(_embeddings.digest_of(images, case))
     assert len(digests) == 4
 
 
 def test_a_new_setting_of_recipes_leaves_the_others_their_networks():
-    assert _cifar.RECIPES["CE"].changes == {}
-    assert _cifar.RECIPES["CE + mixup + decay"].changes == {"mixup": 1.0, "weight_decay": 5e-4}
+    assert _recipes.RECIPES["CE"].changes == {}
+    assert _recipes.RECIPES["CE + mixup + decay"].changes == {"mixup": 1.0, "weight_decay": 5e-4}
     nets = [
-        _cifar.make_net(_cifar.RECIPES[name], _cifar.Budget(), 100, "")
+        _recipes.make_net(_recipes.RECIPES[name], _recipes.Budget(), 100, "")
         for name in ("CE + mixup", "CE + mixup + decay")
     ]
     assert [net.get_params()["optimizer__weight_decay"] for net in nets] == [2e-4, 5e-4]
+    # Classes count by name, wherever they are defined.
+    changes = _recipes.RECIPES["balanced softmax + mixup + decay"].changes
+    assert changes == {"criterion": "BalancedSoftmaxLoss", "mixup": 1.0, "weight_decay": 5e-4}
 
 
 def test_images_are_cropped_and_flipped():
     images = 1 + torch.rand(64, 3, 32, 32)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        changed = _cifar.crop_and_flip(images)
+        changed = _recipes.crop_and_flip(images)
     padded = torch.nn.functional.pad(images, (4, 4, 4, 4))
     found = set()
     for image, canvas in zip(changed, padded, strict=True):
@@ -116,7 +124,7 @@ def test_learning_rate_follows_the_schedule(schedule, epoch, factor):
     rows = [{"batches": [{}] * 2}] * (n_done // 2) + [{"batches": [{}] * (n_done % 2 + 1)}]
     group = {}
     net = SimpleNamespace(history=rows, lr=0.1, optimizer_=SimpleNamespace(param_groups=[group]))
-    _cifar.LearningRate(schedule, 200, 2).on_batch_begin(net, training=True)
+    _recipes.LearningRate(schedule, 200, 2).on_batch_begin(net, training=True)
     assert group["lr"] == pytest.approx(0.1 * factor, abs=1e-5)
 
 
@@ -124,15 +132,15 @@ def test_learning_rate_follows_the_schedule(schedule, epoch, factor):
 def test_added_images_balance_classes(how):
     rng = np.random.RandomState(0)
     X, y = rng.randint(0, 256, (30, 3, 32, 32)).astype(np.uint8), np.repeat([0, 1], [20, 10])
-    budget = _cifar.Budget(epochs=1, batch_size=8)
-    X_all, y_all, n_parameters, seconds = _cifar.balance_images(X, y, how, budget, seed=0)
+    budget = _recipes.Budget(epochs=1, batch_size=8)
+    X_all, y_all, n_parameters, seconds = _cifar_images.balance_images(X, y, how, budget, seed=0)
     assert seconds > 0
     assert X_all.dtype == np.uint8
     assert X_all.shape == (40, 3, 32, 32)
     np.testing.assert_array_equal(X_all[:30], X)
     assert np.bincount(y_all).tolist() == [20, 20]
     assert (n_parameters > 0) == (how == "GAN")
-    again = _cifar.balance_images(X, y, how, budget, seed=0)[0]
+    again = _cifar_images.balance_images(X, y, how, budget, seed=0)[0]
     np.testing.assert_array_equal(X_all, again)
 
 

@@ -4,7 +4,6 @@ Every loader of images returns ``X`` (n_samples, channels, height, width) as flo
 that torch's convolutions take, and ``y`` (n_samples,). `load_table` reads rows of numbers.
 """
 
-from imblearn_eos.datasets._cifar import load_cifar
 from imblearn_eos.datasets._csv import load_table
 from imblearn_eos.datasets._digits import load_digit_images, load_digits_long_tailed
 from imblearn_eos.datasets._folder import load_image_folder
@@ -12,7 +11,6 @@ from imblearn_eos.datasets._imbalance import long_tail_counts, make_imbalanced, 
 from imblearn_eos.datasets._npz import load_npz
 
 __all__ = [
-    "load_cifar",
     "load_digit_images",
     "load_digits_long_tailed",
     "load_image_folder",

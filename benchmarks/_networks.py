@@ -1,0 +1,87 @@
+"""Networks of the CIFAR-10 study: trained, and turned into embeddings."""
+
+import shutil
+import sys
+import time
+from dataclasses import replace
+
+from _cifar_images import N_CLASSES, balance_images, normalize, split_images
+from _embeddings import Embedded, digest_of, name_of, read_embedded, write_embedded
+from _recipes import RECIPES, make_net
+from joblib import Memory
+from torch import nn
+
+from imblearn_eos import Embedder
+from imblearn_eos.models import NormalizedLinear
+
+
+def embed(images, case, budget, folder, embeddings, fold=None, n_folds=1):
+    """Train the network of a case, unless its embeddings are there.
+
+    Parameters
+    ----------
+    images : tuple
+        As `load_images` returns them.
+    case : Case
+    budget : Budget
+    folder : Path
+        Folder of trained networks and checkpoints.
+    embeddings : Path
+        Folder of embeddings.
+    fold : int or None
+        Train without this fold of the training images and embed it as new rows. None trains on
+        all of them; the test images are the new rows.
+    n_folds : int
+
+    Returns
+    -------
+    Embedded
+        As the file keeps it: rounded to float16.
+    """
+    name = f"{name_of(case, budget, fold, n_folds)}_{digest_of(images, case):08x}"
+    file = embeddings / f"{name}.npz"
+    if not file.exists():
+        parts = split_images(images, case, fold, n_folds)
+        write_embedded(file, train(*parts, case, budget, folder, name))
+    return read_embedded(file)
+
+
+def train(X, y, X_new, y_new, case, budget, folder, name):
+    """Train a network on images and embed them and new ones."""
+    recipe, seconds, maker_parameters = RECIPES[case.recipe], {}, 0
+    X_all, y_all = X, y
+    if recipe.balance:
+        # Kept, or a network could be trained further on other images than it began with.
+        balance = Memory(folder / "images", verbose=0).cache(balance_images)
+        made = balance(X, y, recipe.balance, budget, case.seed)
+        X_all, y_all, maker_parameters, seconds["images"] = made
+        # As many steps as without the added images.
+        budget = replace(budget, epochs=max(1, round(budget.epochs * len(y) / len(y_all))))
+    checkpoints = folder / "checkpoints" / name
+    net = make_net(recipe, budget, len(y_all), checkpoints)
+    embedder = Embedder(
+        net, memory=str(folder / "networks"), random_state=case.seed, verbose=sys.stderr.isatty()
+    )
+    embedder.fit(normalize(X_all), y_all)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    seconds["training"] = float(sum(embedder.net_.history[:, "dur"]))
+    start = time.perf_counter()
+    Z = embedder.transform(normalize(X))
+    seconds["embedding"] = time.perf_counter() - start
+    Z_new = embedder.transform(normalize(X_new))
+    head = embedder.net_.module_.head
+    weight, bias, is_unit = head.weight, head.bias, isinstance(head, NormalizedLinear)
+    if is_unit:
+        weight, bias = head.scale * nn.functional.normalize(weight), weight.new_zeros(N_CLASSES)
+    n_parameters = sum(parameter.numel() for parameter in embedder.net_.module_.parameters())
+    return Embedded(
+        Z=Z,
+        y=y,
+        Z_new=Z_new,
+        y_new=y_new,
+        weight=weight.detach().cpu().numpy(),
+        bias=bias.detach().cpu().numpy(),
+        is_unit=is_unit,
+        n_parameters=n_parameters + maker_parameters,
+        seconds=seconds,
+    )
