@@ -1,4 +1,4 @@
-"""A small conditional GAN that makes images of rare classes: pre-processing to compare with."""
+"""A small conditional GAN that makes images of rare classes."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ WIDTH = 64
 
 
 class Generator(nn.Module):
-    """Noise and a class become an image of 3 x 32 x 32, levels from -1 to 1."""
+    """Map noise and a class to an image of 3 x 32 x 32, levels from -1 to 1."""
 
     def __init__(self, n_classes):
         super().__init__()
@@ -33,7 +33,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Scores images: the more real they look, as images of their class, the higher."""
+    """Score images: high if they look like real images of their class."""
 
     def __init__(self, n_classes):
         super().__init__()
@@ -63,9 +63,9 @@ def _halved(n_in, n_out):
 
 
 def balance(X, y, *, n_steps, device="cpu", seed=0, batch_size=128):
-    """Train a GAN on images and add those that it makes, until classes balance.
+    """Train a GAN on images and add images that it makes, until classes balance.
 
-    Classes are drawn alike in training, so that the rare ones are learnt too.
+    Training draws all classes equally often, so that it learns the rare ones too.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def balance(X, y, *, n_steps, device="cpu", seed=0, batch_size=128):
     y : ndarray of shape (n,)
         Labels 0, 1, ...
     n_steps : int
-        Steps of training.
+        Number of training steps.
     device : str
     seed : int
     batch_size : int
@@ -81,9 +81,9 @@ def balance(X, y, *, n_steps, device="cpu", seed=0, batch_size=128):
     Returns
     -------
     X, y : ndarray
-        The images that were given, and after them those that were made.
+        The original images, followed by the new ones.
     n_parameters : int
-        Of generator and discriminator.
+        Parameters of generator and discriminator.
     """
     counts = np.bincount(y)
     images = torch.from_numpy(X).to(device).float() / 127.5 - 1
