@@ -9,8 +9,8 @@ from docutils.utils.math.latex2mathml import tex2mathml
 import imblearn_eos
 
 project = "imblearn-eos"
-author = "the contributors of imblearn-eos"
-copyright = f"{datetime.now(timezone.utc):%Y}, {author}. MIT licence"
+author = "The imblearn-eos developers"
+copyright = f"{datetime.now(timezone.utc):%Y}, {author}. MIT license"
 release = version = imblearn_eos.__version__
 
 extensions = [
@@ -26,12 +26,17 @@ exclude_patterns = ["_build", "_templates", "examples"]
 # In docstrings, `name` is a link where there is such a name in the package.
 default_role = "autolink"
 nitpicky = True
-# Nothing is downloaded while building, so other projects' names are no links.
+# Nothing is downloaded while building, so names of other projects have no links.
 nitpick_ignore_regex = [("py:.*", r"(imblearn|joblib|matplotlib|numpy|sklearn|skorch|torch)\..*")]
 
-# Pages that GitHub shows too, with links to its headings.
 myst_heading_anchors = 3
-myst_enable_extensions = ["attrs_block", "colon_fence"]
+myst_enable_extensions = ["attrs_block"]
+# Files that the Markdown pages link to, and the pages of this site that show them.
+PAGES_OF_FILES = {
+    r"examples/(plot_\w+)\.py": r"auto_examples/\2.rst",
+    r"\.\./benchmarks/cifar_lt/README\.md": "cifar.md",
+    r"\.\./benchmarks/README\.md": "benchmarks.md",
+}
 
 autosummary_generate = True
 autodoc_typehints = "none"
@@ -96,12 +101,21 @@ def _block_mathml(translator, node):
     raise nodes.SkipNode
 
 
-def _close_doctests(app, docname, source):
-    """Drop the blank line at the end of a doctest: doctest needs it, readers do not."""
-    source[0] = re.sub(r"\n\n```\n(?=\n|\Z)", "\n```\n", source[0])
+def _adapt_markdown(app, docname, source):
+    """Adapt a page that GitHub shows, too: its links lead to files, here they lead to pages."""
+    text = source[0]
+    # doctest needs the blank line at the end of a block, readers do not.
+    text = re.sub(r"\n\n```\n(?=\n|\Z)", "\n```\n", text)
+    text = re.sub(r"\[`(\w+)`\]\((?:\.\./)?api\.rst\)", r"{py:obj}`\1 <.\1>`", text)
+    for pattern, page in PAGES_OF_FILES.items():
+        text = re.sub(rf"\]\(((?:\.\./)*){pattern}", rf"](\1{page}", text)
+    if docname == "guide/index":
+        pages = dict.fromkeys(re.findall(r"\]\((\w+)\.md\)", text))
+        text += "\n```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```\n"
+    source[0] = text
 
 
 def setup(app):
     """Write formulas as MathML, which browsers draw by themselves: MathJax would be downloaded."""
     app.add_html_math_renderer("mathml", (_inline_mathml, None), (_block_mathml, None))
-    app.connect("source-read", _close_doctests)
+    app.connect("source-read", _adapt_markdown)
