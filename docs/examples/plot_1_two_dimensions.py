@@ -1,15 +1,16 @@
 """
-EOS beside SMOTE and ADASYN in the plane
-========================================
+EOS, SMOTE and ADASYN in two dimensions
+=======================================
 
-Where do new rows go? In two dimensions it can be seen.
+See where each sampler draws new rows before you choose one.
 
 SMOTE fills the space between rows of the rare class. ADASYN does the same, with more new rows where
-other classes are near. EOS goes from the rare class toward those other classes, and into them.
+other classes are near. EOS draws new rows from the rare class toward the other classes.
 """
 
 # %%
-# A rare crescent beside a common one. Features have the same scale here; scale yours first.
+# The data are two crescents, one rare and one common. Their features have the same scale. Scale
+# your own features first.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -40,9 +41,8 @@ figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols
 plt.show()
 
 # %%
-# With ``enemy_search="neighborhood"``, the default, only rare rows with a common one among their 10
-# nearest rows are bases. They are counted easily, and should be: a handful of bases make all new
-# rows alike.
+# Count the bases: with only a handful, all new rows are alike. With the default
+# ``enemy_search="neighborhood"``, a rare row is a base if one of its 10 nearest rows is common.
 
 for name, sampler in samplers.items():
     if hasattr(sampler, "base_indices_"):
@@ -50,12 +50,12 @@ for name, sampler in samplers.items():
 
 # %%
 # :class:`~imblearn_eos.plotting.EmbeddingDisplay` shows bases, enemies and some of the segments
-# between them, on which the new rows lie.
+# between them. New rows lie on these segments.
 
 EmbeddingDisplay.from_embeddings(X, y, EOS(n_neighbors=10, random_state=0))
 plt.show()
 
 # %%
-# Each new row carries the label of its base, also where it lies among enemies. So EOS finds more of
-# the rare class, and takes more of the common class for it. Where probabilities matter, or where
-# labels are wrong, that does harm: see :doc:`/guide/eos`.
+# Each new row has the label of its base, even where it lies among enemies. A classifier then finds
+# more rare rows and makes more false alarms. This is harmful where you need probabilities or where
+# labels are wrong: see :doc:`/guide/eos`.

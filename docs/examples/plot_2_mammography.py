@@ -2,14 +2,14 @@
 Mammography: EOS on a table
 ===========================
 
-EOS was made for the embeddings of a network, but it is an ordinary sampler of imbalanced-learn.
-Here it stands in a pipeline, its one important parameter is searched, and it is compared with two
-neighbours and with no sampler at all. It does not win.
+EOS was designed for the embeddings of a network, but it works on any numeric table. This example
+tunes SMOTE, ADASYN and EOS in the same pipeline and compares them with no sampler. EOS does not
+win.
 
-The data are 11,183 candidate spots in mammograms, 260 of which are microcalcifications, described
-by six numbers. They are of Woods et al., "Comparative evaluation of pattern recognition techniques
-for detection of microcalcifications in mammography", 1993; OpenML lists them as public.
-:download:`The file <mammography.csv.gz>` lies beside this script.
+The data are 11,183 candidate spots in mammograms, described by six numbers; 260 spots are
+microcalcifications. The source is Woods et al., "Comparative evaluation of pattern recognition
+techniques for detection of microcalcifications in mammography", 1993. OpenML lists the data as
+public. :download:`The file <mammography.csv.gz>` is next to this script.
 """
 
 # %%
@@ -34,12 +34,12 @@ print(y.value_counts().to_dict())
 # One grid search per sampler
 # ---------------------------
 #
-# The sampler stands between scaling, because neighbours depend on it, and the classifier. The
-# pipeline over-samples training rows only; the rows that a score is computed on are real ones.
+# Put the sampler after the scaler, because neighbors depend on the scale. The pipeline over-samples
+# training rows only, so scores are computed on real rows.
 
 
 def make_search(sampler, parameter):
-    """Make a pipeline that chooses the number of neighbours by itself."""
+    """Return a pipeline that chooses its number of neighbors by cross-validation."""
     steps = [
         ("scaler", StandardScaler()),
         ("sampler", sampler),
@@ -57,8 +57,8 @@ searches = {
 }
 
 # %%
-# The search chooses on folds of its training rows; an outer cross-validation scores what it chose
-# on rows that no choice has seen.
+# The search chooses on folds of its training rows. An outer cross-validation scores the choice on
+# held-out rows.
 
 folds = StratifiedKFold(5, shuffle=True, random_state=0)
 metrics = {"balanced_accuracy": "Balanced accuracy", "f1": "F1 of the rare class"}
@@ -89,13 +89,12 @@ plt.show()
 # A threshold instead
 # -------------------
 #
-# Is a sampler needed at all? Its classifier is one point in the plane of precision and recall. The
-# plain classifier reaches a whole curve of points, by its threshold alone. All of these come from
-# rows that the classifier was not fitted to.
+# Try the decision threshold of the plain classifier before a sampler. A sampler gives one point of
+# precision and recall; the threshold gives a whole curve. All points are computed on held-out rows.
 
 
 def held_out(name, method):
-    """Give what the outer folds' estimators say of their held-out rows."""
+    """Return the outputs of the outer folds' estimators for their held-out rows."""
     values = np.empty(len(y))
     rows = scores[name]["indices"]["test"]
     for estimator, test in zip(scores[name]["estimator"], rows, strict=True):
@@ -115,15 +114,13 @@ ax.legend()
 plt.show()
 
 # %%
-# What it says
-# ------------
+# Result
+# ------
 #
-# - In balanced accuracy every sampler is far better than none, and the three are within one spread
-#   of each other: on these data, with this classifier, EOS has no advantage. SMOTE has the highest
-#   mean.
-# - The F1 score of the rare class says the opposite: without a sampler it is highest. Over-sampling
-#   trades false alarms for hits; whether that is a good trade depends on their cost, which no
-#   metric knows.
-# - Over-sampled classifiers give probabilities that are too high for the rare class. Moving the
-#   threshold of the plain classifier is a rival worth trying, as the curve shows;
-#   ``sklearn.model_selection.TunedThresholdClassifierCV`` does so.
+# - **Balanced accuracy**: every sampler is far better than none. The three samplers are within one
+#   standard deviation of each other, and SMOTE has the highest mean.
+# - **F1 of the rare class**: no sampler is best. Over-sampling finds more rare rows and makes more
+#   false alarms. Which is better depends on their costs.
+# - **Probabilities**: over-sampled classifiers overestimate the rare class. As the curve shows,
+#   moving the threshold of the plain classifier is an alternative; use
+#   ``sklearn.model_selection.TunedThresholdClassifierCV``.

@@ -2,15 +2,15 @@
 Digits in three phases
 ======================
 
-A network is trained on long-tailed digits, its embeddings are over-sampled, its head is refitted.
-Then several samplers are put on the same trunk, to see what each contributes.
+Train a network on long-tailed digits, over-sample its embeddings, and refit its head. Then compare
+several samplers on the same network.
 """
 
 # %%
 # Phase 1
 # -------
 #
-# The digits that come with scikit-learn: 8 x 8 pixels, the training part made long-tailed.
+# The data are scikit-learn's digits of 8 x 8 pixels. The training part is made long-tailed.
 
 import warnings
 
@@ -47,9 +47,9 @@ print("training rows of each digit:", np.bincount(y_train))
 # Phase 2
 # -------
 #
-# What EOS added to the embeddings of the rarest digit, on the two directions in which that digit
-# and its enemies vary most. A projection from 64 features to 2 shows little: rows that fall
-# together here may lie far apart.
+# The figure shows the rows that EOS adds for the rarest digit. The axes are the two directions in
+# which this digit and its enemies vary most. Rows that overlap here may be far apart in the 64
+# dimensions of the embedding.
 
 EmbeddingDisplay.from_estimator(pipeline, X_train, y_train, target=9)
 plt.show()
@@ -58,8 +58,8 @@ plt.show()
 # Phase 3, with several samplers
 # ------------------------------
 #
-# The same trunk, frozen, under other samplers. "network" is its own head, "refit" a head that was
-# refitted without a sampler: the right thing to compare with.
+# All samplers use the same frozen trunk. "network" is the network's own head. "refit" is a head
+# refitted without a sampler; compare the samplers with it.
 
 network = FrozenEstimator(pipeline["embedder"].net_)
 samplers = {
@@ -80,17 +80,16 @@ for name, y_pred in predictions.items():
     print(f"{name:13}", f"balanced accuracy {balanced_accuracy_score(y_test, y_pred):.3f}")
 
 # %%
-# The classes stand from the most training rows to the fewest.
+# Classes are ordered from the most training rows to the fewest.
 
 # sphinx_gallery_thumbnail_number = 2
 RecallDisplay.from_predictions(y_test, predictions, y_train=y_train)
 plt.show()
 
 # %%
-# One seed and 539 test images: differences of a point or two mean nothing. What is plain to see is
-# that the network's own head neglects the rare digits, and that refitting it without any sampler
-# mends most of that. A larger K does better than the default, but on these easy digits random
-# over-sampling and SMOTE are as good as EOS or better. So put them beside it on your data.
+# The network's own head neglects the rare digits. A plain refit repairs most of that. A larger K is
+# better than the default, but random over-sampling and SMOTE score as well as EOS or better. With
+# one seed and 539 test images, differences of one or two points are within noise.
 #
 # The result is one network:
 

@@ -2,8 +2,8 @@
 Grid search over K without retraining
 =====================================
 
-With ``memory``, a search over sampler and head trains one network per split and one for the final
-fit, whatever the number of candidates.
+Set ``memory`` to search samplers and heads without training networks again. The search trains one
+network per fold and one for the final fit, whatever the number of candidates.
 """
 
 # %%
@@ -35,13 +35,13 @@ net = NeuralNetClassifier(
     iterator_train__shuffle=True,
     verbose=0,
 )
-# The folder must be private, since it holds pickles; a temporary one is.
+# The folder must be private, because it holds pickles. A temporary folder is.
 folder = tempfile.TemporaryDirectory()
 pipeline = make_embedding_pipeline(net, memory=folder.name, random_state=0)
 
 # %%
-# ``"passthrough"``, no sampler, is a candidate too: otherwise a search finds the best K, but not
-# whether EOS helps.
+# Include ``"passthrough"``, no sampler. Otherwise the search finds the best K, but not whether EOS
+# helps.
 
 n_neighbors, n_splits = [5, 10, 20, 50, 100, 200], 4
 grid = [
@@ -63,15 +63,15 @@ folder.cleanup()
 assert n_networks == n_splits + 1
 
 # %%
-# Each fold is scored on rows that its network has not seen. Lines are means over the folds, bands
-# their standard deviation.
+# Each fold is scored on rows that its network has not seen. Lines are means over the folds, and
+# bands are their standard deviations.
 
 figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
 candidates = results["params"]
 
 
 def draw(rows, x, label, **style):
-    """Draw the mean of candidates, and a band of their spread."""
+    """Draw the mean of candidates and a band of one standard deviation."""
     mean, std = results["mean_test_score"][rows], results["std_test_score"][rows]
     (line,) = ax.plot(x, np.broadcast_to(mean, len(x)), label=label, **style)
     ax.fill_between(x, mean - std, mean + std, alpha=0.15, color=line.get_color(), linewidth=0)
@@ -89,8 +89,8 @@ ax.legend(loc="lower right")
 plt.show()
 
 # %%
-# The bands overlap: with so few rows, candidates within a band of each other are equal. The final
-# fit loaded its network as well, and is scored once on the test images.
+# The bands overlap, so this search does not separate most candidates. Score the chosen one once on
+# the test images.
 
 print(search.best_params_)
 print(f"balanced accuracy on the test images: {search.score(X_test, y_test):.3f}")

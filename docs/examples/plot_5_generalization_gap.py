@@ -2,8 +2,9 @@
 The generalization gap with its two references
 ==============================================
 
-How far do test rows reach beyond the range of the training rows? Farther for rare classes, and EOS
-narrows it. Both statements are true, and both mislead without a reference.
+Show a generalization gap together with its two references. The gap measures how far test rows lie
+outside the range of the training rows. It is larger for rare classes, and EOS narrows it. Both
+facts mislead without a reference.
 """
 
 # %%
@@ -36,19 +37,20 @@ pipeline = make_embedding_pipeline(net, EOS(n_neighbors=100), random_state=0)
 pipeline = pipeline.fit(X_train, y_train)
 
 # %%
-# Filled dots: the gap of each class before over-sampling, larger to the right, where classes have
-# fewer training rows. The dashed line is the largest class cut down to that size: it too has a
-# larger gap then, for no other reason than its size. Only what lies above it is due to more.
-#
-# Diamonds: the gap after EOS. The dotted line is the gap when random rows of *other* classes get
-# the label instead. It is narrower still, although those labels are wrong.
+# - **Filled dots**: the gap of each class before over-sampling. Classes on the right have fewer
+#   training rows and a larger gap.
+# - **Dashed line**: the gap of the largest class, cut to the same number of rows. It grows for the
+#   smaller size alone. Only the part of a dot above this line has another cause.
+# - **Diamonds**: the gap after EOS.
+# - **Dotted line**: the gap when random rows of *other* classes get the label instead. It is even
+#   smaller, although these labels are wrong.
 
 GeneralizationGapDisplay.from_estimator(pipeline, X_test, y_test)
 plt.show()
 
 # %%
-# The numbers are those of :meth:`~imblearn_eos.EmbeddingPipeline.generalization_gap`. SMOTE stays
-# within the range of a class and leaves the gap as it is.
+# :meth:`~imblearn_eos.EmbeddingPipeline.generalization_gap` returns the numbers. SMOTE stays within
+# the range of a class, so it does not change the gap.
 
 report = pipeline.generalization_gap(X_test, y_test)
 embedder = pipeline["embedder"]
@@ -65,10 +67,10 @@ for name, gap in gaps.items():
     print(f"{name:32} {np.mean(gap):.3f}")
 
 # %%
-# Rows that the pipeline classifies wrongly, as far as there are any:
+# The same for test rows that the pipeline classifies wrongly:
 
 GeneralizationGapDisplay.from_estimator(pipeline, X_test, y_test, test_rows="wrong")
 plt.show()
 
 # %%
-# So a small gap is not a goal in itself: :doc:`/guide/gap`.
+# A smaller gap does not by itself mean better generalization: see :doc:`/guide/gap`.

@@ -2,9 +2,9 @@
 Export: safetensors, torch.export and ONNX
 ==========================================
 
-``to_module`` puts the refitted head on the network. What leaves the pipeline is an ordinary
-:class:`torch.nn.Module`, which other tools take. After each step, check that probabilities are
-still those of the pipeline. This needs the extra ``export``.
+Call ``to_module`` to get an ordinary :class:`torch.nn.Module` with the refitted head, and export it
+with the tools of your choice. After each export, check that the probabilities are unchanged. This
+example needs the extra ``export``.
 """
 
 # %%
@@ -46,7 +46,7 @@ with torch.no_grad():
     logits["to_module"] = module(images)
 
 # %%
-# Weights alone go into a safetensors file. The class of the module reads them.
+# A safetensors file holds the weights. Load them into a module of the same class.
 
 save_file(module.state_dict(), folder / "network.safetensors")
 again = SmallCNN(n_classes=10).eval()
@@ -55,7 +55,7 @@ with torch.no_grad():
     logits["safetensors"] = again(images)
 
 # %%
-# A program of torch.export needs no class.
+# A program of torch.export runs without the class.
 
 sizes = ({0: torch.export.Dim("n_samples")},)
 program = torch.export.export(module, (images[:2],), dynamic_shapes=sizes)
@@ -64,9 +64,9 @@ with torch.no_grad():
     logits["torch.export"] = torch.export.load(folder / "network.pt2").module()(images)
 
 # %%
-# ONNX needs no torch.
+# An ONNX file runs without torch.
 
-with warnings.catch_warnings():  # torch's exporter uses what torch is about to change
+with warnings.catch_warnings():  # raised inside torch's exporter
     warnings.simplefilter("ignore", FutureWarning)
     torch.onnx.export(
         module,
@@ -83,8 +83,8 @@ session = onnxruntime.InferenceSession(folder / "network.onnx", providers=["CPUE
 logits["ONNX"] = torch.from_numpy(session.run(["logits"], {"images": X_test})[0])
 
 # %%
-# The largest difference between probabilities is that of float32 rounding. The pipeline computes
-# its head in float64, the networks in float32.
+# Probabilities differ only by float32 rounding: the pipeline computes its head in float64, and the
+# networks compute in float32.
 
 figure, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 for row, (name, scores) in enumerate(logits.items()):

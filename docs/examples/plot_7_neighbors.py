@@ -1,9 +1,9 @@
 """
-Exact neighbours for any sampler
-================================
+Exact neighbors for any sampler
+===============================
 
-:class:`~imblearn_eos.TorchNearestNeighbors` takes the place of scikit-learn's neighbours in
-samplers of imbalanced-learn. The neighbours are the same, so the new rows are, too.
+Pass :class:`~imblearn_eos.TorchNearestNeighbors` to samplers of imbalanced-learn to search large
+data faster. It finds the same neighbors as scikit-learn, so the new rows are the same.
 """
 
 # %%
@@ -22,20 +22,19 @@ X, y = make_blobs(20_000, n_features=32, centers=60, cluster_std=6, random_state
 y = (y % 10 == 0).astype(int)
 few = slice(0, 4000)
 theirs = ADASYN(random_state=0).fit_resample(X[few], y[few])
-# By imbalanced-learn's convention, an object is set to one more: each row finds itself.
+# By imbalanced-learn's convention, the object is set to one neighbor more: a row finds itself.
 sampler = ADASYN(n_neighbors=TorchNearestNeighbors(n_neighbors=6), random_state=0)
 ours = sampler.fit_resample(X[few], y[few])
 print("same rows:", np.array_equal(ours[0], theirs[0]), np.array_equal(ours[1], theirs[1]))
 
 # %%
-# How long does a search take? All rows are searched for the 11 nearest of each. What you see is one
-# run while this page was built, perhaps on a busy machine; :doc:`/benchmarks` has figures that were
-# taken with care. Below about 16,000 rows the compiled loops of the extra ``fast`` are not loaded,
-# and scikit-learn can be the faster one.
+# The figure shows the time to find the 11 nearest rows of every row. It is from a single run while
+# this page was built; see :doc:`/benchmarks` for careful measurements. Below about 16,000 rows the
+# compiled loops of the extra ``fast`` are not used, and scikit-learn can be faster.
 
 
 def seconds(neighbors, n_rows):
-    """Time a search, the second of two."""
+    """Return the seconds that the second of two searches takes."""
     for _ in range(2):
         start = time.perf_counter()
         neighbors.fit(X[:n_rows]).kneighbors(X[:n_rows])

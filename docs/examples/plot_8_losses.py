@@ -2,15 +2,15 @@
 What the losses do
 ==================
 
-The losses of :mod:`imblearn_eos.losses` change phase 1, in two ways: some care less about samples
-that are classified well, the others treat classes by their size.
+Choose a loss of :mod:`imblearn_eos.losses` to change how the network is trained. Focal and
+asymmetric loss give less weight to easy samples. The other losses treat classes by their size.
 """
 
 # %%
 # Easy samples
 # ------------
 #
-# Two classes; the network gives the sample's class the probability on the x axis.
+# There are two classes. The x axis is the predicted probability of the sample's class.
 
 import matplotlib.pyplot as plt
 import torch
@@ -48,13 +48,13 @@ plt.show()
 # Rare classes
 # ------------
 #
-# Ten classes in a long tail, and a network that says nothing: all logits are 0. Cross-entropy gives
-# each sample the same loss. With the others it is larger the rarer the class, so that training
-# works harder for rare classes. A weight, as in ClassBalancedLoss, acts on a sample's share in the
-# mean of a batch, and so is multiplied with the sample's loss here.
+# There are ten long-tailed classes, and all logits are 0. Cross-entropy gives each sample the same
+# loss. The other losses are larger for rarer classes, so training improves rare classes more. A
+# class weight, as in ClassBalancedLoss, acts on a sample's share in the mean of a batch. It is
+# multiplied with the sample's loss here.
 
 counts = long_tail_counts(5000, 10, ratio=100)
-nothing, classes = torch.zeros(1, 10), range(10)
+zeros, classes = torch.zeros(1, 10), range(10)
 losses = {
     "cross-entropy": nn.CrossEntropyLoss(),
     "LogitAdjustedLoss(tau=0.5)": LogitAdjustedLoss(tau=0.5, class_counts=counts),
@@ -63,9 +63,9 @@ losses = {
 }
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for (name, loss), marker in zip(losses.items(), "os^D", strict=True):
-    values = [loss(nothing, torch.tensor([c])).item() for c in classes]
+    values = [loss(zeros, torch.tensor([c])).item() for c in classes]
     ax.plot(classes, values, marker=marker, label=name)
-plain = ClassBalancedLoss(class_counts=counts)(nothing, torch.tensor([0])).item()
+plain = ClassBalancedLoss(class_counts=counts)(zeros, torch.tensor([0])).item()
 weighted = plain * class_balanced_weights(counts)
 ax.plot(classes, weighted, marker="v", label="ClassBalancedLoss(), times its weight")
 ax.set_xticks(classes, counts)
@@ -74,6 +74,5 @@ ax.legend()
 plt.show()
 
 # %%
-# Each is the ``criterion`` of a skorch net, and :class:`~imblearn_eos.Embedder` tells it the sizes
-# of the classes: :doc:`/guide/training`. Which is best depends on the data; compare on rows that
-# the network has not seen.
+# Set a loss as the ``criterion`` of a skorch net. :class:`~imblearn_eos.Embedder` passes the class
+# sizes to it: see :doc:`/guide/training`. Compare losses on rows that the network has not seen.
