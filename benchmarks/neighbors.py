@@ -1,4 +1,4 @@
-"""All-k-nearest-neighbours: this package beside its peers, in one run, with the same threads.
+"""All-k-nearest-neighbors: this package beside its peers, in one run, with the same threads.
 
     python benchmarks/neighbors.py --data cifar10_full_embeddings.npz
 
@@ -23,7 +23,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from imblearn_eos import TorchNearestNeighbors
-from imblearn_eos.neighbors import _coarse
+from imblearn_eos.neighbors import _choose
 
 
 def ours(X, k, device):
@@ -31,7 +31,7 @@ def ours(X, k, device):
 
 
 def ours_without_numba(X, k, device):
-    with patch.object(_coarse, "_load_kernels", lambda: None):
+    with patch.object(_choose, "_has_numba", lambda: False):
         return ours(X, k, device)
 
 
@@ -80,7 +80,7 @@ def without_self(found):
 
 
 def agreement(X, found, n_sample=100):
-    """Share of neighbours that float64 brute force finds too, on a sample of rows."""
+    """Return the share of neighbors that float64 brute force finds too, on a sample of rows."""
     sample = np.random.RandomState(0).choice(len(X), min(n_sample, len(X)), replace=False)
     rows = X.astype(np.float64)
     shares = []

@@ -1,5 +1,6 @@
 """Which rows of other classes a synthetic row may be moved toward."""
 
+from functools import cached_property
 from numbers import Integral
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from sklearn.base import clone
 
 from imblearn_eos._validation import to_array
 from imblearn_eos.neighbors import TorchNearestNeighbors
+from imblearn_eos.neighbors._nearest_neighbors import kneighbors_among
 
 
 class Enemies(NamedTuple):
@@ -39,7 +41,7 @@ def draw_segments(enemies, n_rows, random_state):
     n_rows : int
         Number of rows to make.
     random_state : RandomState
-        Gives all bases, then all enemies, then all steps.
+        Draws all bases, then all enemies, then all steps.
 
     Returns
     -------
@@ -87,13 +89,12 @@ class EnemySearch:
         self.n_neighbors = self.finder.n_neighbors - 1
         self.X = X
         self.codes = codes
-        self._is_fitted = False
 
     def neighborhood(self, code):
         """Find the rows of other classes among the K nearest rows of each row of the class."""
-        self._fit()
         members = np.flatnonzero(self.codes == code)
-        found = self._kneighbors(self.finder, members, min(self.n_neighbors + 1, len(self.codes)))
+        n_found = min(self.n_neighbors + 1, len(self.codes))
+        found = self._kneighbors(self._fitted_finder, members, n_found)
         # With duplicates a row need not find itself; then the last of the K + 1 is one too many.
         surplus = found == members[:, None]
         surplus[~surplus.any(axis=1), -1] = True
@@ -112,19 +113,17 @@ class EnemySearch:
         n_neighbors = min(self.n_neighbors, len(others))
         if isinstance(self.finder, TorchNearestNeighbors):
             # What was computed from all rows serves every class.
-            self._fit()
-            is_other = torch.from_numpy(self.codes != code)
-            found = _to_array(self.finder._find(self.X[members], n_neighbors, is_other)[1])
+            finder, is_other = self._fitted_finder, torch.from_numpy(self.codes != code)
+            found = _to_array(kneighbors_among(finder, self.X[members], n_neighbors, is_other)[1])
         else:
             finder = clone(self.finder).fit(self.X[others])
             found = others[self._kneighbors(finder, members, n_neighbors)]
         counts = np.full(len(members), n_neighbors)
         return Enemies(members, np.sort(found, axis=1), counts)
 
-    def _fit(self):
-        if not self._is_fitted:
-            self.finder.fit(self.X)
-            self._is_fitted = True
+    @cached_property
+    def _fitted_finder(self):
+        return self.finder.fit(self.X)
 
     def _kneighbors(self, finder, members, n_neighbors):
         return _to_array(

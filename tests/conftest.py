@@ -2,8 +2,9 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
-from imblearn_eos.neighbors import _coarse, _half
+from imblearn_eos.neighbors import _base, _boxes, _choose, _search, _tiles
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def real_data():
-    """Give the path of a file of real data, which a user need not have."""
+    """Return the path of a file of real data, which a user need not have."""
 
     def find(name):
         path = SHARED_DATA / name
@@ -30,26 +31,60 @@ def real_data():
     return find
 
 
-@pytest.fixture(params=["tiles", "tree", "compiled tree", "compiled selection", "half"])
-def engine(request, monkeypatch):
-    """Make the coarse pass take one of its ways, which it takes by itself only for many rows."""
-    if request.param == "tiles":
-        return
-    monkeypatch.setattr(_coarse, "MIN_TREE_PAIRS", 0)
-    monkeypatch.setattr(_coarse, "MIN_TREE_ROWS", 1)
-    monkeypatch.setattr(_coarse, "FIRST_ROWS", 16)
-    monkeypatch.setattr(_coarse, "CELL_ROWS", 8)
-    monkeypatch.setitem(_coarse.TILE_ROWS, "cpu", 64)
-    monkeypatch.setitem(_coarse.BLOCK_QUERIES, "cpu", 32)
-    if request.param != "tree":
-        pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
-        monkeypatch.setattr(_coarse, "MIN_KERNEL_PAIRS", 0)
-        monkeypatch.setattr(_coarse, "MIN_PAIRS_TO_LOAD", 0)
-        pays = request.param == "compiled tree"
-        monkeypatch.setattr(_coarse.CoarseSearch, "_pays", lambda self, tree: pays)
-        monkeypatch.setattr(
-            _coarse,
-            "make_half_rows",
-            # Slow products in bfloat16 are right too, and so is what does not pay.
-            lambda *args: (_half.HalfRows(*args), 1.5) if request.param == "half" else (None, 1),
-        )
+class SmallBoxes(_boxes.Boxes):
+    """Boxes that rule rows out on the few rows of a test."""
+
+    cell_rows = 8
+    first_rows = 16
+
+
+def chain_of(name):
+    """Return the chain of engines that a name stands for."""
+    if name == "tiles":
+        return (_tiles.Tiles,)
+    if name == "boxes":
+        return (SmallBoxes,)
+    pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
+    from imblearn_eos.neighbors import _bfloat16, _compiled, _tree
+
+    # What does not pay is right too.
+    small_tree = type("SmallTree", (_tree.Tree,), {"cell_rows": 8, "pays": lambda self: True})
+    rough = type("Rough", (_bfloat16.Bfloat16,), {"pays": lambda self: True})
+    return {
+        "tree": (small_tree,),
+        "compiled tiles": (_compiled.CompiledTiles,),
+        "bfloat16": (rough, _compiled.CompiledTiles),
+    }[name]
+
+
+@pytest.fixture
+def use_engine(monkeypatch):
+    """Return a function that makes every search use the engine of a name, where it can."""
+
+    def use(name):
+        chain = chain_of(name)
+
+        def choose(size):
+            chains = _choose.choose_engines(size)
+            n_bytes = _base.bytes_kept(size.n_rows, size.n_features, size.dtype)
+            # Not a matter of speed: few rows, little memory, float64.
+            is_fixed = (
+                chains == [(_choose.AllRows,)]
+                or n_bytes >= size.n_bytes / 2
+                or size.dtype != torch.float32
+            )
+            return chains if is_fixed else [chain]
+
+        monkeypatch.setattr(_search, "choose_engines", choose)
+        # A few rows make several tiles and blocks.
+        monkeypatch.setitem(_base.TILE_ROWS, "cpu", 64)
+        monkeypatch.setitem(_base.BLOCK_QUERIES, "cpu", 32)
+
+    return use
+
+
+@pytest.fixture(params=["tiles", "boxes", "tree", "compiled tiles", "bfloat16"])
+def engine(request, use_engine):
+    """Search with one engine after the other; by itself a search would choose by size."""
+    use_engine(request.param)
+    return request.param

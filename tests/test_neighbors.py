@@ -16,8 +16,8 @@ from sklearn import config_context
 from sklearn.datasets import make_classification
 from sklearn.neighbors import NearestNeighbors
 
-from imblearn_eos import EOS, TorchNearestNeighbors
-from imblearn_eos.neighbors import _coarse, _exact, _search
+from imblearn_eos import TorchNearestNeighbors
+from imblearn_eos.neighbors import _choose, _exact, _search
 
 rng = np.random.RandomState(0)
 
@@ -73,14 +73,19 @@ def test_clustered_rows_of_many_features(engine):
 
 
 def test_one_fit_serves_few_queries_and_then_many(monkeypatch):
-    monkeypatch.setattr(_coarse, "MIN_TREE_PAIRS", 10_000)
-    monkeypatch.setattr(_coarse, "MIN_TREE_ROWS", 1)
-    monkeypatch.setattr(_coarse, "FIRST_ROWS", 16)
+    sizes = []
+
+    def choose(size):
+        sizes.append(size)
+        return [(_choose.Tiles,)] if size.n_queries < 100 else [(_choose.Boxes,)]
+
+    monkeypatch.setattr(_search, "choose_engines", choose)
     X = scattered(400)
     fitted = TorchNearestNeighbors(5).fit(X)
     for queries in (X[:3], X, X[:3], X[100:200]):
         result = fitted.kneighbors(queries, return_distance=False)
         assert_array_equal(result, oracle.neighbors(queries, X, 5)[1])
+    assert [size.n_queries for size in sizes] == [3, 400, 400, 400]
     assert_array_equal(
         pickle.loads(pickle.dumps(fitted)).kneighbors(X[:9])[1], fitted.kneighbors(X[:9])[1]
     )
@@ -134,69 +139,6 @@ def test_queries_far_from_all_rows(n_rows, distance, engine):
     expected = oracle.neighbors(queries, X, 5)
     assert_array_equal(result[1], expected[1])
     assert_allclose(result[0], expected[0], rtol=1e-12)
-
-
-def test_subnormal_numbers():
-    X = np.array([[0.0], [1.0], [3.0], [7.0]])
-    expected = TorchNearestNeighbors(2).fit(X).kneighbors()
-    distances, indices = TorchNearestNeighbors(2).fit(X * 1e-310).kneighbors()
-    assert_array_equal(indices, expected[1])
-    assert_allclose(distances, expected[0] * 1e-310, rtol=1e-9)
-
-
-def test_numbers_whose_squares_overflow_or_underflow():
-    X = scattered()
-    expected = TorchNearestNeighbors(4).fit(X).kneighbors()
-    for scale in (2.0**900, 2.0**-900):
-        distances, indices = TorchNearestNeighbors(4).fit(X * scale).kneighbors()
-        assert_array_equal(indices, expected[1])
-        assert_array_equal(distances, expected[0] * scale)
-
-
-@pytest.mark.parametrize("huge", [1e100, 1e122, 1e200, 1e250, 1e290, np.finfo(float).max])
-@pytest.mark.parametrize("is_query", [False, True])
-@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix])
-def test_numbers_much_larger_than_others_give_the_right_rows_or_an_error(huge, is_query, convert):
-    X = scattered()
-    outlier = np.concatenate([[huge], np.zeros(X.shape[1] - 1)])
-    expected = TorchNearestNeighbors(4).fit(X).kneighbors(X)
-    rows, queries = (X, [*X, outlier]) if is_query else ([*X, outlier], X)
-    search = TorchNearestNeighbors(4).fit(convert(rows))
-    if huge > 1e260:
-        with pytest.raises(ValueError, match=r"X has numbers of \d.* or more.*Clip"):
-            search.kneighbors(convert(queries))
-        with pytest.raises(ValueError, match=r"X has numbers of \d.* or more.*Clip"):
-            EOS().fit_resample(convert([*X, outlier]), np.arange(len(X) + 1) > 20)
-        return
-    distances, indices = search.kneighbors(convert(queries))
-    assert_array_equal(indices[: len(X)], expected[1])
-    assert_allclose(distances[: len(X)], expected[0], rtol=1e-12)
-    # Seen from the outlier, all rows are at the same place.
-    assert_allclose(distances[len(X) :], huge)
-
-
-@pytest.mark.parametrize("n_neighbors", [1, 3])
-@pytest.mark.parametrize("huge", [1e260, 1e290, 1e300, 1e307])
-def test_queries_beside_a_huge_one_are_not_answered_wrongly(huge, n_neighbors):
-    for X, queries in (
-        (np.arange(12.0)[:, None], [[3.2], [huge]]),
-        (scattered(), [*(scattered(50) + 0.3), np.full(scattered().shape[1], huge)]),
-    ):
-        with pytest.raises(ValueError, match=r"X has numbers of \d.* or more.*Clip"):
-            TorchNearestNeighbors(n_neighbors).fit(X).kneighbors(queries)
-
-
-def test_rows_that_differ_by_tiny_numbers_are_no_copies_beside_huge_ones():
-    X = np.array([[0.0], [1e-200], [3e-200], [1e308], [9e307]])
-    with pytest.raises(ValueError, match=r"X has numbers of \d.* or more.*Clip"):
-        TorchNearestNeighbors(1).fit(X).kneighbors()
-
-
-def test_copies_beside_huge_numbers_are_found():
-    X = np.array([[0.0], [0.0], [0.0], [1e300], [1e300]])
-    distances, indices = TorchNearestNeighbors(1).fit(X).kneighbors()
-    assert_array_equal(indices[:, 0], [1, 0, 0, 4, 3])
-    assert_array_equal(distances, 0)
 
 
 @settings(max_examples=150, deadline=None)
@@ -272,15 +214,15 @@ def test_bits_do_not_depend_on_threads_or_tiles(n_threads, working_memory):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n_features", [1, 2, 7, 64, 101])
 def test_compiled_distances_have_the_bits_of_torchs(dtype, n_features):
-    kernels = pytest.importorskip(
-        "imblearn_eos.neighbors._kernels", reason="needs numba, the extra 'fast'"
+    compiled = pytest.importorskip(
+        "imblearn_eos.neighbors._compiled", reason="needs numba, the extra 'fast'"
     )
     X = torch.from_numpy(scattered(50, n_features).astype(dtype))
-    rows = _exact.Rows(X, X.device, 1.0)
+    rows = _exact.Rows(X, X.device)
     queries = torch.from_numpy(scattered(9, n_features))
     candidates = torch.from_numpy(np.random.RandomState(0).randint(0, 50, (9, 20)))
     expected = _exact.squared_distances(queries, rows, candidates, 16)
-    assert torch.equal(_exact.squared_distances(queries, rows, candidates, 16, kernels), expected)
+    assert torch.equal(compiled.squared_distances(queries, rows, candidates, 16), expected)
 
 
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array])

@@ -1,4 +1,4 @@
-"""Neighbours stay exact whatever torch was told, after Ctrl-C, and for numbers of any size."""
+"""Neighbors stay exact whatever torch was told, after Ctrl-C, and for numbers of any size."""
 
 import contextlib
 import signal
@@ -10,10 +10,11 @@ import oracle
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
 from imblearn_eos import EOS, LinearHead, TorchNearestNeighbors
-from imblearn_eos.neighbors import _coarse, _search
+from imblearn_eos.neighbors import _base, _cells, _choose, _search
 
 
 def scattered(n=200, d=5):
@@ -36,7 +37,7 @@ def test_products_of_low_precision_are_not_trusted(setting, engine):
 
 
 def test_sketches_in_float32_rule_out_no_row_of_a_search_in_float64(engine):
-    # Neighbours that float32 cannot tell apart, as soon as coordinates are rounded to it.
+    # Neighbors that float32 cannot tell apart, as soon as coordinates are rounded to it.
     steps = 1.5e-9 * np.arange(1200)
     X = np.r_[-0.51 - steps, 0.51 + steps][:, None]
     before = torch.get_float32_matmul_precision()
@@ -52,22 +53,42 @@ def test_sketches_in_float32_rule_out_no_row_of_a_search_in_float64(engine):
 @pytest.mark.parametrize(
     "X",
     [
-        pytest.param(np.c_[np.ones(16), np.arange(16) * 1e-140], id="tiny beside an offset"),
-        pytest.param(scattered(40, 3) * 2.0**-900, id="tiny"),
-        pytest.param(np.r_[scattered(64, 3), [[1e200] * 3]], id="huge outlier"),
+        pytest.param(np.c_[np.ones(16), np.arange(16) * 1e-134], id="tiny beside an offset"),
+        pytest.param(scattered(40, 3) * 1e-133, id="tiny"),
+        pytest.param(scattered(40, 3) * 2e149, id="just below the limit"),
+        pytest.param(np.r_[scattered(64, 3), [[1e150] * 3]], id="huge outlier"),
     ],
 )
-def test_numbers_of_any_size(X, engine):
+def test_numbers_of_any_size_that_is_accepted(X, engine):
     fitted = TorchNearestNeighbors(3).fit(X)
-    # Without the scale, the oracle's squares of tiny numbers would vanish.
-    scaled = X * 2.0**900 if np.abs(X).max() < 1e-200 else X
-    with np.errstate(over="ignore"):
-        expected = oracle.neighbors(scaled, scaled, 3, exclude_self=True)[1]
+    expected = oracle.neighbors(X, X, 3, exclude_self=True)[1]
     assert_array_equal(fitted.kneighbors()[1], expected)
     expected = fitted.kneighbors(X[:5])
-    fitted.kneighbors(np.full((1, X.shape[1]), 1e200))
+    huge = np.full((1, X.shape[1]), 1e150)
+    assert_allclose(fitted.kneighbors(huge)[0], oracle.neighbors(huge, X, 3)[0], rtol=1e-12)
     for part, expected_part in zip(fitted.kneighbors(X[:5]), expected, strict=True):
         assert_array_equal(part, expected_part)
+
+
+def test_distances_below_1e_162_are_documented_to_be_0(engine):
+    distances, _ = TorchNearestNeighbors(3).fit(scattered(40, 3) * 1e-165).kneighbors()
+    assert_array_equal(distances, 0)
+
+
+@pytest.mark.parametrize("huge", [1.01e150, -1e200, np.finfo(float).max])
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix, torch.from_numpy])
+def test_larger_numbers_are_refused(huge, convert):
+    X = scattered()
+    outlier = X.copy()
+    outlier[7, 2] = huge
+    fitted = TorchNearestNeighbors(4).fit(convert(X))
+    for call in (
+        lambda: TorchNearestNeighbors(4).fit(convert(outlier)),
+        lambda: fitted.kneighbors(convert(outlier)),
+        lambda: EOS().fit_resample(convert(outlier), np.arange(len(X)) > 20),
+    ):
+        with pytest.raises(ValueError, match=r"X has a number of size .* at most 1e\+150.*Clip"):
+            call()
 
 
 def test_defaults_of_torch_change_nothing(engine):
@@ -110,20 +131,28 @@ def test_threads_of_python_may_share_a_fitted_search(engine):
             assert_array_equal(result, expected)
 
 
-@pytest.mark.parametrize("step", ["_store", "_sketches", "prepare", "_make_cells"])
-def test_interrupted_preparation_leaves_nothing_half_prepared(step, monkeypatch, engine):
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [
+        (_choose.CoarseRows, "__init__"),
+        (_base.KeptRows, "__init__"),
+        (_cells.SketchedRows, "__init__"),
+        (_search, "make_engines"),
+    ],
+)
+def test_interrupted_preparation_leaves_nothing_half_prepared(owner, step, monkeypatch, engine):
     X = scattered(300, 20)
     expected = TorchNearestNeighbors(5).fit(X).kneighbors()[1]
     fitted = TorchNearestNeighbors(5).fit(X)
-    whole = getattr(_coarse.CoarseSearch, step)
+    whole = getattr(owner, step)
 
-    def interrupted(self, *args):
-        whole(self, *args)
+    def interrupted(*args):
+        whole(*args)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_coarse.CoarseSearch, step, interrupted)
-        with contextlib.suppress(KeyboardInterrupt):  # Not every way to search takes every step.
+        patch.setattr(owner, step, interrupted)
+        with contextlib.suppress(KeyboardInterrupt):  # Not every engine takes every step.
             fitted.kneighbors()
     assert_array_equal(fitted.kneighbors()[1], expected)
 

@@ -1,4 +1,4 @@
-"""The fused coarse pass: compiled where there is a CUDA device, else through the interpreter."""
+"""The fused engine: compiled where there is a CUDA device, else through the interpreter."""
 
 import math
 import subprocess
@@ -11,7 +11,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from imblearn_eos import TorchNearestNeighbors
-from imblearn_eos.neighbors import _coarse
+from imblearn_eos.neighbors import _base, _certificate, _choose, _search
 from imblearn_eos.neighbors._exact import Rows
 from imblearn_eos.neighbors._search import SPARE_CANDIDATES, ExactSearch
 
@@ -44,25 +44,23 @@ def _compiled_or_interpreted(monkeypatch):
 
 @pytest.fixture
 def fused(monkeypatch):
-    """Make every search take the fused pass, on the CPU too; give the passes' sizes."""
+    """Make every search use the fused engine, on the CPU too; return the sizes of its calls."""
     sizes = []
-    if DEVICE.type == "cuda":
-        # Its trial run is none of the passes.
-        _coarse._load_fused(DEVICE)
-    prepare, find_smallest = _coarse.CoarseSearch.prepare, _triton.find_smallest
+    find_smallest = _triton.find_smallest
 
-    def prepare_fused(self, n_queries):
-        prepare(self, n_queries)
-        if self.is_stored and self.dtype == torch.float32:
-            self.fused = _triton
+    def choose(size):
+        chains = _choose.choose_engines(size)
+        return chains if chains == [(_choose.AllRows,)] else [(_triton.Fused,)]
 
     def count(queries, rows, norms, n_kept, n_bytes):
         sizes.append((len(queries), len(rows), n_kept))
         return find_smallest(queries, rows, norms, n_kept, n_bytes)
 
-    monkeypatch.setattr(_coarse.CoarseSearch, "prepare", prepare_fused)
+    if DEVICE.type == "cuda":
+        # Its trial run is not counted.
+        _choose._load_triton(DEVICE)
+    monkeypatch.setattr(_search, "choose_engines", choose)
     monkeypatch.setattr(_triton, "find_smallest", count)
-    monkeypatch.setattr(_triton, "pays", lambda n_rows, n_kept: True)
     return sizes
 
 
@@ -81,19 +79,18 @@ DATA = {
 }
 
 
-def coarse_search(X):
+def make_engine(X):
     rows = torch.as_tensor(X, dtype=torch.float64, device=DEVICE)
-    search = _coarse.CoarseSearch(Rows(rows, DEVICE, 1.0), 2**28, torch.float32)
-    search.prepare(1)
-    return search
+    coarse = _base.CoarseRows(Rows(rows, DEVICE), torch.float32, 2**28)
+    return _triton.Fused(coarse)
 
 
-def candidates_of(search, Q, n_kept, allowed=None):
-    """Give candidates, limit, and what the limit is about: estimates as if in exact numbers."""
-    queries = search.centred(torch.as_tensor(Q, dtype=torch.float64, device=DEVICE))
+def candidates_of(engine, Q, n_kept, allowed=None):
+    """Return candidates, limit, and what the limit is about: estimates as if in exact numbers."""
+    queries = engine.coarse.centred(torch.as_tensor(Q, dtype=torch.float64, device=DEVICE))
     allowed = None if allowed is None else torch.as_tensor(allowed, device=DEVICE)
-    found, limit = search.candidates(queries, None, n_kept, allowed)
-    left, right = queries.float().double(), search.coarse.double()
+    found, limit = engine.candidates(None, queries, n_kept, allowed)
+    left, right = queries.float().double(), engine.source.values.double()
     estimates = (left[:, None] - right[None]).square().sum(2)
     return found.cpu().numpy(), limit.cpu().numpy(), estimates.cpu().numpy()
 
@@ -115,10 +112,10 @@ def candidates_of(search, Q, n_kept, allowed=None):
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_no_other_row_is_below_the_limit(kind, n_queries, n_rows, n_features, n_kept, share, fused):
     X, Q = DATA[kind](n_rows, n_features), DATA[kind](n_queries, n_features)
-    search = coarse_search(X)
+    engine = make_engine(X)
     allowed = np.arange(n_rows) >= (1 - share) * n_rows
     n_kept = min(n_kept, allowed.sum())
-    found, limit, estimates = candidates_of(search, Q, n_kept, allowed if share < 1 else None)
+    found, limit, estimates = candidates_of(engine, Q, n_kept, allowed if share < 1 else None)
     assert fused == [(n_queries, n_rows, n_kept)]
     assert found.shape == (n_queries, n_kept)
     assert found.dtype == np.int64
@@ -130,7 +127,7 @@ def test_no_other_row_is_below_the_limit(kind, n_queries, n_rows, n_features, n_
         assert allowed[rows].all()
         is_other[query, rows] = False
     # The roundings of float32, as the search's bound counts them, on lengths of up to sqrt(d).
-    tolerance = search.tolerance_of(torch.float32) * (n_features + estimates)
+    tolerance = _certificate.tolerance(n_features, torch.float32) * (n_features + estimates)
     assert (estimates + tolerance >= limit[:, None])[is_other].all()
 
 
@@ -164,7 +161,7 @@ def test_lanes_that_dropped_rows_lower_the_limit(fused, monkeypatch):
     n_lanes = n_chunks * _triton.BLOCK_ROWS
     numbers = np.arange(10 * n_lanes)
     X = np.where(numbers % n_lanes == 3, numbers / n_lanes, 1000)[:, None]
-    found, limit, estimates = candidates_of(coarse_search(X), [[0.0]], 9)
+    found, limit, estimates = candidates_of(make_engine(X), [[0.0]], 9)
     is_near = estimates[0] < estimates[0].max() / 4
     assert is_near.sum() == 10
     assert is_near[found[0]].sum() == depth
@@ -174,11 +171,11 @@ def test_lanes_that_dropped_rows_lower_the_limit(fused, monkeypatch):
 @pytest.mark.parametrize("k", [1, 11, 40])
 @pytest.mark.parametrize("n_features", [5, 64])
 def test_nearly_all_queries_are_certain_on_random_data(n_features, k, fused):
-    search, Q = coarse_search(rng.randn(2000, n_features)), rng.randn(200, n_features)
-    found, limit, estimates = candidates_of(search, Q, k + SPARE_CANDIDATES)
+    engine, Q = make_engine(rng.randn(2000, n_features)), rng.randn(200, n_features)
+    found, limit, estimates = candidates_of(engine, Q, k + SPARE_CANDIDATES)
     nearest = np.sort(np.take_along_axis(estimates, found, axis=1), axis=1)[:, k - 1]
-    queries = search.centred(torch.as_tensor(Q, device=DEVICE)).cpu()
-    is_certain = limit > search.largest_estimate(torch.as_tensor(nearest), queries).numpy()
+    queries = engine.coarse.centred(torch.as_tensor(Q, device=DEVICE)).cpu()
+    is_certain = limit > engine.largest_estimate(torch.as_tensor(nearest), queries).numpy()
     assert is_certain.mean() > 0.97
     assert_array_equal(nearest[is_certain], np.sort(estimates, axis=1)[is_certain, k - 1])
 
@@ -186,7 +183,7 @@ def test_nearly_all_queries_are_certain_on_random_data(n_features, k, fused):
 def test_near_rows_that_stand_together_are_not_lost(fused):
     """Rows sorted by class are dealt out to different lanes."""
     X = np.repeat(100.0 * np.arange(15), 200)[:, None] + rng.randn(3000, 5)
-    _, limit, estimates = candidates_of(coarse_search(X), X[::10], 14)
+    _, limit, estimates = candidates_of(make_engine(X), X[::10], 14)
     assert (limit >= np.sort(estimates, axis=1)[:, 13] - 1e-6).mean() > 0.97
 
 
@@ -265,7 +262,7 @@ def test_only_allowed_rows_are_found(k, fused):
     """Sixteen rows are allowed, all in one lane; with 8 spare candidates, k = 16 needs them all."""
     X = torch.as_tensor(clustered(1024, 5))
     allowed = torch.arange(1024) % 64 == 3
-    _, indices = ExactSearch(X, DEVICE, 64).kneighbors(X[:20], k, allowed=allowed)
+    _, indices = ExactSearch(X, DEVICE, 64).nearest(X[:20], k, allowed=allowed)
     rows = allowed.nonzero()[:, 0].numpy()
     assert_array_equal(indices.cpu(), rows[oracle.neighbors(X[:20], X[rows], k)[1]])
     assert bool(fused) == (k < 16)
@@ -274,14 +271,14 @@ def test_only_allowed_rows_are_found(k, fused):
 def test_little_memory_makes_small_blocks(fused):
     X = rng.randn(300, 3)
     search = ExactSearch(torch.as_tensor(X), DEVICE, 0.4)
-    _, indices = search.kneighbors(torch.as_tensor(X), 3)
+    _, indices = search.nearest(torch.as_tensor(X), 3)
     assert_array_equal(indices.cpu(), oracle.neighbors(X, X, 3)[1])
     needed = _triton.bytes_per_query(3 + SPARE_CANDIDATES)
     assert len(fused) > 1
     assert max(n_queries for n_queries, _, _ in fused) * needed <= 0.1 * 2**20
 
 
-def test_the_cpu_does_not_import_the_kernel():
+def test_the_cpu_does_not_import_triton():
     script = """
 import sys
 from imblearn_eos import TorchNearestNeighbors
@@ -297,15 +294,15 @@ def test_plain_torch_where_triton_is_missing_or_fails(error, monkeypatch):
     def fail(*args):
         raise error("no C compiler")
 
-    monkeypatch.setattr(_coarse, "_load_fused", _coarse._load_fused.__wrapped__)
+    monkeypatch.setattr(_choose, "_load_triton", _choose._load_triton.__wrapped__)
     if error is ImportError:
         monkeypatch.setitem(sys.modules, "imblearn_eos.neighbors._triton", None)
         monkeypatch.delattr("imblearn_eos.neighbors._triton")
-        assert _coarse._load_fused(DEVICE) is None
+        assert _choose._load_triton(DEVICE) is None
     else:
         monkeypatch.setattr(_triton, "find_smallest", fail)
         with pytest.warns(RuntimeWarning, match="no C compiler"):
-            assert _coarse._load_fused(DEVICE) is None
+            assert _choose._load_triton(DEVICE) is None
 
 
 @needs_cuda
@@ -317,7 +314,7 @@ def test_cuda_takes_the_fused_pass_and_equals_the_cpu(n_features, k, monkeypatch
     X = rng.randn(20_000, n_features)
     expected = TorchNearestNeighbors(k, device="cpu").fit(X).kneighbors(X[:1000])
     neighbors = TorchNearestNeighbors(k, device="cuda").fit(X)
-    _coarse._load_fused(DEVICE)
+    _choose._load_triton(DEVICE)
     monkeypatch.setattr(
         _triton, "find_smallest", lambda *args: calls.append(1) or find_smallest(*args)
     )

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours on torch."""
+"""Exact nearest neighbors on torch."""
 
 from imblearn_eos.neighbors._nearest_neighbors import TorchNearestNeighbors
 

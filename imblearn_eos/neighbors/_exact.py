@@ -1,7 +1,5 @@
 """Distances measured directly in float64: the same bits on every device and for every tile."""
 
-import math
-
 import torch
 from scipy.sparse import issparse
 
@@ -15,14 +13,11 @@ class Rows:
         Finite real numbers of any dtype.
     device : torch.device
         Where they are read to.
-    scale : float
-        A power of two by which they are divided.
     """
 
-    def __init__(self, data, device, scale):
+    def __init__(self, data, device):
         self.data = data if issparse(data) else data.to(device)
         self.device = device
-        self.inverse_scale = 1 / scale
         self.shape = data.shape
 
     def __len__(self):
@@ -34,39 +29,20 @@ class Rows:
             part = torch.from_numpy(self.data[index].toarray())
         else:
             part = self.data[index]
-        part = part.to(device=self.device, dtype=torch.float64)
-        return part if self.inverse_scale == 1 else part * self.inverse_scale
+        return part.to(device=self.device, dtype=torch.float64)
 
     def as_array(self):
-        """All rows as an array that compiled loops can read, or None."""
+        """Return all rows as an array that compiled loops can read, or None."""
         is_plain = (
             isinstance(self.data, torch.Tensor)
             and self.data.dtype in (torch.float32, torch.float64)
             and self.data.is_contiguous()
-            and self.inverse_scale == 1
         )
         return self.data.numpy() if is_plain else None
 
 
-def power_of_two_scale(*data):
-    """1, or for huge or tiny numbers a power of two to divide by, so that squares stay in range.
-
-    The largest number is brought to 2^400 or 2^-400 and not to 1, which would let the squares of
-    others vanish that are much smaller.
-    """
-    largest = 0.0
-    for part in data:
-        values = torch.from_numpy(part.data) if issparse(part) else part
-        if values.numel():
-            largest = max(largest, *(abs(value.item()) for value in values.aminmax()))
-    exponent = math.frexp(largest)[1]
-    if abs(exponent) <= 400 or largest == 0:
-        return 1.0
-    return math.ldexp(1.0, exponent - 400 if exponent > 0 else exponent + 400)
-
-
-def squared_distances(queries, rows, candidates, pairs_at_once, kernels=None):
-    """Measure each query's distance to its candidates.
+def squared_distances(queries, rows, candidates, pairs_at_once):
+    """Measure each query's squared distance to its candidates.
 
     Parameters
     ----------
@@ -76,17 +52,11 @@ def squared_distances(queries, rows, candidates, pairs_at_once, kernels=None):
         Row numbers.
     pairs_at_once : int
         Bounds the memory that this takes.
-    kernels : module, default=None
-        ``_kernels``, if they may do it.
 
     Returns
     -------
     torch.Tensor of shape (n_queries, n_candidates), dtype=float64
     """
-    if kernels is not None and (array := rows.as_array()) is not None:
-        with kernels.torch_threads():
-            squared = kernels.squared_distances(queries.numpy(), array, candidates.numpy())
-        return torch.from_numpy(squared)
     squared = queries.new_empty(candidates.shape)
     n_columns = min(pairs_at_once, candidates.shape[1])
     n_lines = max(1, pairs_at_once // n_columns)

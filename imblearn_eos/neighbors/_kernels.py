@@ -1,7 +1,7 @@
 """Compiled loops for the CPU, where numba is installed.
 
-What torch cannot do fast is to look at one number and then decide: to enter a cell of the tree for
-a single query, or to keep a score. These two loops do that.
+torch cannot look at one number and then decide: to enter a cell of the tree for a single query, or
+to keep a score. These loops do that.
 """
 
 import threading
@@ -196,65 +196,3 @@ def squared_distances(queries, rows, candidates):
                 width = half
             squared[i, j] = terms[0]
     return squared
-
-
-class TreeSearch:
-    """A tree of cells in the layout that :func:`search_tree` takes.
-
-    Parameters
-    ----------
-    cells : Cells
-    sketches : torch.Tensor of shape (n_rows, n_dimensions)
-    coarse : torch.Tensor of shape (n_rows, n_features)
-        Rows in the order of the cells.
-    """
-
-    def __init__(self, cells, sketches, coarse):
-        self.coarse = coarse.numpy()
-        self.starts = cells.starts.numpy()
-        members = sketches[cells.order[cells.padded()]]
-        members[~cells.is_filled()] = torch.inf
-        self.sketches = members.transpose(1, 2).contiguous().numpy()
-        low, high = [cells.low], [cells.high]
-        while len(low[0]) > 1:
-            low.insert(0, low[0].view(-1, 2, low[0].shape[1]).amin(1))
-            high.insert(0, high[0].view(-1, 2, high[0].shape[1]).amax(1))
-        nothing = torch.zeros_like(low[0])
-        self.low, self.high = (torch.cat([nothing, *part]).numpy() for part in (low, high))
-
-    def search(self, queries, query_sketches, n_kept, allowed):
-        """Find rows of least estimated squared distance.
-
-        Parameters
-        ----------
-        queries : torch.Tensor of shape (n_queries, n_features)
-        query_sketches : torch.Tensor of shape (n_queries, n_dimensions)
-        n_kept : int
-        allowed : torch.Tensor of shape (n_rows,), dtype=bool
-            In the order of the cells.
-
-        Returns
-        -------
-        places : torch.Tensor of shape (n_queries, n_kept), dtype=int64
-            Places in the order of the cells.
-        limit : torch.Tensor of shape (n_queries,)
-            The largest estimate among them.
-        work : ndarray of shape (n_queries, 2), dtype=int64
-            Sketches and rows looked at.
-        """
-        scores = np.full((len(queries), n_kept), np.inf, dtype=self.coarse.dtype)
-        places = np.zeros((len(queries), n_kept), dtype=np.int64)
-        with torch_threads():
-            work = search_tree(
-                self.coarse,
-                self.sketches,
-                self.starts,
-                self.low,
-                self.high,
-                allowed.numpy(),
-                queries.numpy(),
-                query_sketches.numpy(),
-                scores,
-                places,
-            )
-        return torch.from_numpy(places), torch.from_numpy(scores[:, 0].copy()), work

@@ -1,4 +1,4 @@
-"""scikit-learn's nearest-neighbour interface to the search on torch."""
+"""scikit-learn's nearest-neighbor interface to the search on torch."""
 
 from numbers import Integral, Real
 
@@ -14,20 +14,23 @@ from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._validation import check_tensor, tensor_from_array
 from imblearn_eos.neighbors._search import ExactSearch
 
+# Larger numbers have squares, and sums of squares, that float64 cannot hold.
+LARGEST_NUMBER = 1e150
+
 
 class TorchNearestNeighbors(BaseEstimator):
-    """Exact Euclidean nearest neighbours, computed by torch on CPU or CUDA.
+    """Find exact Euclidean nearest neighbors with torch, on CPU or CUDA.
 
-    A drop-in for :class:`sklearn.neighbors.NearestNeighbors` wherever a sampler takes a
-    neighbours object. The neighbours are those of a float64 brute-force search, whatever the dtype,
-    offset and scale of the data; equal distances are ordered by row index; the answer depends
-    neither on the number of threads nor on ``working_memory`` and, but for near ties, not on the
+    It replaces :class:`sklearn.neighbors.NearestNeighbors` wherever a sampler takes a neighbors
+    object. It finds the neighbors that a brute-force search in float64 finds, whatever the dtype,
+    offset and scale of the data. Equal distances are ordered by row index. The result does not
+    depend on the number of threads or on ``working_memory`` and, except for near ties, not on the
     device.
 
     Parameters
     ----------
     n_neighbors : int, default=5
-        Number of neighbours that :meth:`kneighbors` returns when it is not told.
+        Default number of neighbors for :meth:`kneighbors`.
 
     device : str or torch.device, default="auto"
         Where to compute: "auto" (a tensor's own device, else CUDA if there is one, else CPU), or
@@ -38,7 +41,7 @@ class TorchNearestNeighbors(BaseEstimator):
         None means scikit-learn's setting, ``sklearn.get_config()["working_memory"]``.
 
     n_jobs : int, default=None
-        Accepted because imbalanced-learn sets it, and without effect: torch uses its own threads
+        Ignored; accepted because imbalanced-learn sets it. torch uses its own threads
         (``torch.set_num_threads``).
 
     Attributes
@@ -58,13 +61,13 @@ class TorchNearestNeighbors(BaseEstimator):
 
     Notes
     -----
-    A pass in float32 rules out most rows, with the help of a tree where the data have structure;
-    the rest is measured in float64. For many rows on a CPU, numba compiles that pass if it is
-    installed (the extra ``fast``); the answer is the same without it.
+    A pass in low precision rules out most rows, and the rest is measured in float64. For many rows
+    on a CPU, numba compiles this pass if it is installed (the extra ``fast``). The result is the
+    same without it.
 
     Distances are float64. Rows whose distances differ by less than 1e-12 of their size may come
-    in either order, unless the rows are equal: those are ordered by index. Beside numbers of about
-    1, distances below 1e-135 lose digits, and below 1e-162 they are 0.
+    in either order; equal rows are ordered by index. Distances below 1e-135 lose digits, and those
+    below 1e-162 are 0.
 
     Examples
     --------
@@ -102,7 +105,7 @@ class TorchNearestNeighbors(BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
-            Finite real numbers. Float arrays are kept without a copy.
+            Finite real numbers, at most 1e150 in size. Float arrays are kept without a copy.
 
         y : Ignored
             Present for API consistency.
@@ -115,12 +118,13 @@ class TorchNearestNeighbors(BaseEstimator):
         Raises
         ------
         ValueError
-            When X is not a 2-d collection of finite numbers, or ``device`` is none of the above.
+            If X is not a 2-d collection of finite numbers of at most 1e150 in size, or if
+            ``device`` is not one of the above.
         """
         resolve_device(self.device, like=X)
         self._fit_X = self._validate(X, reset=True)
         self._fitted_on_tensor = isinstance(X, torch.Tensor)
-        self._search = None
+        self._searches = {}
         self.n_samples_fit_ = self._fit_X.shape[0]
         return self
 
@@ -131,14 +135,14 @@ class TorchNearestNeighbors(BaseEstimator):
         ----------
         X : {array-like, sparse matrix, torch.Tensor} of shape (n_queries, n_features), \
                 default=None
-            The queries. None means the fitted rows; then no row is its own neighbour, and rows
-            are told apart by index, so that a duplicate is a neighbour.
+            The queries. None means the fitted rows; then a row is not its own neighbor. Rows
+            are identified by index, so a duplicate of a row is its neighbor.
 
         n_neighbors : int, default=None
-            Number of neighbours of each query; None means the constructor's.
+            Number of neighbors of each query; None means the constructor's.
 
         return_distance : bool, default=True
-            Whether to return the distances too.
+            Whether to return the distances, too.
 
         Returns
         -------
@@ -152,8 +156,7 @@ class TorchNearestNeighbors(BaseEstimator):
         Raises
         ------
         ValueError
-            When ``n_neighbors`` exceeds the number of rows to choose from, or numbers are so
-            large, 1e250 beside ordinary ones, that distances vanish beside them.
+            If ``n_neighbors`` exceeds the number of rows to choose from, or as in :meth:`fit`.
         """
         check_is_fitted(self)
         n_neighbors = self._check_n_neighbors(n_neighbors, excluded=int(X is None))
@@ -161,29 +164,22 @@ class TorchNearestNeighbors(BaseEstimator):
         return (distances, indices) if return_distance else indices
 
     def _find(self, X, n_neighbors, allowed=None):
-        """Find neighbours, with ``allowed`` only among some rows: a mask of shape (n_samples,)."""
         if X is None:
             queries, own = self._fit_X, torch.arange(self.n_samples_fit_, device="cpu")
-            as_tensor = self._fitted_on_tensor
+            as_tensor, like = self._fitted_on_tensor, self._like()
         else:
             queries, own = self._validate(X, reset=False), None
             as_tensor = isinstance(X, torch.Tensor)
-        like = X if as_tensor and X is not None else self._like()
-        try:
-            search = self._prepared_search(resolve_device(self.device, like=like))
-            distances, indices = search.kneighbors(queries, n_neighbors, own=own, allowed=allowed)
-        except BaseException:
-            # Ctrl-C, or too little memory, may have left it half prepared.
-            self._search = None
-            raise
+            like = X if as_tensor else self._like()
+        search = self._search(resolve_device(self.device, like=like))
+        squared, indices = search.nearest(queries, n_neighbors, own=own, allowed=allowed)
+        distances = squared.sqrt_()
         if as_tensor:
-            distances, indices = distances.to(queries.device), indices.to(queries.device)
-        else:
-            distances, indices = distances.cpu().numpy(), indices.cpu().numpy()
-        return distances, indices
+            return distances.to(queries.device), indices.to(queries.device)
+        return distances.cpu().numpy(), indices.cpu().numpy()
 
     def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
-        """Weigh the pairs of queries and their nearest rows in a sparse matrix.
+        """Compute the sparse matrix of weights between queries and their nearest rows.
 
         Parameters
         ----------
@@ -205,7 +201,7 @@ class TorchNearestNeighbors(BaseEstimator):
         Raises
         ------
         ValueError
-            When ``mode`` is neither, and as in :meth:`kneighbors`.
+            If ``mode`` is neither of these, or as in :meth:`kneighbors`.
         """
         if mode not in ("connectivity", "distance"):
             raise ValueError(
@@ -227,25 +223,33 @@ class TorchNearestNeighbors(BaseEstimator):
                 self.n_features_in_ = X.shape[1]
                 # A refit on rows without names forgets the names of the last.
                 vars(self).pop("feature_names_in_", None)
-            return X
-        floats = [np.float64, np.float32, np.float16]
-        X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=floats)
-        return X if issparse(X) else tensor_from_array(X)
+        else:
+            floats = [np.float64, np.float32, np.float16]
+            X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=floats)
+            X = X if issparse(X) else tensor_from_array(X)
+        values = torch.from_numpy(X.data) if issparse(X) else X
+        # No other dtype that is accepted has numbers of this size.
+        if values.dtype == torch.float64 and values.numel():
+            largest = max(abs(value.item()) for value in values.aminmax())
+            if largest > LARGEST_NUMBER:
+                raise ValueError(
+                    f"X has a number of size {largest:.0e}, but {type(self).__name__} needs "
+                    f"numbers of at most {LARGEST_NUMBER:.0e}. Clip what stands for infinity or "
+                    "for missing values, or scale the features."
+                )
+        return X
 
-    def _prepared_search(self, device):
+    def _search(self, device):
+        """Return the search on a device, which keeps what it has computed from the rows."""
         memory = self.working_memory
-        memory = get_config()["working_memory"] if memory is None else memory
-        search = self._search
-        # What one call has computed from the rows serves the next.
-        if search is None or (search.device, search.working_memory) != (device, memory):
-            search = self._search = ExactSearch(self._fit_X, device, memory)
+        key = device, get_config()["working_memory"] if memory is None else memory
+        search = self._searches.get(key) or ExactSearch(self._fit_X, *key)
+        self._searches = {key: search}
         return search
 
     def __getstate__(self):
         state = super().__getstate__().copy()
-        if "_search" in state:
-            state["_search"] = None
-        return state
+        return state | {"_searches": {}} if "_searches" in state else state
 
     def _like(self):
         return self._fit_X if self._fitted_on_tensor else None
@@ -253,14 +257,12 @@ class TorchNearestNeighbors(BaseEstimator):
     def _check_n_neighbors(self, n_neighbors, excluded):
         if n_neighbors is None:
             n_neighbors = self.n_neighbors
-        if not isinstance(n_neighbors, Integral) or n_neighbors < 1:
-            raise ValueError(f"n_neighbors must be an int of at least 1, got {n_neighbors!r}.")
         available = self.n_samples_fit_ - excluded
-        if n_neighbors > available:
+        if not isinstance(n_neighbors, Integral) or not 1 <= n_neighbors <= available:
             raise ValueError(
-                f"Expected n_neighbors <= {available}, got n_neighbors = {n_neighbors}: there are "
-                f"{self.n_samples_fit_} rows to search among"
-                + (", and no row is its own neighbour." if excluded else ".")
+                f"Expected an int with 1 <= n_neighbors <= {available}, got n_neighbors = "
+                f"{n_neighbors!r}. There are {self.n_samples_fit_} rows to search among"
+                + (", and a row is not its own neighbor." if excluded else ".")
             )
         return int(n_neighbors)
 
@@ -268,3 +270,27 @@ class TorchNearestNeighbors(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def kneighbors_among(neighbors, X, n_neighbors, allowed):
+    """Find the nearest of some rows only. Internal to the package.
+
+    What was computed from all fitted rows serves any choice of allowed rows.
+
+    Parameters
+    ----------
+    neighbors : TorchNearestNeighbors
+        Fitted.
+    X : {array-like, sparse matrix, torch.Tensor} of shape (n_queries, n_features)
+        The queries.
+    n_neighbors : int
+        At most the number of rows allowed.
+    allowed : torch.Tensor of shape (n_samples_fit,), dtype=bool
+        Which of the fitted rows may be found.
+
+    Returns
+    -------
+    distances, indices : {ndarray, torch.Tensor} of shape (n_queries, n_neighbors)
+        As :meth:`TorchNearestNeighbors.kneighbors` returns them.
+    """
+    return neighbors._find(X, n_neighbors, allowed)

@@ -4,8 +4,6 @@ import math
 
 import torch
 
-KERNEL_GROUP_ROWS = 64
-
 
 class SmallestScores:
     """The smallest scores offered so far, for each query, and the rows that have them.
@@ -18,9 +16,7 @@ class SmallestScores:
     ----------
     n_queries, n_kept : int
     like : torch.Tensor
-        Gives the dtype and device of scores.
-    kernels : module, default=None
-        ``_kernels``, to look at scores one by one after all.
+        Scores have its dtype and device.
 
     Attributes
     ----------
@@ -31,15 +27,14 @@ class SmallestScores:
         The largest score kept: nothing below it was ever dropped.
     """
 
-    def __init__(self, n_queries, n_kept, like, kernels=None):
+    def __init__(self, n_queries, n_kept, like):
         self.n_kept = n_kept
-        self.kernels = kernels
         self.scores = like.new_full((n_queries, n_kept), math.inf)
         self.rows = torch.zeros(n_queries, n_kept, dtype=torch.int64, device=like.device)
         self.limit = like.new_full((n_queries,), math.inf)
 
     def offer(self, scores, rows):
-        """Take what is smaller among the scores of more rows.
+        """Keep what is smaller among the scores of more rows.
 
         Parameters
         ----------
@@ -48,18 +43,6 @@ class SmallestScores:
             The row of each column.
         """
         n_queries, n_rows = scores.shape
-        if self.kernels is not None:
-            minima = group_minima(scores, -(-n_rows // KERNEL_GROUP_ROWS))
-            with self.kernels.torch_threads():
-                self.kernels.keep_smallest(
-                    scores.numpy(),
-                    minima.numpy(),
-                    rows.numpy(),
-                    self.scores.numpy(),
-                    self.rows.numpy(),
-                )
-            self.limit = self.scores[:, 0]
-            return None
         if n_rows <= 4 * self.n_kept:
             return self._keep(scores, rows.expand(n_queries, -1))
         n_groups = math.isqrt(n_rows * self.n_kept)
@@ -97,7 +80,7 @@ class SmallestScores:
 
 
 def in_lines(line, n_lines, *parts):
-    """Give values that belong to lines, and stand in their order, a line of an array each.
+    """Put values that belong to lines, and stand in their order, into the lines of arrays.
 
     Parameters
     ----------
@@ -120,8 +103,9 @@ def in_lines(line, n_lines, *parts):
 
 
 def group_minima(scores, n_groups):
-    """Group j holds columns j, j + n_groups, ...: so minima are taken over whole rows of memory."""
+    """Compute the least score of each group of columns: group j holds j, j + n_groups, ..."""
     n_queries, n_rows = scores.shape
+    # With these groups minima are taken over whole rows of memory.
     depth = n_rows // n_groups
     whole = depth * n_groups
     minima = scores[:, :whole].view(n_queries, depth, n_groups).amin(1)

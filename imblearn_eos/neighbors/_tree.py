@@ -1,135 +1,92 @@
-"""Which rows cannot be near: boxes around cells of rows, in a space of few dimensions."""
+"""The engine for many rows with structure: each query descends a tree, in compiled loops."""
 
-import copy
-import math
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-# Principal directions of a sketch. Eight carry 90 % of the variance of trained embeddings.
-N_DIRECTIONS = 8
+from imblearn_eos.neighbors import _kernels
+from imblearn_eos.neighbors._base import Block, finite_or_nan
+from imblearn_eos.neighbors._cells import SketchedRows
+from imblearn_eos.neighbors._compiled import CompiledEngine
+
+BLOCK_QUERIES = 4096
+# What a compiled loop does with one coordinate takes as long as so many in a product.
+COST = 15
 
 
-class Sketch:
-    """A map to few dimensions that never lengthens a distance.
+@dataclass
+class SketchedBlock(Block):
+    """Queries and their sketches."""
 
-    The first coordinates of a row x are its projection ``P x`` on orthonormal directions, the last
-    is the length ``r(x)`` of the rest of it. As |r(q) - r(x)| is at most the length of the rest of
-    q - x,
-
-        |P q - P x|^2 + (r(q) - r(x))^2 <= |q - x|^2.
-
-    The directions are the principal ones of a sample: any would be right, these rule out most.
-
-    Parameters
-    ----------
-    sample : torch.Tensor of shape (n_rows, n_features), dtype=float64
-        Centred rows.
-    """
-
-    def __init__(self, sample):
-        n_features = sample.shape[1]
-        self.directions = None
-        if n_features > N_DIRECTIONS + 1:
-            generator = torch.Generator().manual_seed(0)
-            start = torch.randn(n_features, N_DIRECTIONS, dtype=torch.float64, generator=generator)
-            self.directions = start.to(sample.device)
-            for _ in range(4):
-                self.directions = torch.linalg.qr(sample.T @ (sample @ self.directions)).Q
-
-    def __call__(self, centred):
-        """Map centred rows of float64 to float32 of shape (n_rows, n_dimensions)."""
-        if self.directions is None:
-            return centred.float()
-        projected = centred @ self.directions
-        rest = torch.linalg.vector_norm(centred - projected @ self.directions.T, dim=1)
-        return torch.cat([projected, rest[:, None]], dim=1).float()
+    sketches: torch.Tensor
 
 
-class Cells:
-    """Rows in such an order that compact cells of rows are consecutive.
-
-    All rows are split at the median of their widest coordinate, then each half again, until no
-    cell has more than ``cell_rows`` rows. Sizes of cells differ by one at most.
+class Tree(CompiledEngine):
+    """Descend a tree of cells for each query, the nearer half first.
 
     Parameters
     ----------
-    sketches : torch.Tensor of shape (n_rows, n_dimensions)
-    cell_rows : int
-
-    Attributes
-    ----------
-    order : torch.Tensor of shape (n_rows,), dtype=int64
-        Row numbers.
-    starts, stops : torch.Tensor of shape (n_cells,), dtype=int64
-        Cell i holds ``order[starts[i]:stops[i]]``. The number of cells is a power of two, and each
-        half, quarter, ... of the cells is a compact cell too.
-    low, high : torch.Tensor of shape (n_cells, n_dimensions)
-        Corners of the box around each cell.
+    coarse : CoarseRows
     """
 
-    def __init__(self, sketches, cell_rows):
-        n_rows = len(sketches)
-        self.order = torch.arange(n_rows, device=sketches.device)
-        bounds = torch.tensor([0, n_rows], device=sketches.device)
-        self.starts, self.stops = bounds[:-1], bounds[1:]
-        for _ in range(max(0, math.ceil(math.log2(n_rows / cell_rows)))):
-            self._sort_along_widest(sketches)
-            middles = (bounds[:-1] + bounds[1:]) // 2
-            bounds = torch.cat([bounds, middles]).sort().values
-            self.starts, self.stops = bounds[:-1], bounds[1:]
-        members = sketches[self.order[self.padded()]]
-        self.low, self.high = members.amin(1), members.amax(1)
+    cell_rows = 64
 
-    def _sort_along_widest(self, sketches):
-        """Sort the rows of each cell by its widest coordinate."""
-        rows = self.order[self.padded()]
-        is_filled = self.is_filled()
-        members = sketches[rows]
-        widest = members.var(1).argmax(1)
-        values = members[torch.arange(len(members)), :, widest]
-        # After every number, and after every NaN of the cell, because it stands behind them.
-        values[~is_filled] = math.nan
-        self.order = rows.gather(1, values.argsort(dim=1, stable=True))[is_filled]
+    def __init__(self, coarse):
+        super().__init__(coarse)
+        self.sketched = SketchedRows(coarse, self.cell_rows)
+        cells = self.sketched.cells
+        self.starts = cells.starts.numpy()
+        members = self.sketched.sketches[cells.order[cells.padded()]]
+        members[~cells.is_filled()] = torch.inf
+        self.sketches = members.transpose(1, 2).contiguous().numpy()
+        low, high = [cells.low], [cells.high]
+        while len(low[0]) > 1:
+            low.insert(0, low[0].view(-1, 2, low[0].shape[1]).amin(1))
+            high.insert(0, high[0].view(-1, 2, high[0].shape[1]).amax(1))
+        nothing = torch.zeros_like(low[0])
+        self.low, self.high = (torch.cat([nothing, *part]).numpy() for part in (low, high))
 
-    def merged(self, max_rows):
-        """Merge cells two by two as long as they have no more rows than this."""
-        cells = copy.copy(self)
-        while len(cells) > 1 and 2 * cells.max_rows <= max_rows:
-            cells.starts, cells.stops = cells.starts[::2], cells.stops[1::2]
-            cells.low = cells.low.view(len(cells), 2, -1).amin(1)
-            cells.high = cells.high.view(len(cells), 2, -1).amax(1)
-        return cells
+    def pays(self):
+        """Return whether the tree takes less time than products, on a few of the rows."""
+        n_rows, n_features = self.coarse.rows.shape
+        kept = self.sketched.kept
+        sample = torch.arange(0, n_rows, max(1, n_rows // 64))
+        sketches = self.sketched.sketches[kept.order[sample]]
+        _, _, work = self._search(kept.values[sample], sketches, 16, None)
+        n_sketches, n_measured = work.mean(0)
+        cost = n_sketches * sketches.shape[1] + n_measured * n_features
+        return COST * cost < n_rows * n_features
 
-    def __len__(self):
-        return len(self.starts)
+    def blocks(self, queries, numbers, n_kept):
+        """Split queries into blocks of neighbors, as :meth:`Engine.blocks`."""
+        sketches, cells = self.sketched.of(queries, numbers)
+        for places in cells.order.split(min(BLOCK_QUERIES, self.n_affordable(n_kept))):
+            yield SketchedBlock(numbers[places], sketches[places])
 
-    @property
-    def max_rows(self):
-        """Rows of the largest cell."""
-        return int((self.stops - self.starts).max())
+    def candidates(self, block, queries, n_kept, allowed):
+        """Find rows of least estimate, as :meth:`Engine.candidates`."""
+        queries = queries.to(self.coarse.dtype)
+        rows, limit, _ = self._search(queries, block.sketches, n_kept, allowed)
+        return rows, finite_or_nan(limit.double())
 
-    def padded(self):
-        """Places in the order, one line for each cell; a short cell's last place stands twice."""
-        places = self.starts[:, None] + torch.arange(self.max_rows, device=self.starts.device)
-        return torch.minimum(places, self.stops[:, None] - 1)
-
-    def is_filled(self):
-        """Which places of :meth:`padded` are no repetitions."""
-        sizes = (self.stops - self.starts)[:, None]
-        return torch.arange(self.max_rows, device=sizes.device) < sizes
-
-    def places(self, cells):
-        """Places in the order of all rows of some cells."""
-        places = self.starts[cells, None] + torch.arange(self.max_rows, device=cells.device)
-        return places[places < self.stops[cells, None]]
-
-
-def squared_gaps(low, high, other_low, other_high):
-    """Squared distances between boxes: corners (n, m) and (k, m) to (n, k)."""
-    gaps = low.new_zeros(len(low), len(other_low))
-    for axis in range(low.shape[1]):
-        gap = torch.maximum(
-            low[:, axis, None] - other_high[:, axis], other_low[:, axis] - high[:, axis, None]
-        ).clamp_(min=0)
-        gaps.addcmul_(gap, gap)
-    return gaps
+    def _search(self, queries, sketches, n_kept, allowed):
+        """Return rows, limit, and how many sketches and rows were looked at for each query."""
+        kept = self.sketched.kept
+        is_allowed = np.ones(len(kept.order), bool) if allowed is None else allowed[kept.order]
+        scores = np.full((len(queries), n_kept), np.inf, dtype=np.float32)
+        places = np.zeros((len(queries), n_kept), dtype=np.int64)
+        with _kernels.torch_threads():
+            work = _kernels.search_tree(
+                kept.values.numpy(),
+                self.sketches,
+                self.starts,
+                self.low,
+                self.high,
+                np.asarray(is_allowed),
+                queries.numpy(),
+                sketches.numpy(),
+                scores,
+                places,
+            )
+        return kept.order[torch.from_numpy(places)], torch.from_numpy(scores[:, 0].copy()), work

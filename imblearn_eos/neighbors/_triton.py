@@ -1,4 +1,4 @@
-"""A fused coarse pass for CUDA, which never writes the matrix of scores.
+"""The engine for CUDA: one fused kernel that never writes the matrix of scores.
 
 The selection is loose, so that it needs no order and no communication between threads. Tiles of
 rows are dealt out in turn to chunks, a chunk and a tile of queries are one program, and a program
@@ -7,9 +7,9 @@ there, and their rows. The candidates are the smallest of what all lanes kept.
 
 Why the limit holds
 -------------------
-Every row that may be found has one lane. A row that is no candidate was either
+Every row that may be found has one lane. A row that is not a candidate was either
 
-- kept by its lane, but is not among the candidates: then its score is at least the largest of the
+- kept by its lane, but not selected: then its score is at least the largest of the
   candidates' scores; or
 - dropped by its lane, when the lane was full with scores that were at most as large. What a full
   lane keeps only ever decreases, so the row's score is at least the largest that the lane kept in
@@ -19,7 +19,7 @@ So the smaller of the largest candidate's score and of the least of the full lan
 is a limit: no other row scores less. It is useful unless one lane has as many of the nearest rows
 as it can keep. With m nearest rows, n lanes and c scores in a lane, that is expected to happen
 C(m, c) / n**(c - 1) times if rows are dealt out at random; the number of lanes is chosen by it.
-Tiles are dealt out in turn because near rows often stand together, as those of a class do.
+Tiles are dealt out in turn because near rows often stand together, as the rows of a class do.
 
 A score that is NaN is never kept nor counted. It comes only from an overflow, by which the squared
 length of the query is infinite, so that the search knows.
@@ -30,6 +30,9 @@ import math
 import torch
 import triton
 import triton.language as tl
+
+from imblearn_eos.neighbors._base import in_full
+from imblearn_eos.neighbors._tiles import Tiles
 
 # With these, all that a program keeps stays in registers on devices of capability 8.0 and 9.0.
 BLOCK_QUERIES = 64
@@ -45,8 +48,34 @@ SHALLOW_LANES = 1024
 MAX_KEPT = 2048
 
 
+class Fused(Tiles):
+    """Multiply queries with rows and select in one kernel.
+
+    Parameters
+    ----------
+    coarse : CoarseRows
+    """
+
+    def bytes_per_query(self, n_kept):
+        """Return the memory for a query: what the lanes keep, too."""
+        return super().bytes_per_query(n_kept) + bytes_per_query(n_kept)
+
+    def candidates(self, block, queries, n_kept, allowed):
+        """Find rows of least estimate, as :meth:`Engine.candidates`."""
+        queries = queries.to(self.coarse.dtype)
+        kept = self.source
+        norms = kept.norms if allowed is None else kept.norms.masked_fill(~allowed, math.inf)
+        n_bytes = self.coarse.n_bytes / 4
+        rows, limit = find_smallest(queries, kept.values, norms, n_kept, n_bytes)
+        missing = limit.isneginf().nonzero()[:, 0]
+        if len(missing):
+            best = self.search_tiles(queries[missing], n_kept, allowed)
+            rows[missing], limit[missing] = best.rows, best.limit
+        return rows, in_full(limit, queries)
+
+
 def lanes(n_kept):
-    """Give the number of scores in a lane, and the number of chunks that loses few rows.
+    """Return the number of scores in a lane, and the number of chunks that loses few rows.
 
     Parameters
     ----------
@@ -65,13 +94,13 @@ def lanes(n_kept):
 
 
 def pays(n_rows, n_kept):
-    """Whether what the lanes keep is small beside the matrix of scores."""
+    """Return whether what the lanes keep is small beside the matrix of scores."""
     depth, n_chunks = lanes(n_kept)
     return n_kept <= MAX_KEPT and 2 * depth * n_chunks * BLOCK_ROWS <= n_rows
 
 
 def bytes_per_query(n_kept, n_chunks=None):
-    """Memory that :func:`find_smallest` takes for a query: scores, rows, and what selects them."""
+    """Return the memory that :func:`find_smallest` takes for a query, selection included."""
     depth, n_needed = lanes(n_kept)
     return 16 * depth * (n_chunks or n_needed) * BLOCK_ROWS
 
@@ -97,7 +126,7 @@ def find_smallest(queries, rows, norms, n_kept, n_bytes):
         Row numbers.
     limit : torch.Tensor of shape (n_queries,), dtype=float32
         No other row has a smaller score. Minus infinity where fewer than ``n_kept`` rows were
-        kept: the last of those found then are no rows in particular.
+        kept: the last of the rows found are arbitrary then.
     """
     queries, rows = queries.contiguous(), rows.contiguous()
     n_queries, n_features = queries.shape

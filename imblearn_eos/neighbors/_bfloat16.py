@@ -1,0 +1,137 @@
+"""The engine in bfloat16: products at twice the speed, for processors that multiply bfloat16.
+
+The largest estimate
+--------------------
+Let u be the unit roundoff of bfloat16, q and x a query and a row of coarse coordinates, q' and x'
+the same rounded to bfloat16, r the largest |x - x'| and X the largest |x| of all rows. The product
+of q' and x' is accumulated in float32. The two squared norms take part in it as two bfloat16
+numbers each, which leaves out at most u^2 of them. So before the result is rounded to bfloat16 it
+differs from D = |q - x|^2 by at most
+
+    e(q) = 2 (|q - q'| X + |q'| r) + (u^2 + g) (|q|^2 + X^2),
+
+with g, the bound of the float32 steps, of ``_certificate.py``. A row at a distance of at most D
+thus has an estimate of at most m(D) = (1 + u) (D + e(q)).
+
+Estimates are compared by their bits, as integers. These have the order of the numbers that they
+stand for, except that all negative ones, which rounding may produce for near duplicates, come first
+in any order. So a query is in doubt if the largest estimate kept is negative.
+"""
+
+import math
+
+import torch
+
+from imblearn_eos.neighbors import _kernels
+from imblearn_eos.neighbors._certificate import tolerance
+from imblearn_eos.neighbors._compiled import GROUP_ROWS, CompiledEngine, CompiledTiles
+from imblearn_eos.neighbors._selection import group_minima
+
+UNIT_ROUNDOFF = torch.finfo(torch.bfloat16).eps / 2
+INFINITY_BITS = 0x7F80
+# The trial counts candidates of a few queries among so many rows.
+N_SAMPLE = 64
+MAX_CANDIDATES = 128
+N_NEAREST = 17
+
+
+def bytes_kept(n_rows, n_features):
+    """Return the memory that rows in bfloat16 take."""
+    return 2 * n_rows * (n_features + 4)
+
+
+class Bfloat16(CompiledEngine):
+    """Multiply a block of queries with tiles of rows in bfloat16.
+
+    Parameters
+    ----------
+    coarse : CoarseRows
+    """
+
+    def __init__(self, coarse):
+        super().__init__(coarse)
+        n_rows, n_features = coarse.rows.shape
+        self.tolerance = tolerance(n_features, torch.float32)
+        self.residual = longest = 0.0
+        self.rows = torch.ones(n_rows, n_features + 4, dtype=torch.bfloat16)
+        parts = self.rows.split(coarse.tile_rows)
+        for part, (rows, norms, _) in zip(parts, coarse.kept.tiles(), strict=True):
+            rounded = part[:, :n_features].copy_(rows)
+            part[:, n_features : n_features + 2] = _two_parts(norms)
+            self.residual = max(self.residual, float(_lengths(rows - rounded).max()))
+            longest = max(longest, float(norms.max()))
+        self.longest = longest**0.5 * (1 + self.tolerance)
+        self.candidates_per_neighbor = self._count_candidates() / N_NEAREST
+
+    def _count_candidates(self):
+        """Count the rows that estimates cannot tell from the nearest, for most of a few queries."""
+        rows = self.coarse.kept.values
+        queries = rows[:: -(-len(rows) // N_SAMPLE)]
+        n_kept = min(MAX_CANDIDATES, len(rows))
+        best = CompiledTiles(self.coarse).search_tiles(queries, n_kept, None)
+        squared = best.scores.double() + queries.double().square().sum(1, keepdim=True)
+        squared = squared.clamp_(min=0).sort(dim=1).values
+        nearest = squared[:, min(N_NEAREST, n_kept) - 1]
+        # Half as much again, because estimates of rows beyond may be too small.
+        reach = nearest + self.error(queries) * 1.5
+        return (squared <= reach[:, None]).sum(1).double().quantile(0.9).item()
+
+    def pays(self):
+        """Return whether estimates tell near rows from others."""
+        is_sharp = self.candidates_per_neighbor * N_NEAREST < MAX_CANDIDATES / 2
+        return is_sharp and len(self.rows) >= MAX_CANDIDATES
+
+    def n_candidates(self, n_wanted):
+        """Return more candidates than wanted, because the estimates are rough."""
+        return math.ceil(n_wanted * self.candidates_per_neighbor)
+
+    def error(self, queries):
+        """Compute e(q) of the bound: float64 of shape (n_queries,)."""
+        rounded = queries.bfloat16().double()
+        lengths = _lengths(queries)
+        return 2 * (
+            _lengths(queries - rounded) * self.longest + _lengths(rounded) * self.residual
+        ) + (UNIT_ROUNDOFF**2 + self.tolerance) * (lengths.square() + self.longest**2)
+
+    def largest_estimate(self, squared, queries):
+        """Return m(D), as :meth:`Engine.largest_estimate`."""
+        return (1 + UNIT_ROUNDOFF) * (squared + self.error(queries))
+
+    def candidates(self, block, queries, n_kept, allowed):
+        """Find rows of least estimate, as :meth:`Engine.candidates`."""
+        queries = queries.float()
+        ones = torch.ones(len(queries), 2, dtype=torch.bfloat16)
+        norms = _two_parts(queries.square().sum(1))
+        factors = torch.cat([-2 * queries.bfloat16(), ones, norms], dim=1)
+        bits = torch.full((len(queries), n_kept), INFINITY_BITS, dtype=torch.int16)
+        rows = torch.zeros(len(queries), n_kept, dtype=torch.int64)
+        tile_rows = self.coarse.tile_rows
+        buffer = torch.empty(len(queries) * tile_rows, dtype=torch.bfloat16)
+        with _kernels.torch_threads():
+            for start in range(0, len(self.rows), tile_rows):
+                tile = self.rows[start : start + tile_rows]
+                if allowed is not None:
+                    tile = tile.clone()
+                    tile[~allowed[start : start + len(tile)], -4] = math.inf
+                scores = buffer[: len(queries) * len(tile)].view(len(queries), len(tile))
+                scores = torch.mm(factors, tile.T, out=scores).view(torch.int16)
+                _kernels.keep_smallest(
+                    scores.numpy(),
+                    group_minima(scores, -(-len(tile) // GROUP_ROWS)).numpy(),
+                    torch.arange(start, start + len(tile)).numpy(),
+                    bits.numpy(),
+                    rows.numpy(),
+                )
+        limit = bits[:, 0].clone().view(torch.bfloat16).double()
+        limit.masked_fill_((bits[:, 0] < 0) | limit.isinf(), math.nan)
+        return rows, limit
+
+
+def _lengths(rows):
+    return torch.linalg.vector_norm(rows.double(), dim=1)
+
+
+def _two_parts(norms):
+    """Write float32 numbers as sums of two bfloat16 numbers."""
+    first = norms.bfloat16()
+    return torch.stack([first, (norms - first).bfloat16()], dim=1)

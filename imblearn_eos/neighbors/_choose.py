@@ -1,0 +1,146 @@
+"""Which engine searches: the one place that decides, from data, size and device."""
+
+import sys
+import warnings
+from functools import cache
+from typing import NamedTuple
+
+import torch
+
+from imblearn_eos._device import has_bfloat16
+from imblearn_eos.neighbors._all import AllRows
+from imblearn_eos.neighbors._base import CoarseRows, bytes_kept
+from imblearn_eos.neighbors._boxes import Boxes
+from imblearn_eos.neighbors._tiles import Tiles
+
+# Ruling rows out pays from about this many pairs and rows on.
+MIN_PAIRS = 2**24
+MIN_ROWS = 4096
+# The first time that compiled loops are used they must be loaded, which takes a second.
+MIN_PAIRS_TO_LOAD = 2**28
+
+
+class Size(NamedTuple):
+    """What the choice depends on.
+
+    Attributes
+    ----------
+    n_rows, n_features : int
+        Shape of the rows to search among.
+    n_queries : int
+        The most queries so far.
+    n_wanted : int
+        Candidates for each query.
+    n_allowed : int
+        Rows that may be candidates.
+    device : torch.device
+    dtype : torch.dtype
+        The dtype of products that are not in bfloat16.
+    n_bytes : float
+        Memory for temporary arrays.
+    """
+
+    n_rows: int
+    n_features: int
+    n_queries: int
+    n_wanted: int
+    n_allowed: int
+    device: torch.device
+    dtype: torch.dtype
+    n_bytes: float
+
+
+def choose_engines(size):
+    """Return chains of engines, the best first; the first that pays on the rows is used.
+
+    A chain lists engines from rough to precise: what one leaves in doubt goes to the next. The last
+    chain must pay on any rows.
+    """
+    if size.n_allowed < size.n_wanted:
+        return [(AllRows,)]
+    n_bytes = bytes_kept(size.n_rows, size.n_features, size.dtype)
+    # Sketches, and the bounds of the other engines, are in float32.
+    if n_bytes >= size.n_bytes / 2 or size.dtype != torch.float32:
+        return [(Tiles,)]
+    if size.device.type == "cuda":
+        triton = _load_triton(size.device)
+        if triton is not None and triton.pays(size.n_rows, size.n_wanted):
+            return [(triton.Fused,)]
+        return [(Tiles,)]
+    n_pairs = size.n_queries * size.n_rows
+    is_loaded = "imblearn_eos.neighbors._kernels" in sys.modules
+    if n_pairs >= (MIN_PAIRS if is_loaded else MIN_PAIRS_TO_LOAD) and _has_numba():
+        from imblearn_eos.neighbors import _bfloat16, _compiled, _tree
+
+        chains = [(_tree.Tree,), (_compiled.CompiledTiles,)]
+        n_bytes += _bfloat16.bytes_kept(size.n_rows, size.n_features)
+        if has_bfloat16(size.device.type) and n_bytes < size.n_bytes / 2:
+            chains.insert(1, (_bfloat16.Bfloat16, _compiled.CompiledTiles))
+        return chains
+    if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS:
+        return [(Boxes,)]
+    return [(Tiles,)]
+
+
+def make_engines(chains, rows, dtype, n_bytes):
+    """Make the first chain that pays.
+
+    Parameters
+    ----------
+    chains : list of tuples of Engine subclasses
+        As :func:`choose_engines` returns them.
+    rows : Rows
+        The rows to search among.
+    dtype : torch.dtype
+    n_bytes : float
+        Memory for temporary arrays.
+
+    Returns
+    -------
+    list of Engine
+    """
+    coarse = CoarseRows(rows, dtype, n_bytes)
+    for first, *others in chains:
+        engine = first(coarse)
+        if engine.pays():
+            return [engine, *(other(coarse) for other in others)]
+        # Its memory is freed before the next is made.
+        del engine
+
+
+def coarse_dtype():
+    """Return float32, or float64 if torch was told to multiply float32 with less precision."""
+    try:
+        is_full_precision = torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:
+        # torch refuses to answer when its old and its new settings were mixed.
+        is_full_precision = False
+    return torch.float32 if is_full_precision else torch.float64
+
+
+def _has_numba():
+    try:
+        from imblearn_eos.neighbors import _kernels  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@cache
+def _load_triton(device):
+    """Import ``_triton`` if it works: Triton needs a C compiler and a recent device."""
+    try:
+        from imblearn_eos.neighbors import _triton
+    except ImportError:
+        return None
+    rows = torch.zeros(1, 1, dtype=torch.float32, device=device)
+    try:
+        _triton.find_smallest(rows, rows, rows[0], 1, 0)
+    except Exception as error:
+        warnings.warn(
+            f"Triton does not work on {device}, so plain torch is used: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return _triton

@@ -1,0 +1,48 @@
+"""The plain engine with compiled loops, for the CPU where numba is installed."""
+
+import torch
+
+from imblearn_eos.neighbors import _exact, _kernels
+from imblearn_eos.neighbors._base import Engine
+from imblearn_eos.neighbors._selection import SmallestScores, group_minima
+from imblearn_eos.neighbors._tiles import Tiles
+
+GROUP_ROWS = 64
+
+
+def squared_distances(queries, rows, candidates, pairs_at_once):
+    """Measure as :func:`_exact.squared_distances` does, to the same bits."""
+    if (array := rows.as_array()) is None:
+        return _exact.squared_distances(queries, rows, candidates, pairs_at_once)
+    with _kernels.torch_threads():
+        squared = _kernels.squared_distances(queries.numpy(), array, candidates.numpy())
+    return torch.from_numpy(squared)
+
+
+class CompiledEngine(Engine):
+    """An engine whose candidates are measured by a compiled loop."""
+
+    squared_distances = staticmethod(squared_distances)
+
+
+class CompiledScores(SmallestScores):
+    """The smallest scores, looked at one by one in a compiled loop."""
+
+    def offer(self, scores, rows):
+        """Keep what is smaller among the scores of more rows."""
+        minima = group_minima(scores, -(-scores.shape[1] // GROUP_ROWS))
+        with _kernels.torch_threads():
+            _kernels.keep_smallest(
+                scores.numpy(),
+                minima.numpy(),
+                rows.numpy(),
+                self.scores.numpy(),
+                self.rows.numpy(),
+            )
+        self.limit = self.scores[:, 0]
+
+
+class CompiledTiles(CompiledEngine, Tiles):
+    """Multiply a block of queries with tiles of rows, and select in a compiled loop."""
+
+    selection = CompiledScores

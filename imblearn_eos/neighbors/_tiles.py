@@ -1,0 +1,47 @@
+"""The plain engine: products with all rows, tile by tile."""
+
+import math
+
+import torch
+
+from imblearn_eos.neighbors._base import Engine, in_full
+from imblearn_eos.neighbors._selection import SmallestScores
+
+
+class Tiles(Engine):
+    """Multiply a block of queries with tiles of rows. Works for any data, size and device.
+
+    Parameters
+    ----------
+    coarse : CoarseRows
+    source : KeptRows, default=None
+        The rows in another order.
+    """
+
+    selection = SmallestScores
+
+    def __init__(self, coarse, source=None):
+        super().__init__(coarse)
+        self.source = coarse.kept if source is None else source
+
+    def candidates(self, block, queries, n_kept, allowed):
+        """Find rows of least estimate, as :meth:`Engine.candidates`."""
+        queries = queries.to(self.coarse.dtype)
+        best = self.search_tiles(queries, n_kept, allowed)
+        return best.rows, in_full(best.limit, queries)
+
+    def search_tiles(self, queries, n_kept, allowed):
+        """Return the smallest scores of queries in the coarse dtype: SmallestScores."""
+        best = self.selection(len(queries), n_kept, queries)
+        buffer = queries.new_empty(len(queries) * self.coarse.tile_rows)
+        for tile in self.source.tiles():
+            self.offer(best, queries, tile, allowed, buffer)
+        return best
+
+    def offer(self, best, queries, tile, allowed, buffer):
+        """Offer the scores of one tile: squared distances less the query's squared length."""
+        rows, norms, numbers = tile
+        if allowed is not None:
+            norms = norms.masked_fill(~allowed[numbers], math.inf)
+        scores = buffer[: len(queries) * len(rows)].view(len(queries), len(rows))
+        best.offer(torch.addmm(norms, queries, rows.T, alpha=-2, out=scores), numbers)

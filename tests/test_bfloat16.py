@@ -1,0 +1,101 @@
+"""The engine in bfloat16: its bound, and when it is used."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from imblearn_eos.neighbors import _base, _choose
+from imblearn_eos.neighbors._exact import Rows
+
+pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
+from imblearn_eos.neighbors import _bfloat16
+
+
+def make_rows(n_rows, n_features, spread, seed):
+    random_state = np.random.RandomState(seed)
+    rows = random_state.standard_normal(
+        (n_rows, n_features)
+    ) * spread ** random_state.standard_normal((n_rows, 1))
+    return torch.from_numpy(rows)
+
+
+def make_engine(rows):
+    coarse = _base.CoarseRows(Rows(rows, rows.device), torch.float32, 2**24)
+    coarse.tile_rows = 64
+    return _bfloat16.Bfloat16(coarse)
+
+
+def search(engine, queries, n_kept, allowed=None):
+    """Queries are centred and scaled."""
+    return engine.candidates(None, queries, n_kept, allowed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_features=st.sampled_from([1, 3, 64, 300]),
+    spread=st.sampled_from([1, 3, 100]),
+    scale=st.sampled_from([0, 1e-3, 1, 1e3]),
+    seed=st.integers(0, 2**31),
+)
+def test_no_row_has_a_larger_estimate_than_the_bound_of_its_distance(
+    n_features, spread, scale, seed
+):
+    rows = make_rows(150, n_features, spread, seed)
+    engine = make_engine(rows)
+    rows = engine.coarse.kept.values.double()
+    other = engine.coarse.centred(make_rows(20, n_features, spread, seed + 1))
+    queries = torch.cat([rows[:20], other * scale])
+    # Of all rows but the last, the least estimate of what is left out is that of the last.
+    for column in range(0, 150, 7):
+        allowed = torch.zeros(150, dtype=torch.bool)
+        allowed[column] = True
+        _, estimate = search(engine, queries, 1, allowed)
+        distance = (queries - rows[column]).square().sum(1)
+        bound = engine.largest_estimate(distance, queries)
+        assert not (estimate > bound).any()
+
+
+def test_what_is_kept_has_the_least_estimates():
+    engine = make_engine(make_rows(300, 20, 1, 0))
+    queries = engine.coarse.kept.values[:50].double()
+    places, limit = search(engine, queries, 30)
+    for query in range(50):
+        each = torch.stack(
+            [search(engine, queries[query : query + 1], 1, row)[1] for row in torch.eye(300).bool()]
+        )
+        least = each[:, 0].nan_to_num(0).sort()
+        kept = each[places[query], 0].nan_to_num(0).sort().values
+        assert torch.equal(kept, least.values[:30])
+        assert limit[query] == kept[-1]
+
+
+def test_used_where_it_tells_near_rows_from_others():
+    rows = torch.rand(2000, 30, generator=torch.Generator().manual_seed(0)) - 0.5
+    engine = make_engine(rows)
+    assert engine.pays()
+    assert 20 <= engine.n_candidates(20) < 80
+    far = rows / 1000
+    far[0] = 1
+    assert not make_engine(far).pays()
+    assert not make_engine(rows[:50]).pays()
+
+
+@pytest.mark.parametrize("is_supported", [False, True])
+def test_chosen_where_the_processor_multiplies_bfloat16(is_supported, monkeypatch):
+    monkeypatch.setattr(_choose, "has_bfloat16", lambda device: is_supported)
+    size = _choose.Size(10**5, 64, 10**5, 20, 10**5, torch.device("cpu"), torch.float32, 2**30)
+    chains = _choose.choose_engines(size)
+    assert any(chain[0] is _bfloat16.Bfloat16 for chain in chains) == is_supported
+    # Little memory, and products of low precision.
+    for other in (size._replace(n_bytes=2**20), size._replace(dtype=torch.float64)):
+        assert [chain[0].__name__ for chain in _choose.choose_engines(other)] == ["Tiles"]
+
+
+def test_integers_have_the_order_of_the_numbers():
+    values = torch.tensor([0.0, 1e-30, 0.5, 1.0, 3.0, 1e30, np.inf]).bfloat16()
+    bits = values.view(torch.int16)
+    assert_array_equal(bits.argsort(), np.arange(len(bits)))
+    assert bits[-1] == _bfloat16.INFINITY_BITS
