@@ -1,4 +1,4 @@
-"""Whole samplers: EOS beside SMOTE, ADASYN and BorderlineSMOTE, with and without our neighbours.
+"""Whole samplers: EOS beside SMOTE, ADASYN and BorderlineSMOTE, with and without our neighbors.
 
     python benchmarks/resample.py --data cifar10_lt_embeddings.npz
 
@@ -68,11 +68,11 @@ SAMPLERS = {
     "EOS nearest": lambda: EOS(enemy_search="nearest", random_state=0),
     "authors' procedure": AuthorsProcedure,
     "SMOTE": lambda: SMOTE(random_state=0),
-    "SMOTE, our neighbours": lambda: SMOTE(k_neighbors=TorchNearestNeighbors(6), random_state=0),
+    "SMOTE, our neighbors": lambda: SMOTE(k_neighbors=TorchNearestNeighbors(6), random_state=0),
     "ADASYN": lambda: ADASYN(random_state=0),
-    "ADASYN, our neighbours": lambda: ADASYN(n_neighbors=TorchNearestNeighbors(6), random_state=0),
+    "ADASYN, our neighbors": lambda: ADASYN(n_neighbors=TorchNearestNeighbors(6), random_state=0),
     "BorderlineSMOTE": lambda: BorderlineSMOTE(random_state=0),
-    "BorderlineSMOTE, our neighbours": lambda: BorderlineSMOTE(
+    "BorderlineSMOTE, our neighbors": lambda: BorderlineSMOTE(
         m_neighbors=TorchNearestNeighbors(11),
         k_neighbors=TorchNearestNeighbors(6),
         random_state=0,
@@ -81,7 +81,7 @@ SAMPLERS = {
 
 
 def resident_mib(reset_peak=False):
-    """Peak of this process's memory, as Linux counts it; or forget the peak, and give what is."""
+    """Return the peak memory of this process on Linux; ``reset_peak`` sets it to the present."""
     if reset_peak:
         Path("/proc/self/clear_refs").write_text("5")
     status = Path("/proc/self/status").read_text()

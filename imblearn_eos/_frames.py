@@ -25,7 +25,7 @@ def frame_to_array(X, *, estimator):
     Raises
     ------
     ValueError
-        When a column holds anything that has no value half way between two others.
+        If a column holds anything other than integers and floats.
     """
     check_columns(X, estimator=estimator)
     if len(X.columns) and all(_is_sparse_around_zero(dtype) for dtype in X.dtypes):
@@ -63,7 +63,7 @@ def append_rows(X, rows, segments):
     Returns
     -------
     pandas.DataFrame of shape (n_samples + n_new, n_features)
-        With the index 0, 1, ..., as imbalanced-learn's samplers give.
+        Its index is 0, 1, ..., as in the output of imbalanced-learn's samplers.
     """
     if isinstance(rows, np.ndarray):
         new = pd.DataFrame(rows)

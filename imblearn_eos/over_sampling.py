@@ -34,8 +34,8 @@ class EOS(BaseOverSampler):
 
     SMOTE places new rows between rows of one class, so they never leave the range that the class
     already spans. EOS places them between a row of the class, its *base*, and a row of another
-    class among the base's nearest neighbours, its *enemy*. So the class's range grows where it
-    meets other classes. EOS was made for the embeddings of a deep network [1]_ and takes any
+    class among the base's nearest neighbors, its *enemy*. So the range of the class grows where
+    it meets other classes. EOS was made for the embeddings of a deep network [1]_ and takes any
     numeric features.
 
     Parameters
@@ -45,19 +45,19 @@ class EOS(BaseOverSampler):
     {random_state}
 
     n_neighbors : int or object, default=10
-        K, the size of the neighbourhood in which enemies are looked for. Larger values give more
-        bases and more distant enemies. An int beyond the rows available is clipped to them.
+        K, the number of nearest rows among which enemies are searched. Larger values yield more
+        bases and more distant enemies. An int that exceeds the number of rows is clipped to it.
 
         An object with ``kneighbors`` and ``kneighbors_graph`` searches instead of
-        :class:`~imblearn_eos.TorchNearestNeighbors`; by imbalanced-learn's convention it is set
-        to K + 1 neighbours, at least 2, since each row finds itself. Then ``device`` has no
+        :class:`~imblearn_eos.TorchNearestNeighbors`. By imbalanced-learn's convention it is set
+        to K + 1 neighbors, at least 2, because each row finds itself. Then ``device`` has no
         effect, and objects other than TorchNearestNeighbors get the rows of a tensor as an array.
 
     enemy_search : {{"neighborhood", "nearest"}}, default="neighborhood"
         Which rows are the enemies of a row of class c:
 
-        - "neighborhood": those of other classes among its K nearest rows. Rows without any are
-          no bases. A class without bases is sampled as with "nearest", with a warning.
+        - "neighborhood": the rows of other classes among its K nearest rows. A row without any is
+          not a base. A class without bases is sampled as with "nearest", with a warning.
         - "nearest": the K nearest rows of other classes. Every row is a base.
 
     device : str or torch.device, default="auto"
@@ -82,7 +82,7 @@ class EOS(BaseOverSampler):
         The row of the input that each synthetic row is moved toward.
 
     steps_ : ndarray of shape (n_synthetic,), dtype=float64
-        How far each was moved: 0 is at the base, 1 would be at the enemy.
+        How far each synthetic row was moved: 0 is at the base, 1 is at the enemy.
 
     See Also
     --------
@@ -98,9 +98,9 @@ class EOS(BaseOverSampler):
     features are rounded.
 
     In a class that is well separated only a few rows may have an enemy among their K nearest
-    neighbours. Then all synthetic rows of the class start from these few, and the new rows say
-    little about the rest of the class: ``len(np.unique(sampler.base_indices_))`` tells how many
-    there are, and a larger ``n_neighbors`` or ``enemy_search="nearest"`` brings more.
+    neighbors. Then all synthetic rows of the class start from these few rows, and represent the
+    rest of the class poorly. ``len(np.unique(sampler.base_indices_))`` counts the bases; a larger
+    ``n_neighbors`` or ``enemy_search="nearest"`` yields more.
 
     Enemies are real rows of another class: the nearer a step is to 1, the more a synthetic row
     resembles rows that carry another label. Probabilities of a classifier trained on over-sampled

@@ -1,4 +1,4 @@
-"""EOS and nearest neighbours in plain NumPy, the plainest way: what the package is held against."""
+"""EOS and nearest neighbors in plain NumPy: the reference for the tests of the package."""
 
 import numpy as np
 
