@@ -1,5 +1,6 @@
 """Checks of the arrays, tensors, datasets and labels that public methods take."""
 
+import math
 import warnings
 
 import numpy as np
@@ -98,29 +99,30 @@ def check_numbers(X, *, estimator, name="X", dtype=None, largest=None):
     is_usable = X.dtype in NUMBERS if dtype is None else not X.is_complex()
     if not is_usable or X.layout != torch.strided:
         problem = f"has dtype {X.dtype} and layout {X.layout}"
+        needed = "a dense tensor of real numbers"
         remedy = "Convert it, for example with X.float() or X.to_dense()"
     else:
         X = X.detach() if dtype is None else X.detach().to(dtype)
         problem = _problem_of_values(X, largest)
+        needed = "finite numbers" + (f" of at most {largest:.0e}" if largest else "")
         remedy = "Impute, scale or drop such samples"
     if problem:
         estimator = estimator if isinstance(estimator, str) else type(estimator).__name__
-        raise ValueError(
-            f"{name} {problem}, but {estimator} needs a dense tensor or array of finite real "
-            f"numbers. {remedy}."
-        )
+        raise ValueError(f"{name} {problem}, but {estimator} needs {needed}. {remedy}.")
     return X
 
 
 def _problem_of_values(X, largest):
-    if not X.is_floating_point():
+    if not X.is_floating_point() or not X.numel():
         return None
-    if not X.isfinite().all():
-        return "contains NaN" if X.isnan().any() else "contains infinity"
-    can_be_larger = largest is not None and largest < torch.finfo(X.dtype).max
-    if can_be_larger and (found := X.abs().max()) > largest:
-        return f"contains numbers as large as {found:.1e}, above {largest:.0e}"
-    return None
+    # One pass over the data; NaN is the largest of all.
+    low, high = (end.item() for end in X.aminmax())
+    size = max(-low, high)
+    if size != size:
+        return "contains NaN"
+    if size == math.inf:
+        return "contains infinity"
+    return f"contains a number of size {size:.3g}" if largest and size > largest else None
 
 
 def check_samples(X, *, estimator, min_samples=1):

@@ -260,7 +260,7 @@ def test_same_fit_twice_and_after_pickling():
         (
             {},
             lambda X, y: (1e200 * X.astype(float), y),
-            r"X contains numbers as large as \d.*e\+200.* scale",
+            r"X contains a number of size \d.*e\+200.* scale",
         ),
         ({}, lambda X, y: (np.where(X > 0, 1.7e308, -1.7e308), y), r"X contains .*e\+308"),
         ({}, lambda X, y: (np.where(X > 2, 1.7e308, X.astype(float)), y), r"X contains .*e\+308"),

@@ -11,11 +11,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from imblearn_eos._compat import Interval, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
-from imblearn_eos._validation import check_tensor, tensor_from_array
+from imblearn_eos._validation import LARGEST, check_numbers, check_tensor, tensor_from_array
 from imblearn_eos.neighbors._search import ExactSearch
-
-# Larger numbers have squares, and sums of squares, that float64 cannot hold.
-LARGEST_NUMBER = 1e150
 
 
 class TorchNearestNeighbors(BaseEstimator):
@@ -218,25 +215,18 @@ class TorchNearestNeighbors(BaseEstimator):
 
     def _validate(self, X, reset):
         if isinstance(X, torch.Tensor):
-            X = check_tensor(X, estimator=self, n_features=None if reset else self.n_features_in_)
+            n_features = None if reset else self.n_features_in_
+            X = check_tensor(X, estimator=self, n_features=n_features, largest=LARGEST)
             if reset:
                 self.n_features_in_ = X.shape[1]
                 # A refit on rows without names forgets the names of the last.
                 vars(self).pop("feature_names_in_", None)
-        else:
-            floats = [np.float64, np.float32, np.float16]
-            X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=floats)
-            X = X if issparse(X) else tensor_from_array(X)
+            return X
+        floats = [np.float64, np.float32, np.float16]
+        X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=floats)
+        X = X if issparse(X) else tensor_from_array(X)
         values = torch.from_numpy(X.data) if issparse(X) else X
-        # No other dtype that is accepted has numbers of this size.
-        if values.dtype == torch.float64 and values.numel():
-            largest = max(abs(value.item()) for value in values.aminmax())
-            if largest > LARGEST_NUMBER:
-                raise ValueError(
-                    f"X has a number of size {largest:.0e}, but {type(self).__name__} needs "
-                    f"numbers of at most {LARGEST_NUMBER:.0e}. Clip what stands for infinity or "
-                    "for missing values, or scale the features."
-                )
+        check_numbers(values, estimator=self, largest=LARGEST)
         return X
 
     def _search(self, device):
