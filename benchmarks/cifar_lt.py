@@ -19,7 +19,7 @@ import sys
 import time
 import warnings
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -146,7 +146,7 @@ def begin(results, options):
             )
     results.add(
         record="study",
-        date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
         machine=describe_machine(options.device, options.jobs),
         versions={name: version(name) for name in VERSIONS},
         cases={name: getattr(options, name) for name in CASES},

@@ -1,7 +1,7 @@
 """How Sphinx builds this site: ``make docs``."""
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -10,7 +10,7 @@ import imblearn_eos
 
 project = "imblearn-eos"
 author = "The imblearn-eos developers"
-copyright = f"{datetime.now(timezone.utc):%Y}, {author}. MIT license"
+copyright = f"{datetime.now(UTC):%Y}, {author}. MIT license"
 release = version = imblearn_eos.__version__
 
 extensions = [

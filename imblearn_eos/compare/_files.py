@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from dataclasses import fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def make_record(X, y, *, source, arguments, command=None, complete=True, device=
     return {
         "command": command,
         "complete": complete,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "arguments": arguments,
         "data": {
             "source": source,
