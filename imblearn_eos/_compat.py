@@ -13,7 +13,7 @@ from imblearn.pipeline import Pipeline
 from imblearn.utils._docstring import _random_state_docstring as random_state_docstring
 from sklearn import get_config
 
-# scikit-learn 1.6 to 1.9
+# scikit-learn 1.7 to 1.9
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
@@ -74,7 +74,7 @@ class PipelineWithHook(Pipeline):
 def check_parameters(estimator):
     """Raise what the estimator's own fit would raise about its parameters.
 
-    Works with scikit-learn 1.6 to 1.9. Estimators that declare no constraints are not checked.
+    Works with scikit-learn 1.7 to 1.9. Estimators that declare no constraints are not checked.
     """
     is_checked = hasattr(estimator, "_parameter_constraints")
     if is_checked and not get_config()["skip_parameter_validation"]:
@@ -84,7 +84,7 @@ def check_parameters(estimator):
 def predict_nonlinearity(net):
     """Return the function that turns a net's outputs into probabilities.
 
-    Works with skorch 1.1 to 1.4. It is what ``net.predict_proba`` applies to each batch.
+    Works with skorch 1.3 to 1.4. It is what ``net.predict_proba`` applies to each batch.
     """
     return net._get_predict_nonlinearity()
 
@@ -92,7 +92,7 @@ def predict_nonlinearity(net):
 def uncompiled(module):
     """Return the module that ``torch.compile`` wraps, or the module itself.
 
-    Works with torch 2.4 to 2.13.
+    Works with torch 2.5 to 2.13.
     """
     return getattr(module, "_orig_mod", module)
 
@@ -100,6 +100,6 @@ def uncompiled(module):
 def cpu_has_bfloat16():
     """Return whether the CPU multiplies bfloat16 numbers; False where torch does not tell.
 
-    Works with torch 2.4 to 2.13.
+    Works with torch 2.5 to 2.13.
     """
     return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()

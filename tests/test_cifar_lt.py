@@ -242,6 +242,7 @@ def test_a_network_that_fails_is_recorded_and_the_others_are_scored(
     assert f"| focal | 0 | training | {failed['error']} |" in text
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same_study(study, pack, monkeypatch, tmp_path):
     _, records = study
     found = run(monkeypatch, pack, tmp_path, "--jobs", "2")

@@ -42,7 +42,14 @@ def test_folds_share_no_image_and_cover_the_subset():
     assert sorted(outside) == whole
 
 
-@pytest.mark.parametrize("recipe", ["CE + mixup + decay", "LDAM-DRW + mixup", "CE, random images"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "CE + mixup + decay",
+        pytest.param("LDAM-DRW + mixup", marks=pytest.mark.slow),
+        "CE, random images",
+    ],
+)
 def test_networks_of_a_recipe_give_their_embeddings_and_head(recipe, tmp_path):
     images = make_images(8)
     case, budget = _recipes.Case(recipe, ratio=4), _recipes.Budget(epochs=2, batch_size=16)
@@ -128,7 +135,7 @@ def test_learning_rate_follows_the_schedule(schedule, epoch, factor):
     assert group["lr"] == pytest.approx(0.1 * factor, abs=1e-5)
 
 
-@pytest.mark.parametrize("how", ["random", "SMOTE", "GAN"])
+@pytest.mark.parametrize("how", ["random", "SMOTE", pytest.param("GAN", marks=pytest.mark.slow)])
 def test_added_images_balance_classes(how):
     rng = np.random.RandomState(0)
     X, y = rng.randint(0, 256, (30, 3, 32, 32)).astype(np.uint8), np.repeat([0, 1], [20, 10])

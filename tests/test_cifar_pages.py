@@ -118,6 +118,7 @@ def test_published_results_are_small_and_complete(run):
             assert {"before", "size_matched", "right", "wrong"} <= set(row["gap"])
 
 
+@pytest.mark.slow
 def test_published_scores_are_those_of_the_published_embeddings(published_embeddings):
     records = _results.Results(_study.RUNS / "200_epochs").records
     budget = _recipes.Budget(*(records[0][name] for name in ("epochs", "batch_size", "schedule")))

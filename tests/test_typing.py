@@ -23,13 +23,8 @@ UNFINISHED = {
     "imblearn_eos.compare",
     "imblearn_eos.datasets",
     "imblearn_eos.embedding",
-    "imblearn_eos.losses",
-    "imblearn_eos.metrics",
-    "imblearn_eos.models",
     "imblearn_eos.neighbors",
     "imblearn_eos.over_sampling",
-    "imblearn_eos.plotting",
-    "imblearn_eos.training",
 }
 
 
