@@ -1,5 +1,6 @@
 import math
 import pickle
+import re
 from collections import Counter
 
 import numpy as np
@@ -195,6 +196,74 @@ def test_huge_logits_give_finite_losses_and_gradients(loss, formula, params, dty
         # 1e4 in float32 is rounded to 1e-3.
         tolerance = 1e-3 if dtype == torch.float32 else 1e-9
         assert result.item() == pytest.approx(formula(row, own, *params), rel=1e-6, abs=tolerance)
+
+
+# Of samples whose other classes are masked, all or some, and whose own class is.
+MASKED = [([1, -math.inf, -math.inf], 0), ([1, 2, -math.inf], 1), ([-math.inf, 2, 1], 0)]
+MASKABLE = [
+    *(loss for loss, *_ in SETTINGS),
+    *(AsymmetricLoss(*p) for p in [(0, 0, 0), (0, 0, 0.1), (2, 0, 0.1), (2, 4, 0), (0.5, 0.5, 1)]),
+    FocalLoss(2, torch.tensor([1.0, 2.0, 3.0])),
+    LogitAdjustedLoss(class_counts=COUNTS),
+    LDAMLoss(weight=torch.tensor([1.0, 2.0, 3.0]), class_counts=COUNTS),
+]
+
+
+def value_and_gradient(loss, row, own, dtype=torch.float64):
+    logits = torch.tensor([row], dtype=dtype, requires_grad=True)
+    weight = loss.weight
+    if weight is not None:
+        loss.weight = weight.to(dtype)
+    result = loss(logits, torch.tensor([own]))
+    result.backward()
+    loss.weight = weight
+    return result.item(), logits.grad[0].tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("row", "own"), MASKED)
+@pytest.mark.parametrize("loss", MASKABLE)
+def test_logits_of_minus_infinity_give_the_limits_of_ever_lower_logits(loss, row, own, dtype):
+    value, gradient = value_and_gradient(loss, row, own, dtype)
+    low, limit = value_and_gradient(loss, [max(logit, -1e6) for logit in row], own)
+    if low > 1000:
+        # Such a loss grows without bound, as cross-entropy does.
+        assert value == math.inf
+    else:
+        assert value == pytest.approx(low, rel=1e-6, abs=1e-7)
+    assert gradient == pytest.approx(limit, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [FocalLoss(0), FocalLoss(0.5), FocalLoss(2)]
+    + [AsymmetricLoss(*p) for p in [(0, 0, 0), (0, 0, 0.1), (0, 4, 0.1), (2, 4, 1)]]
+    + [loss(class_counts=[5]) for loss in COUNTED],
+)
+def test_a_network_with_one_output_has_a_loss_of_zero(loss):
+    assert value_and_gradient(loss, [3.0], 0) == (0, [0])
+
+
+@pytest.mark.parametrize(
+    "loss", [FocalLoss(), AsymmetricLoss(), *(c(class_counts=COUNTS) for c in COUNTED)]
+)
+@pytest.mark.parametrize(
+    ("logits", "target"),
+    [
+        ((5, 3), (1,)),
+        ((5, 3), ()),
+        ((5, 3), (5, 1)),
+        ((5, 3), (4,)),
+        ((3,), ()),
+        ((5, 3, 3), (5, 3)),
+        ((5, 3, 2, 2), (5, 2, 2)),
+        ((5,), (5,)),
+    ],
+)
+def test_shapes_other_than_a_row_of_logits_per_label_are_an_error(loss, logits, target):
+    message = re.escape(f"got shapes {logits} and {target}.")
+    with pytest.raises(ValueError, match=f"{type(loss).__name__} needs logits of .*{message}"):
+        loss(torch.zeros(logits), torch.zeros(target, dtype=torch.int64))
 
 
 # --- class counts ---------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """Losses for imbalanced classes: a ``criterion`` for any skorch net.
 
 All are subclasses of :class:`torch.nn.CrossEntropyLoss`. The network returns logits of shape
-(n_samples, n_classes), and skorch applies the softmax to obtain probabilities. Losses that depend
-on class sizes take them from y: :class:`imblearn_eos.Embedder` sets them, and in a net without an
-Embedder the callback :class:`ClassCounts` does.
+(n_samples, n_classes), and skorch applies the softmax to obtain probabilities. Logits and class
+numbers of other shapes are refused; logits of -inf, which mask classes, are allowed. Losses that
+depend on class sizes take them from y: :class:`imblearn_eos.Embedder` sets them, and in a net
+without an Embedder the callback :class:`ClassCounts` does.
 """
 
 from imblearn_eos.losses._callbacks import ClassCounts, DeferredReweighting

@@ -130,6 +130,15 @@ def check_class_counts(class_counts: Any) -> torch.Tensor:
     return torch.from_numpy(counts)
 
 
+def check_logits(owner: str, logits: torch.Tensor, target: torch.Tensor) -> None:
+    """Raise ValueError unless there is one row of logits for each class number."""
+    if logits.ndim != 2 or target.shape != logits.shape[:1]:
+        raise ValueError(
+            f"{owner} needs logits of shape (n_samples, n_classes) and class numbers of shape "
+            f"(n_samples,), got shapes {tuple(logits.shape)} and {tuple(target.shape)}."
+        )
+
+
 def matched_to_logits(
     owner: str, per_class: torch.Tensor | None, logits: torch.Tensor
 ) -> torch.Tensor:

@@ -15,6 +15,7 @@ from imblearn_eos.losses._class_counts import (
     BELOW_1,
     FROM_0_TO_1,
     check_class_counts,
+    check_logits,
     check_number,
     effective_number_weights,
     log_priors,
@@ -59,9 +60,8 @@ class FocalLoss(nn.CrossEntropyLoss):
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
-        log_p = functional.log_softmax(logits, dim=1)
-        focus = (self.gamma * _log_rest(log_p, target)).exp()
-        losses = -focus * log_p.gather(1, target[:, None])[:, 0]
+        check_logits("FocalLoss", logits, target)
+        losses = _focal_terms(functional.log_softmax(logits, dim=1), target, self.gamma)
         return (losses if self.weight is None else losses * self.weight[target]).mean()
 
 
@@ -111,13 +111,16 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
-        n_classes = logits.shape[1]
+        check_logits("AsymmetricLoss", logits, target)
+        share = self.label_smoothing / logits.shape[1]
         log_p = functional.log_softmax(logits, dim=1)
-        own = functional.one_hot(target, n_classes).to(log_p)
-        focus_own = self.gamma_pos * _log_rest(log_p, target)[:, None]
-        focus = torch.where(own.bool(), focus_own, self.gamma_neg * log_p).exp()
-        smoothed = own * (1 - self.label_smoothing) + self.label_smoothing / n_classes
-        return -(smoothed * focus * log_p).sum(dim=1).mean()
+        own = _focal_terms(log_p, target, self.gamma_pos)
+        others = log_p.scatter(1, target[:, None], 0)
+        if self.gamma_neg > 0 or share == 0:
+            # Terms of p = 0, which a logit of -inf has, vanish.
+            others = others.masked_fill(others.isneginf(), 0)
+        others = -(_power(others, self.gamma_neg) * others).sum(dim=1)
+        return ((1 - self.label_smoothing + share) * own + share * others).mean()
 
 
 class _CountedLoss(nn.CrossEntropyLoss):
@@ -147,8 +150,11 @@ class _CountedLoss(nn.CrossEntropyLoss):
         """
         self.per_class = self._from_counts(check_class_counts(class_counts))
 
-    def _like(self, logits: torch.Tensor) -> torch.Tensor:
-        return matched_to_logits(type(self).__name__, self.per_class, logits)
+    def _matched(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the values per class with the dtype and device of logits, after checking both."""
+        owner = type(self).__name__
+        check_logits(owner, logits, target)
+        return matched_to_logits(owner, self.per_class, logits)
 
     @abstractmethod
     def _from_counts(self, counts: torch.Tensor) -> torch.Tensor:
@@ -185,7 +191,7 @@ class ClassBalancedLoss(_CountedLoss):
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the weighted mean loss of logits (n_samples, n_classes) for class numbers."""
-        return functional.cross_entropy(logits, target, weight=self._like(logits))
+        return functional.cross_entropy(logits, target, weight=self._matched(logits, target))
 
 
 class LDAMLoss(_CountedLoss):
@@ -238,7 +244,7 @@ class LDAMLoss(_CountedLoss):
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
-        margins = self.scale * self._like(logits)[target]
+        margins = self.scale * self._matched(logits, target)[target]
         lowered = logits.scatter_add(1, target[:, None], -margins[:, None])
         return functional.cross_entropy(lowered, target, weight=self.weight)
 
@@ -279,7 +285,7 @@ class LogitAdjustedLoss(_CountedLoss):
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
-        adjusted = logits + self._like(logits)
+        adjusted = logits + self._matched(logits, target)
         return functional.cross_entropy(adjusted, target, weight=self.weight)
 
 
@@ -311,6 +317,20 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
         super().__init__(tau=1.0, class_counts=class_counts)
 
 
-def _log_rest(log_p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return log(1 - p) for each sample's class, finite even where p rounds to 1."""
-    return log_p.scatter(1, target[:, None], -torch.inf).logsumexp(dim=1)
+def _focal_terms(log_p: torch.Tensor, target: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Return -(1 - p) ** gamma * log(p) for each sample's class.
+
+    Values and gradients are the limits where p is 0 or 1, as it is beside logits of -inf.
+    """
+    chosen = target[:, None]
+    log_own = log_p.gather(1, chosen)[:, 0]
+    # log(1 - p), precise even where p rounds to 1; the lowest number, because -inf has no gradient.
+    lowest = torch.finfo(log_p.dtype).min
+    log_rest = log_p.clamp(min=lowest).scatter(1, chosen, lowest).logsumexp(dim=1)
+    focus = _power(log_rest, gamma).masked_fill(log_own.isneginf(), 1)
+    return -focus * log_own
+
+
+def _power(log_p: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Return p ** gamma, with 0 ** 0 = 1."""
+    return (gamma * log_p.clamp(min=torch.finfo(log_p.dtype).min)).exp()
