@@ -105,15 +105,17 @@ def _locked(memory, key):
 def _train(key, net, X, y, seed, verbose):
     """Train; ``key`` stands for the other arguments in the cache."""
     callbacks, bar = net.callbacks, EpochsBar()
-    if verbose and callbacks != "disable":
-        net.callbacks = [*(callbacks or []), ("epochs_bar", bar)]
+    if callbacks != "disable":
+        # A net from a checkpoint of a training with a bar has one.
+        callbacks = [part for part in callbacks or [] if not isinstance(part, EpochsBar)]
+        net.callbacks = [*callbacks, bar] if verbose else callbacks
     try:
         with seeded(seed, net.device), interruptible():
             net.fit(X, y)
     finally:
         bar.on_train_end(net)
     net.callbacks = callbacks
-    net.callbacks_ = [(name, part) for name, part in net.callbacks_ if name != "epochs_bar"]
+    net.callbacks_ = [(name, part) for name, part in net.callbacks_ if part is not bar]
     net.module_, net.criterion_ = uncompiled(net.module_), uncompiled(net.criterion_)
     return net
 
@@ -136,6 +138,10 @@ class EpochsBar(Callback):
         """Close the bar."""
         if hasattr(self, "bar_"):
             self.bar_.close()
+
+    def __getstate__(self):
+        # A bar belongs to a terminal, and does not pickle.
+        return {name: value for name, value in vars(self).items() if name != "bar_"}
 
 
 def content_hash(obj):

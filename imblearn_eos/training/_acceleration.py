@@ -10,6 +10,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from imblearn_eos._device import has_bfloat16
+from imblearn_eos.training._hooks import BatchHooks, Hook
 
 
 class ChannelsLast(Callback):
@@ -33,7 +34,7 @@ class ChannelsLast(Callback):
         torch.nn.utils.convert_conv2d_weight_memory_format(net.module_, torch.channels_last)
 
 
-class MixedPrecision(Callback):
+class MixedPrecision(BatchHooks):
     """Train in bfloat16 by autocast, on devices that have bfloat16 arithmetic.
 
     Weights, losses, validation, prediction and embeddings stay in float32. Nothing changes on
@@ -56,43 +57,46 @@ class MixedPrecision(Callback):
     """
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Register hooks that run the module in bfloat16 in training mode."""
-        # skorch does not call on_train_end after an error.
-        self.on_train_end(net)
-        device = torch.device(net.device or "cpu").type
-        self.is_active_ = has_bfloat16(device)
-        if not self.is_active_:
-            return
-        autocast = _Autocast(device)
-        self._handles = [
-            net.module_.register_forward_pre_hook(autocast.enter),
-            # Also after an error, or autocast would stay on.
-            net.module_.register_forward_hook(autocast.leave, always_call=True),
-        ]
+        """Ask whether the device has bfloat16 arithmetic."""
+        super().on_train_begin(net, **kwargs)
+        self.is_active_ = has_bfloat16(_device_type(net))
 
-    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Remove the hooks."""
-        for handle in self.__dict__.pop("_handles", []):
-            handle.remove()
+    def on_batch_begin(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
+        """Register hooks that run the module in bfloat16."""
+        if training and self.is_active_:
+            self.handles_ = [
+                net.module_.register_forward_pre_hook(_EnterAutocast(_device_type(net))),
+                # Also after an error, or autocast would stay on.
+                net.module_.register_forward_hook(_LeaveAutocast(), always_call=True),
+            ]
 
 
-class _Autocast:
-    """Hooks that run a module in bfloat16 in training mode."""
+def _device_type(net):
+    return torch.device(net.device or "cpu").type
 
-    # The contexts that any of these entered in a thread; the last is left first.
-    entered = threading.local()
+
+# The contexts that any of the hooks entered in a thread; the last is left first.
+_entered = threading.local()
+
+
+class _EnterAutocast(Hook):
+    """Run a module in bfloat16 in training mode."""
 
     def __init__(self, device):
         self.device = device
 
-    def enter(self, module, args):
+    def __call__(self, module, args):
         if module.training:
             context = torch.autocast(self.device, torch.bfloat16)
             context.__enter__()
-            vars(self.entered).setdefault("contexts", []).append(context)
+            vars(_entered).setdefault("contexts", []).append(context)
 
-    def leave(self, module, args, outputs):
-        contexts = vars(self.entered).get("contexts")
+
+class _LeaveAutocast(Hook):
+    """Return to float32."""
+
+    def __call__(self, module, args, outputs):
+        contexts = vars(_entered).get("contexts")
         if not module.training or not contexts:
             return None
         contexts.pop().__exit__(None, None, None)

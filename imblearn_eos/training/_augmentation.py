@@ -13,6 +13,7 @@ from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 
 from imblearn_eos._compat import Interval, validate_parameter_constraints
+from imblearn_eos.training._hooks import BatchHooks, Hook
 
 
 class BatchAugmentation(Callback):
@@ -53,7 +54,7 @@ class BatchAugmentation(Callback):
             batch[0] = self.transform(_samples(net, batch))
 
 
-class Mixup(Callback):
+class Mixup(BatchHooks):
     r"""Train on mixtures of samples.
 
     Each sample :math:`x_i` of a batch becomes :math:`\lambda x_i + (1 - \lambda) x_j`, where
@@ -99,19 +100,16 @@ class Mixup(Callback):
         self.alpha = alpha
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Register a hook of the criterion that mixes losses as samples are mixed."""
+        """Check ``alpha``."""
         validate_parameter_constraints(
             self._parameter_constraints, {"alpha": self.alpha}, caller_name="Mixup"
         )
-        # skorch does not call on_train_end after an error.
-        self.on_train_end(net)
-        self._handle = net.criterion_.register_forward_hook(self._mix_losses)
+        super().on_train_begin(net, **kwargs)
 
     def on_batch_begin(
         self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
-        """Mix the samples of a training batch."""
-        self._mixture = None
+        """Mix the samples of a training batch, and by a hook of the criterion its losses."""
         if not training:
             return
         samples = _samples(net, batch)
@@ -124,20 +122,20 @@ class Mixup(Callback):
         share = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
         partners = torch.randperm(len(samples), device=samples.device)
         batch[0] = torch.lerp(samples[partners], samples, share)
-        self._mixture = share, partners
+        hook = _MixedLosses(share, partners)
+        self.handles_ = [net.criterion_.register_forward_hook(hook)]
 
-    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Remove the hook."""
-        if vars(self).get("_handle") is not None:
-            self._handle.remove()
-        self._handle = self._mixture = None
 
-    def _mix_losses(self, criterion, args, loss):
-        if self._mixture is None:
-            return None
-        share, partners = self._mixture
+class _MixedLosses(Hook):
+    """Mix the losses of a batch as its samples are mixed."""
+
+    def __init__(self, share, partners):
+        self.share, self.partners = share, partners
+
+    def __call__(self, criterion, args, loss):
         outputs, target = args
-        return share * loss + (1 - share) * criterion.forward(outputs, target[partners])
+        other_loss = criterion.forward(outputs, target[self.partners])
+        return self.share * loss + (1 - self.share) * other_loss
 
 
 def _samples(net, batch):

@@ -36,20 +36,20 @@ class Resume(Callback):
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Count the missing epochs."""
         if vars(self).get("n_left_") == net.max_epochs:
-            # An error ended the last training, and on_train_end was not called.
+            # An error ended the last training before its first epoch.
             net.max_epochs = self.max_epochs_
         self.max_epochs_: int = net.max_epochs
         self.seed_ = torch.initial_seed()
         self.n_left_ = net.max_epochs = max(0, net.max_epochs - len(net.history))
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Seed torch for the epoch."""
+        """Seed torch for the epoch, and restore ``max_epochs``, which skorch has read."""
+        net.max_epochs, self.n_left_ = self.max_epochs_, None
         torch.manual_seed(self.seed_ + len(net.history))
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Restore the net's ``max_epochs``."""
-        net.max_epochs = self.max_epochs_
-        self.n_left_ = None
+        """Restore ``max_epochs`` if no epoch was missing."""
+        net.max_epochs, self.n_left_ = self.max_epochs_, None
 
 
 class AtomicCheckpoint(Checkpoint):
