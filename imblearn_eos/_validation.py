@@ -9,8 +9,9 @@ from imblearn.utils import check_target_type
 from scipy import sparse
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
+from skorch.dataset import Dataset as SkorchDataset
 from skorch.helper import SliceDataset
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from imblearn_eos._compat import check_feature_names, check_n_features
 
@@ -107,9 +108,12 @@ def check_numbers(X, *, estimator, name="X", dtype=None, largest=None):
         needed = "finite numbers" + (f" of at most {largest:.0e}" if largest else "")
         remedy = "Impute, scale or drop such samples"
     if problem:
-        estimator = estimator if isinstance(estimator, str) else type(estimator).__name__
-        raise ValueError(f"{name} {problem}, but {estimator} needs {needed}. {remedy}.")
+        raise ValueError(f"{name} {problem}, but {_name_of(estimator)} needs {needed}. {remedy}.")
     return X
+
+
+def _name_of(estimator):
+    return estimator if isinstance(estimator, str) else type(estimator).__name__
 
 
 def _problem_of_values(X, largest):
@@ -133,7 +137,7 @@ def check_samples(X, *, estimator, min_samples=1):
     X : array-like, torch.Tensor, torch.utils.data.Dataset or skorch.helper.SliceDataset of shape \
             (n_samples, ...)
         The samples of a dataset are not read here.
-    estimator : estimator object
+    estimator : str or estimator object
         Named in errors.
     min_samples : int, default=1
         The least number of samples.
@@ -166,7 +170,7 @@ def check_samples(X, *, estimator, min_samples=1):
     if (is_array and X.ndim < 2) or len(X) < min_samples:
         found = f"shape {tuple(X.shape)}" if is_array else f"{len(X)} samples"
         raise ValueError(
-            f"{type(estimator).__name__} expects X of shape (n_samples, ...) with at least "
+            f"{_name_of(estimator)} expects X of shape (n_samples, ...) with at least "
             f"{min_samples} samples, got {type(X).__name__} of {found}. Reshape single features "
             "with X.reshape(-1, 1)."
         )
@@ -265,9 +269,31 @@ def _targets(dataset):
     # A subclass may change labels.
     elif type(dataset) is Subset:
         labels, indices = _targets(dataset.dataset), np.asarray(dataset.indices)
+    elif (arrays := arrays_of(dataset)) is not None and len(arrays) == 2 and arrays[1].ndim == 1:
+        labels, indices = arrays[1], slice(None)
     else:
         labels, indices = getattr(dataset, "targets", None), slice(None)
     return None if labels is None else np.asarray(labels)[indices]
+
+
+def arrays_of(dataset):
+    """Return the arrays behind a dataset, of samples and labels, or None if there are none.
+
+    Datasets of skorch, of tensors, and subsets of them have arrays; those of a subset are copies.
+    Where skorch's dataset has no labels, there is one 0 for each sample, as its items have.
+    """
+    arrays = None
+    if type(dataset) is Subset:
+        whole, indices = arrays_of(dataset.dataset), np.asarray(dataset.indices)
+        return None if whole is None else tuple(array[indices] for array in whole)
+    if type(dataset) is TensorDataset:
+        arrays = dataset.tensors
+    elif type(dataset) is SkorchDataset:
+        # BatchLoader comes here for every batch, so it is a view of a single number.
+        none = np.broadcast_to(np.float32(0), (len(dataset), 1))
+        arrays = dataset.X, none if dataset.y is None else dataset.y
+    is_plain = arrays and all(isinstance(array, (np.ndarray, torch.Tensor)) for array in arrays)
+    return arrays if is_plain else None
 
 
 def _label_of(item, dataset):
@@ -344,6 +370,36 @@ def sorted_classes(y, name="y", **params):
             f"{name} has labels that cannot be sorted: {error}. Use labels of one type, all "
             "numbers or all strings, and drop rows without label."
         ) from error
+
+
+def encode_known_labels(y, classes, name, known):
+    """Replace labels by their positions in known classes.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        The labels.
+    classes : ndarray of shape (n_classes,)
+        Known labels in sorted order.
+    name, known : str
+        What the error calls ``y`` and the labels that ``classes`` come from.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), dtype=int64
+
+    Raises
+    ------
+    ValueError
+        When a label is not among the classes.
+    """
+    unknown = ~np.isin(y, classes)
+    if unknown.any():
+        raise ValueError(
+            f"{name} has the classes {np.unique(y[unknown])[:10].tolist()}, which {known} lacks; "
+            f"its classes are {classes[:10].tolist()}. Drop those rows, or pass labels of one kind."
+        )
+    return np.searchsorted(classes, y)
 
 
 def encode_labels(y, *, estimator):

@@ -109,6 +109,33 @@ def test_arrays_without_labels_are_indexed_too(monkeypatch):
         assert all(torch.equal(a, b) for a, b in zip(batch, other, strict=True))
 
 
+def ragged():
+    parts = np.empty(8, dtype=object)
+    parts[:] = [np.ones(1 + i // 4, dtype=np.float32) for i in range(8)]
+    return parts
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ragged(),
+        np.array([True, False] * 4, dtype=object),
+        np.array(["a", "bc"] * 4),
+        np.array(["a", "bc"] * 4, dtype=object),
+    ],
+    ids=["arrays of many lengths", "objects", "text", "text objects"],
+)
+@pytest.mark.parametrize("part", [slice(None), [5, 6]])
+def test_arrays_that_are_not_numbers_are_read_as_by_torchs_loader(labels, part):
+    for data in [(X[:8], labels), (labels, np.arange(8))]:
+        dataset = Subset(SkorchDataset(*data), np.arange(8)[part])
+        batches, expected = (
+            [[np.asarray(column).tolist() for column in batch] for batch in loader]
+            for loader in (BatchLoader(dataset, batch_size=2), DataLoader(dataset, batch_size=2))
+        )
+        assert batches == expected
+
+
 def test_embeddings_are_in_order_with_the_batch_loader():
     net = make_net(iterator_train=BatchLoader, iterator_valid=BatchLoader)
     embedder = Embedder(net, random_state=0).fit(X, y)

@@ -15,7 +15,12 @@ from sklearn.utils import Bunch, check_array, check_consistent_length, column_or
 from sklearn.utils.random import sample_without_replacement
 
 from imblearn_eos._compat import StrOptions, validate_params
-from imblearn_eos._validation import label_vector, sorted_classes, to_array
+from imblearn_eos._validation import (
+    encode_known_labels,
+    label_vector,
+    sorted_classes,
+    to_array,
+)
 
 # References are means over this many draws, which always use the same seed.
 N_DRAWS = 5
@@ -289,13 +294,7 @@ def _check_labels(y, name, Z):
 
 
 def _encode(y, classes, name="y_test"):
-    unknown = ~np.isin(y, classes)
-    if unknown.any():
-        raise ValueError(
-            f"{name} has the classes {np.unique(y[unknown]).tolist()}, which y_train lacks; its "
-            f"classes are {classes[:10].tolist()}. Drop those rows, or pass labels of one kind."
-        )
-    return np.searchsorted(classes, y)
+    return encode_known_labels(y, classes, name, "y_train")
 
 
 def _ranges_by_class(Z, codes, n_classes):

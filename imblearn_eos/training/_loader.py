@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch.dataset import Dataset
-from torch.utils.data import DataLoader, Subset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, Subset, default_collate
+
+from imblearn_eos._validation import arrays_of
 
 
 class BatchLoader(DataLoader):
     """A data loader that takes each batch from an array with one index operation.
 
     torch's own loader takes samples one by one and stacks them. Use this one as ``iterator_train``
-    or ``iterator_valid`` of a net that is fitted to arrays or tensors. Other datasets are read
-    sample by sample, as by torch's loader.
+    or ``iterator_valid`` of a net that is fitted to arrays of numbers or tensors. Other data, such
+    as arrays of objects, are read sample by sample, as by torch's loader.
 
     Parameters
     ----------
@@ -59,25 +60,16 @@ class _Batches(torch.utils.data.Dataset):
         dataset, indices = self.dataset, np.asarray(indices)
         while type(dataset) is Subset:
             dataset, indices = dataset.dataset, np.asarray(dataset.indices)[indices]
-        arrays = _arrays_of(dataset)
-        if arrays is None:
+        arrays = arrays_of(dataset)
+        if arrays is None or not all(map(_is_numeric, arrays)):
             return default_collate([dataset[i] for i in indices.tolist()])
         # Indexing with an array copies, in NumPy and in torch, so the user's data stays as it is.
         return [torch.as_tensor(array[indices]) for array in arrays]
 
 
-def _arrays_of(dataset):
-    """Return the arrays of samples and labels behind a dataset, or None."""
-    arrays = None
-    if type(dataset) is TensorDataset:
-        arrays = dataset.tensors
-    elif type(dataset) is Dataset:
-        # In prediction there are no labels, and skorch's placeholder is 0. This runs for every
-        # batch, so it is a view of a single number.
-        none = np.broadcast_to(np.float32(0), (len(dataset), 1))
-        arrays = dataset.X, none if dataset.y is None else dataset.y
-    is_plain = arrays and all(isinstance(array, (np.ndarray, torch.Tensor)) for array in arrays)
-    return arrays if is_plain else None
+def _is_numeric(array):
+    """Return whether torch can make a tensor of an array, which may hold objects."""
+    return isinstance(array, torch.Tensor) or array.dtype.kind in "biufc"
 
 
 def _unchanged(batch):
