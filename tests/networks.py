@@ -122,14 +122,15 @@ class SharedHead(MLP):
 
 
 class CountFits(Callback):
-    """Append a line to a file whenever a training starts, in whatever process."""
+    """Append a line to a file whenever a training starts its first epoch, in whatever process."""
 
     def __init__(self, path):
         self.path = path
 
-    def on_train_begin(self, net, X=None, y=None, **kwargs):
-        with open(self.path, "a") as file:
-            file.write("fit\n")
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 1:
+            with open(self.path, "a") as file:
+                file.write("fit\n")
 
 
 def n_fits(path):

@@ -1,5 +1,6 @@
 """Networks that are trained once: the ``memory`` of Embedder."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from imblearn_eos.embedding._cache import (
     _warn_of_instance,
     _warn_without_cache,
     content_hash,
+    describe,
 )
 
 X, y = make_data()
@@ -260,3 +262,63 @@ def test_a_joblib_memory_may_be_given(counted, tmp_path):
     assert count() == 1
     Embedder(net(), memory=Memory(None), random_state=0).fit(X, y)
     assert count() == 2
+
+
+SAME_NAME = """
+import torch
+from networks import make_data, make_net
+from imblearn_eos import Embedder
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.head = torch.nn.Linear(6, {width}), torch.nn.Linear({width}, 3)
+    def forward(self, X):
+        return self.head({body})
+class Loss(torch.nn.CrossEntropyLoss):
+    def forward(self, logits, y):
+        return {factor} * super().forward(logits, y)
+X, y = make_data()
+embedder = Embedder(make_net(Net, criterion=Loss), memory={cache!r}, random_state=0).fit(X, y)
+assert embedder.n_features_out_ == embedder.transform(X).shape[1] == {width}
+assert isinstance(embedder.net_.criterion_, Loss)
+print(embedder.net_.history[-1]["train_loss"])
+"""
+
+
+@pytest.mark.parametrize("has_source", [True, False])
+def test_scripts_with_classes_of_the_same_name_do_not_share_networks(has_source, tmp_path):
+    def run(width=8, body="self.hidden(X).relu()", factor=1):
+        script = SAME_NAME.format(width=width, body=body, factor=factor, cache=str(tmp_path))
+        (tmp_path / "script.py").write_text(script)
+        arguments = [tmp_path / "script.py"] if has_source else ["-c", script]
+        path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        n_networks = len(list(tmp_path.glob("joblib/**/output.pkl")))
+        return float(done.stdout), n_networks
+
+    first, n_networks = run()
+    assert n_networks == 1
+    assert run() == (first, 1)
+    assert run(width=16)[1] == 2
+    if has_source:
+        # Without it, what a class computes is not known.
+        assert run(body="self.hidden(X).tanh()")[1] == 3
+        loss, n_networks = run(factor=2)
+        assert n_networks == 4
+        assert loss > 1.5 * first
+        assert run() == (first, 4)
+
+
+def describe_activation(activation):
+    return describe(type("Named", (MLP,), {"extra_repr": lambda self: repr(activation)})())
+
+
+def test_a_description_has_no_addresses():
+    assert describe_activation(lambda: 0) == describe_activation(lambda: 0)

@@ -1,14 +1,17 @@
 """Training a network at most once for the same parameters, data and seed."""
 
+import inspect
+import re
+import sys
 import warnings
 from contextlib import nullcontext
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from types import FunctionType
 
 import torch
 from filelock import FileLock
 from joblib.hashing import NumpyHasher
-from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 from skorch.callbacks import Callback
 from tqdm import tqdm
@@ -17,22 +20,27 @@ from imblearn_eos._compat import uncompiled
 from imblearn_eos.embedding._interrupts import interruptible
 from imblearn_eos.embedding._seeding import seeded
 
+# Packages in such folders have versions, and are not edited between two trainings.
+_INSTALLED = {"site-packages", "dist-packages"}
 
-def train(net, X, y, *, seed, memory=None, verbose=False):
-    """Train a clone of a net, or load it if the same net was trained on the same data.
+
+def train(net, X, y, *, seed, design, memory=None, verbose=False):
+    """Train a net, or load it if the same net was trained on the same data.
 
     Processes that want the same net at the same time wait for the first of them to train it.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-        Not changed.
+        Trained in place, unless it is loaded.
     X : ndarray, torch.Tensor or torch.utils.data.Dataset
         As the net takes it.
     y : ndarray
         The labels, also if X is a dataset that has them.
     seed : int
         For the initial weights, the order of the batches, and whatever else is random.
+    design : list
+        What :func:`describe` tells of the module.
     memory : None, str or joblib.Memory, default=None
         Where to keep trained nets.
     verbose : bool, default=False
@@ -43,13 +51,12 @@ def train(net, X, y, *, seed, memory=None, verbose=False):
     skorch.NeuralNet
         The trained net. Its module is never a compiled one, because those do not run hooks.
     """
-    net = clone(net)
     if memory is None:
         return _train(None, net, X, y, seed, verbose)
     # skorch lists its own bookkeeping among the parameters; it does not matter to training.
     params = {k: v for k, v in net.get_params(deep=False).items() if not k.startswith("_")}
     try:
-        key = content_hash([type(net), params, X, y, seed])
+        key = content_hash([type(net), params, X, y, seed, design])
     # Objects that cannot be pickled raise any type of exception.
     except Exception as error:
         # joblib's own message has all parameters and data in it.
@@ -149,11 +156,55 @@ def content_hash(obj):
     return _ContentHasher(hash_name="md5").hash(obj)
 
 
+def describe(module):
+    """Describe a module by all that tells it from others, except by its weights.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Has run, so that lazy layers have their shapes.
+
+    Returns
+    -------
+    list of str and tuple
+        The representation, the source of the user's classes, and the name, the shape and the dtype
+        of each parameter and buffer.
+    """
+    classes = dict.fromkeys(map(type, module.modules()))
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    return [
+        # Without addresses of functions.
+        re.sub("0x[0-9a-f]+", "", repr(module)),
+        *map(_source_of, classes),
+        *((name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in tensors),
+    ]
+
+
 class _ContentHasher(NumpyHasher):
-    """joblib's hasher, which knows arrays by content, with the same for tensors."""
+    """joblib's hasher, which knows arrays by content, with the same for tensors and sources."""
 
     def save(self, obj):
         if isinstance(obj, torch.Tensor):
             values = obj.detach().cpu().reshape(-1).view(torch.uint8).numpy()
             obj = (type(obj), str(obj.dtype), tuple(obj.shape), obj.requires_grad, values)
+        elif isinstance(obj, (type, FunctionType)):
+            # A pickle has only the name, and another script may have another class of that name.
+            super().save(_source_of(obj))
         super().save(obj)
+
+
+@lru_cache(1000)
+def _source_of(obj):
+    """Return the source of a class with its bases, or of a function, as far as it is the user's."""
+    return "".join(dict.fromkeys(map(_source_of_one, getattr(obj, "__mro__", [obj]))))
+
+
+def _source_of_one(obj):
+    package = (getattr(obj, "__module__", None) or "").partition(".")[0]
+    try:
+        path = inspect.getsourcefile(obj) or ""
+        is_users = _INSTALLED.isdisjoint(Path(path).parts)
+        return inspect.getsource(obj) if is_users and package not in sys.stdlib_module_names else ""
+    # Built in, or typed into an interpreter.
+    except (OSError, TypeError):
+        return ""

@@ -1,5 +1,7 @@
 """A skorch net as a transformer: train, then turn samples into embeddings."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from sklearn.base import (
@@ -21,11 +23,12 @@ from imblearn_eos._validation import (
     encode_labels,
     is_dataset,
 )
-from imblearn_eos.embedding._cache import train
+from imblearn_eos.embedding._cache import describe, train
 from imblearn_eos.embedding._head_inputs import ShapeExplained, head_inputs
 from imblearn_eos.embedding._probe import check_criterion, probe
 from imblearn_eos.embedding._samples import Labelled, first_samples
 from imblearn_eos.embedding._seeding import seeded
+from imblearn_eos.embedding._split import encode_split
 
 
 class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -39,7 +42,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     ----------
     net : skorch.NeuralNetClassifier, or a sklearn.frozen.FrozenEstimator of one
         The network and how to train it; any other :class:`skorch.NeuralNet` whose module returns
-        one score per class works too. It is cloned and trained in :meth:`fit`; the given object
+        one score per class works too. Its ``train_split`` gets and returns labels like those of y,
+        as in ``predefined_split(skorch.dataset.Dataset(X_valid, y_valid))``. It is cloned and trained in :meth:`fit`; the given object
         is not changed. Pass the module as a class to train it from scratch. Training of a
         module *instance* starts from the weights that it has, in each fit and each fold: good for
         a backbone pretrained elsewhere, and a leak in cross-validation if it has seen these data.
@@ -56,8 +60,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         ``net``, the same data and the same seed, for example in a grid search over the steps that
         follow. By default nothing is kept. Set ``random_state`` to an int as well: None draws a
         new seed for each fit. Data are compared by content, datasets by the content of their
-        attributes. Changes in the module's source code, or in files that a dataset reads by name,
-        are not noticed: clear the folder then. The folder holds pickles, which can run code when
+        attributes, and classes and functions of the net's parameters by name and source, if it can
+        be read. Changes in other code that they call, or in files that a dataset reads by name, are
+        not noticed: clear the folder then. The folder holds pickles, which can run code when
         they are loaded: only its user may have write access.
 
     random_state : int, RandomState instance or None, default=None
@@ -164,8 +169,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             When ``net`` shuffles or drops samples in ``iterator_valid``; when its criterion is
             skorch's default, which needs probabilities, and its module returns logits; when the
             head is ambiguous, missing or does not match the classes; when X or y are not as above,
-            or y has one class. All this is found before training, except in samples of a dataset,
-            which are checked as they are read.
+            or y has one class; when ``train_split`` returns labels that y lacks. All this is found
+            before training, except in samples of a dataset, which are checked as they are read.
 
         TypeError
             When ``net`` is not a skorch net that classifies, or X is a dataset without a length or
@@ -188,17 +193,33 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         if is_dataset(X):
             X = Labelled(X, targets)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        if not is_frozen:
-            net = _with_class_counts(net, np.bincount(codes))
-        with seeded(seed, net.device):
-            # Hooks do not run in a compiled module.
-            network = net if is_frozen else clone(net).set_params(compile=False).initialize()
-            probed = probe(network, first_samples(X, 2), len(classes), self.layer)
-        if not is_frozen:
+        search = partial(probe, X=first_samples(X, 2), n_classes=len(classes), layer=self.layer)
+        if is_frozen:
+            with seeded(seed, net.device):
+                probed = search(net)
+        else:
+            net = _with_labels(net, classes, codes, targets.dtype)
+            with seeded(seed, net.device):
+                # Hooks do not run in a compiled module.
+                network = clone(net).set_params(compile=False).initialize()
+                probed = _probe_untrained(network, X, targets, search)
             # skorch does not recognize a criterion that it compiles, and takes no logarithm.
             if not net.compile:
                 check_criterion(network, probed.scores)
-            net = train(net, X, targets, seed=seed, memory=self.memory, verbose=self.verbose)
+            design = describe(network.module_)
+            net = train(
+                net,
+                X,
+                targets,
+                seed=seed,
+                design=design,
+                memory=self.memory,
+                verbose=self.verbose,
+            )
+            if describe(net.module_) != design:
+                # Callbacks have changed the module in training.
+                with seeded(seed, net.device):
+                    probed = search(net)
         # Only now, so that a training that fails keeps the fit before. The classes are first:
         # EmbeddingPipeline sees by them that the network may be another one.
         self.classes_ = classes
@@ -321,18 +342,35 @@ def _check_net(net):
     return net, is_frozen
 
 
-def _with_class_counts(net, class_counts):
-    """Pass the sizes of classes to a loss that depends on them, unless the user has done so.
+def _with_labels(net, classes, codes, dtype):
+    """Return a clone of a net with what it has to know of the labels.
 
-    The callback `ClassCounts` does so when training begins. Here they become a parameter of the
-    net, so that the cache sees them.
+    These are the sizes of classes, for a loss that depends on them, unless the user has set them,
+    and how to encode the labels of validation sets. The callback `ClassCounts` sets the sizes when
+    training begins. Here they become a parameter of the net, so that the cache sees them.
     """
+    net = clone(net)
+    net.set_params(train_split=encode_split(net.train_split, classes, dtype))
     if not hasattr(net.criterion, "set_class_counts"):
         return net
-    net = clone(net)
+    class_counts = np.bincount(codes)
     if not isinstance(net.criterion, type):
         if net.criterion.class_counts is None:
             net.criterion.set_class_counts(class_counts)
     elif net.get_params().get("criterion__class_counts") is None:
         net.set_params(criterion__class_counts=class_counts)
     return net
+
+
+def _probe_untrained(net, X, y, search):
+    """Search an initialized net for its head, as it will be when its training begins."""
+    try:
+        return search(net)
+    except ValueError:
+        module = net.module_
+        # skorch's InputShapeSetter, for example, sets parameters, from which skorch makes another
+        # module. Not before the first search, because callbacks may write files or open windows.
+        net.notify("on_train_begin", X=X, y=y)
+        if net.module_ is module:
+            raise
+    return search(net)
