@@ -441,5 +441,5 @@ def test_confusion_matrices_errors_say_what_to_do():
     for matrix in (np.eye(2), -np.eye(3), np.full((3, 3), np.nan)):
         with pytest.raises(ValueError, match=r"matrices\['EOS'\] must hold 3 x 3 numbers of rows"):
             plot_confusion_matrices({"EOS": matrix}, display_labels=[0, 1, 2])
-    with pytest.raises(ValueError, match="argument 2 is shorter"):
+    with pytest.raises(ValueError, match=r"axes must .* each of the 2 matrices, got 1\."):
         plot_confusion_matrices(MATRICES, display_labels=[0, 1], axes=plt.subplots()[1])

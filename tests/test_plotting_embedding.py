@@ -216,3 +216,9 @@ def test_same_seed_gives_the_same_picture_of_many_rows():
     first, second = (picture.scatters_["synthetic"].get_offsets() for picture in pictures)
     assert_array_equal(first, second)
     assert_array_equal(np.random.get_state()[1], state)
+
+
+def test_an_unknown_group_is_named_with_those_that_there_are():
+    groups = {"synthetic": np.zeros((3, 2)), "foes": np.ones((3, 2))}
+    with pytest.raises(ValueError, match=r"'groups' .* among .*'enemies'.*Got 'foes'"):
+        EmbeddingDisplay(groups, target=1).plot()

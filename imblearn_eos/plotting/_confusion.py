@@ -81,6 +81,11 @@ def plot_confusion_matrices(
         for ax in axes.flat[len(matrices) :]:
             figure.delaxes(ax)
     axes = list(np.ravel(axes))[: len(matrices)]
+    if len(axes) < len(matrices):
+        raise ValueError(
+            f"axes must have at least one Axes for each of the {len(matrices)} matrices, got "
+            f"{len(axes)}."
+        )
     displays = []
     for i, ((name, matrix), ax) in enumerate(zip(matrices.items(), axes, strict=True)):
         starts_row = i % _MAX_COLUMNS == 0

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from imblearn_eos._compat import StrOptions, validate_parameter_constraints
 from imblearn_eos._validation import label_vector, to_array
 from imblearn_eos.plotting._axes import (
     BLUE,
@@ -267,6 +268,10 @@ class EmbeddingDisplay:
         -------
         self : EmbeddingDisplay
         """
+        for name in self.groups:
+            validate_parameter_constraints(
+                {"groups": [StrOptions(set(_STYLES))]}, {"groups": name}, "EmbeddingDisplay"
+            )
         self.ax_ = ax = check_axes(ax, (7, 6))
         self.figure_ = ax.figure
         random_state = check_random_state(random_state)
