@@ -394,3 +394,20 @@ def test_slices_that_end_before_the_head_can_be_fitted():
     expected = clone(pipeline["sampler"]).fit_resample(Z, y)
     for part, expected_part in zip(resampled, expected, strict=True):
         assert_allclose(part, expected_part)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky", "saga", "head"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_bias_of_a_module_has_a_mean_of_zero(solver, n_classes):
+    head = LinearHead(tau=1) if solver == "head" else LogisticRegression(solver=solver)
+    net = make_net(module__n_classes=n_classes)
+    rows = y < n_classes
+    pipeline = make_embedding_pipeline(net, "passthrough", head, random_state=0)
+    pipeline.fit(X[rows], y[rows])
+    if n_classes == 3:
+        # Another solver may find intercepts with any mean.
+        pipeline[-1].intercept_ = pipeline[-1].intercept_ + 5
+    module = pipeline.to_module()
+    assert abs(module.head.bias.mean().item()) < 1e-6
+    proba = module(torch.from_numpy(X[rows])).softmax(dim=1).detach()
+    assert_allclose(proba, pipeline.predict_proba(X[rows]), atol=1e-5)

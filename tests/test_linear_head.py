@@ -124,6 +124,24 @@ def test_offset_does_not_change_the_probabilities():
     assert_allclose(moved, plain, atol=1e-8)
 
 
+@pytest.mark.parametrize("tau", [0.0, 1.5])
+@pytest.mark.parametrize("alpha", [0.0, 0.01])
+def test_intercepts_have_a_mean_of_zero_however_often_rows_are_repeated(alpha, tau):
+    X, y = load_iris(return_X_y=True)
+    X, y = X[20:], y[20:]
+    heads = [
+        LinearHead(alpha=alpha, tau=tau, max_iter=3000, tol=1e-4 if alpha == 0 else 1e-7).fit(
+            np.tile(X + 1000, (n, 1)), np.tile(y, n)
+        )
+        for n in (1, 100)
+    ]
+    for head in heads:
+        scale = np.abs(head.intercept_).max()
+        assert head.intercept_.mean() == pytest.approx(0, abs=1e-12 * scale)
+    if alpha:
+        assert_allclose(*(head.intercept_ for head in heads), rtol=1e-3)
+
+
 def test_too_few_iterations_warn_with_the_remedy():
     X, y = real_data()
     with pytest.warns(ConvergenceWarning, match=r"max_iter=3 .*Increase max_iter.*scale"):

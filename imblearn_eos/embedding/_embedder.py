@@ -43,13 +43,14 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     net : skorch.NeuralNetClassifier, or a sklearn.frozen.FrozenEstimator of one
         The network and how to train it; any other :class:`skorch.NeuralNet` whose module returns
         one score per class works too. Its ``train_split`` gets and returns labels like those of y,
-        as in ``predefined_split(skorch.dataset.Dataset(X_valid, y_valid))``. It is cloned and trained in :meth:`fit`; the given object
-        is not changed. Pass the module as a class to train it from scratch. Training of a
-        module *instance* starts from the weights that it has, in each fit and each fold: good for
-        a backbone pretrained elsewhere, and a leak in cross-validation if it has seen these data.
-        A net in a :class:`~sklearn.frozen.FrozenEstimator` is used as it is and not trained; it
-        must be initialized. The leak is the same: samples that it was trained on have embeddings
-        unlike those of new samples.
+        as in ``predefined_split(skorch.dataset.Dataset(X_valid, y_valid))``. It is cloned and
+        trained in :meth:`fit`; the given object is not changed. Pass the module as a class to
+        train it from scratch. Training of a module *instance* starts from the weights that it has,
+        in each fit and each fold: good for a backbone pretrained elsewhere, and a leak in
+        cross-validation if it has seen these data. A net in a
+        :class:`~sklearn.frozen.FrozenEstimator` is used as it is and not trained; it must be
+        initialized. The leak is the same: samples that it was trained on have embeddings unlike
+        those of new samples.
 
     layer : str, default=None
         Dotted name of the head in the module, for example "fc" or "classifier.2". None means the

@@ -68,7 +68,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         The weights, one row per class, also for two classes.
 
     intercept_ : ndarray of shape (n_classes,), dtype=float64
-        The intercepts.
+        The intercepts, with a mean of 0.
 
     classes_ : ndarray of shape (n_classes,)
         The class labels in sorted order.
@@ -197,6 +197,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         self.coef_ = weights[:, :-1] * scale.cpu().numpy()
         self.intercept_ = weights[:, -1] - self.coef_ @ mean.cpu().numpy()
         self.intercept_ -= self.tau * np.log(class_counts / len(X))
+        # A shift of all does not change probabilities, and would depend on the number of rows.
+        self.intercept_ -= self.intercept_.mean()
         self._warn_unless_converged(result)
         return self
 

@@ -72,7 +72,7 @@ def softmax_weights(name, head, classes):
     coef : ndarray of shape (n_classes, n_features)
         The weights.
     intercept : ndarray of shape (n_classes,)
-        The intercepts.
+        The intercepts, with a mean of 0.
 
     Raises
     ------
@@ -92,7 +92,8 @@ def softmax_weights(name, head, classes):
             # One row scores the second class; half for and half against is the same softmax.
             coef, intercept = np.outer([-0.5, 0.5], coef), intercept * [-0.5, 0.5]
         if len(coef) == len(classes) and _is_softmax(head, coef, intercept):
-            return coef, intercept
+            # Any shift is the same softmax; small numbers lose least in the dtype of the layer.
+            return coef, intercept - intercept.mean()
         problem = "has probabilities that are not the softmax of its linear scores"
     raise ValueError(
         f"The last step {name!r} ({type(head).__name__}) {problem}, so to_module cannot turn it "
