@@ -105,6 +105,41 @@ def test_steps_that_make_sparse_matrices_still_fit():
         pipeline.generalization_gap(X, y)
 
 
+class SoftLabels(LogisticRegression):
+    """A head that is fitted to the shares of classes."""
+
+    def fit(self, X, y):
+        return super().fit(X, y.argmax(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("relabel", "head"),
+    [
+        (lambda y: np.where(y == 2, 9, y), None),
+        (lambda y: np.where(y == 2, "new", "old"), None),
+        (lambda y: 0.9 * np.eye(3)[y] + 0.1 / 3, SoftLabels()),
+    ],
+    ids=["new label", "new kind of labels", "soft labels"],
+)
+def test_labels_that_the_training_data_lack_fail_no_fit(relabel, head):
+    def resample(X, y):
+        return X, relabel(y)
+
+    pipeline = make_pipeline(head=head).set_params(sampler=FunctionSampler(func=resample))
+    pipeline.fit(X, y)
+    expected = np.unique(relabel(y)) if head is None else np.arange(3)
+    np.testing.assert_array_equal(pipeline.classes_, expected)
+    assert len(pipeline.predict(X)) == len(X)
+    with pytest.raises(NotFittedError, match="labels that y lacks"):
+        pipeline.generalization_gap(X, y)
+    # The ranges of another fit do not stay either.
+    pipeline.set_params(sampler="passthrough", head=LogisticRegression()).fit(X, y)
+    pipeline.generalization_gap(X, y)
+    pipeline.set_params(sampler=FunctionSampler(func=lambda X, y: (X, y + 1))).fit(X, y)
+    with pytest.raises(NotFittedError):
+        pipeline.generalization_gap(X, y)
+
+
 class Unreadable(torch.Tensor):
     """A tensor that NumPy cannot read, as those on a GPU."""
 

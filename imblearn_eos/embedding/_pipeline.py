@@ -215,7 +215,8 @@ class EmbeddingPipeline(PipelineWithHook):
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            When this pipeline was not fitted as a whole, for example made of fitted steps.
+            When this pipeline was not fitted as a whole, for example made of fitted steps, or when
+            a sampler made labels that the training data lack.
 
         See Also
         --------
@@ -226,8 +227,8 @@ class EmbeddingPipeline(PipelineWithHook):
             self,
             "_training_ranges",
             msg="The ranges of the training embeddings are not known, because this %(name)s was "
-            "not fitted as a whole, or a step makes sparse matrices. Call fit, or use "
-            "imblearn_eos.metrics.generalization_gap_report on embeddings.",
+            "not fitted as a whole, or a step makes sparse matrices or labels that y lacks. Call "
+            "fit, or use imblearn_eos.metrics.generalization_gap_report on embeddings.",
         )
         embeddings = self._embed(X_test)
         Z_test, y_test = check_rows(embeddings, self._labels(X_test, y_test), "test")
@@ -252,13 +253,22 @@ class EmbeddingPipeline(PipelineWithHook):
                 self.steps = given
             else:
                 vars(self).pop("_training_ranges", None)
-        if len(self.steps) > 1 and not sparse.issparse(Z_resampled):
-            self._training_ranges = self._ranges(X, classes[codes], Z_resampled, y_resampled)
+        if len(self.steps) > 1:
+            self._note_ranges(X, classes[codes], Z_resampled, y_resampled)
         return Z_resampled, y_resampled
 
-    def _ranges(self, X, y, Z_resampled, y_resampled):
-        """Return the ranges of the embeddings of X and of what the head is fitted to."""
-        y_resampled = column_or_1d(label_vector(y_resampled))
+    def _note_ranges(self, X, y, Z_resampled, y_resampled):
+        """Keep the ranges of the embeddings of X and of what the head is fitted to.
+
+        Only :meth:`generalization_gap` needs them, so no fit fails because there are none.
+        """
+        try:
+            y_resampled = column_or_1d(label_vector(y_resampled))
+        except ValueError:
+            # Shares of several classes, for example.
+            return
+        if sparse.issparse(Z_resampled) or not np.isin(y_resampled, y).all():
+            return
         samplers = [step for _, step in self.steps[1:-1] if hasattr(step, "fit_resample")]
         # Over-samplers return the rows that they were given first; embedding them again takes time.
         if all(isinstance(sampler, BaseOverSampler) for sampler in samplers) and np.array_equal(
@@ -267,7 +277,7 @@ class EmbeddingPipeline(PipelineWithHook):
             Z = Z_resampled[: len(y)]
         else:
             Z = self._embed(X)
-        return TrainingRanges(
+        self._training_ranges = TrainingRanges(
             np.asarray(to_array(Z)), y, np.asarray(to_array(Z_resampled)), y_resampled
         )
 
