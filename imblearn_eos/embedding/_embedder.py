@@ -1,9 +1,13 @@
 """A skorch net as a transformer: train, then turn samples into embeddings."""
 
+from __future__ import annotations
+
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -26,7 +30,7 @@ from imblearn_eos._validation import (
 from imblearn_eos.embedding._cache import describe, train
 from imblearn_eos.embedding._head_inputs import ShapeExplained, head_inputs
 from imblearn_eos.embedding._probe import check_criterion, probe
-from imblearn_eos.embedding._samples import Labelled, first_samples
+from imblearn_eos.embedding._samples import Labelled, Samples, first_samples
 from imblearn_eos.embedding._seeding import seeded
 from imblearn_eos.embedding._split import encode_split
 
@@ -137,7 +141,15 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         "verbose": ["verbose"],
     }
 
-    def __init__(self, net, *, layer=None, memory=None, random_state=None, verbose=False):
+    def __init__(
+        self,
+        net: NeuralNet | FrozenEstimator,
+        *,
+        layer: str | None = None,
+        memory: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.net = net
         self.layer = layer
         self.memory = memory
@@ -145,7 +157,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Samples, y: ArrayLike | torch.Tensor | None = None) -> Embedder:
         """Train the network.
 
         Parameters
@@ -191,48 +203,45 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         # The loss of a binary net compares one logit with a float.
         is_binary = isinstance(net, NeuralNetBinaryClassifier)
         targets = codes.astype(np.float32) if is_binary else codes
-        if is_dataset(X):
-            X = Labelled(X, targets)
+        samples = Labelled(X, targets) if is_dataset(X) else X
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        search = partial(probe, X=first_samples(X, 2), n_classes=len(classes), layer=self.layer)
-        if is_frozen:
-            with seeded(seed, net.device):
-                probed = search(net)
-        else:
+        first = first_samples(samples, 2)
+        search = partial(probe, X=first, n_classes=len(classes), layer=self.layer)
+        if not is_frozen:
             net = _with_labels(net, classes, codes, targets.dtype)
             with seeded(seed, net.device):
                 # Hooks do not run in a compiled module.
                 network = clone(net).set_params(compile=False).initialize()
-                probed = _probe_untrained(network, X, targets, search)
+                probed = _probe_untrained(network, samples, targets, search)
             # skorch does not recognize a criterion that it compiles, and takes no logarithm.
             if not net.compile:
                 check_criterion(network, probed.scores)
             design = describe(network.module_)
             net = train(
                 net,
-                X,
+                samples,
                 targets,
                 seed=seed,
                 design=design,
                 memory=self.memory,
                 verbose=self.verbose,
             )
-            if describe(net.module_) != design:
-                # Callbacks have changed the module in training.
-                with seeded(seed, net.device):
-                    probed = search(net)
+        # Callbacks may have changed the module in training.
+        if is_frozen or describe(net.module_) != design:
+            with seeded(seed, net.device):
+                probed = search(net)
         # Only now, so that a training that fails keeps the fit before. The classes are first:
         # EmbeddingPipeline sees by them that the network may be another one.
         self.classes_ = classes
         self.net_, self.layer_, self.n_features_out_ = net, probed.layer, probed.n_features
         self._returns_softmax = probed.returns_softmax
         for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         if not is_dataset(X) and X.ndim == 2:
             check_features(self, given, X, reset=True)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Samples) -> np.ndarray | torch.Tensor:
         """Return the embeddings of samples.
 
         Parameters
@@ -263,7 +272,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             )
         return embeddings if is_tensor else embeddings.numpy()
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Samples) -> np.ndarray:
         """Return the class probabilities of the trained network itself.
 
         Parameters
@@ -282,7 +291,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         with seeded(0, self.net_.device), ShapeExplained(X):
             return self.net_.predict_proba(X)
 
-    def predict(self, X):
+    def predict(self, X: Samples) -> np.ndarray:
         """Return the labels that the trained network itself predicts.
 
         Parameters

@@ -1,10 +1,13 @@
 """Softmax regression, the classifier head of a network fitted to convergence."""
 
+from __future__ import annotations
+
 import warnings
 from numbers import Integral, Real
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -125,8 +128,15 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     }
 
     def __init__(
-        self, *, alpha=0.01, tau=0.0, max_iter=200, tol=1e-7, device="auto", verbose=False
-    ):
+        self,
+        *,
+        alpha: float = 0.01,
+        tau: float = 0.0,
+        max_iter: int = 200,
+        tol: float = 1e-7,
+        device: str | torch.device = "auto",
+        verbose: bool = False,
+    ) -> None:
         self.alpha = alpha
         self.tau = tau
         self.max_iter = max_iter
@@ -135,7 +145,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike | torch.Tensor, y: ArrayLike | torch.Tensor) -> LinearHead:
         """Fit the weights.
 
         Parameters
@@ -202,7 +212,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         self._warn_unless_converged(result)
         return self
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike | torch.Tensor) -> np.ndarray:
         """Return the scores of the classes.
 
         Parameters
@@ -218,7 +228,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         logits = self._logits(X).cpu().numpy()
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike | torch.Tensor) -> np.ndarray:
         """Return the most probable labels.
 
         Parameters
@@ -234,7 +244,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         codes = self._logits(X).argmax(dim=1).cpu().numpy()
         return self.classes_[codes]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike | torch.Tensor) -> np.ndarray:
         """Return the class probabilities.
 
         Parameters
@@ -248,7 +258,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         """
         return self._logits(X).softmax(dim=1).cpu().numpy()
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike | torch.Tensor) -> np.ndarray:
         """Return the logarithms of the class probabilities.
 
         Parameters

@@ -1,12 +1,20 @@
 """Embedder, sampler and head as one pipeline, and back to one network."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+import torch
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.pipeline import Pipeline
+from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Bunch, check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
 
 from imblearn_eos._compat import PipelineWithHook
 from imblearn_eos._validation import (
@@ -18,6 +26,7 @@ from imblearn_eos._validation import (
 )
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._head import LinearHead
+from imblearn_eos.embedding._samples import Samples
 from imblearn_eos.embedding._steps import (
     check_later_steps,
     cloned,
@@ -98,7 +107,9 @@ class EmbeddingPipeline(PipelineWithHook):
     True
     """
 
-    def fit(self, X, y=None, **params):
+    def fit(
+        self, X: Samples, y: ArrayLike | torch.Tensor | None = None, **params: Any
+    ) -> EmbeddingPipeline:
         """Train the network, over-sample its embeddings and fit the head to them.
 
         Parameters
@@ -130,7 +141,7 @@ class EmbeddingPipeline(PipelineWithHook):
         return super().fit(X, y, **params)
 
     @available_if(lambda self: hasattr(super(), "score"))
-    def score(self, X, y=None, **params):
+    def score(self, X: Samples, y: ArrayLike | torch.Tensor | None = None, **params: Any) -> float:
         """Return the accuracy, or what else the last step scores.
 
         Parameters
@@ -151,7 +162,7 @@ class EmbeddingPipeline(PipelineWithHook):
         """
         return super().score(X, self._labels(X, y), **params)
 
-    def to_module(self):
+    def to_module(self) -> torch.nn.Module:
         """Put the fitted head on the trained network.
 
         Returns
@@ -191,7 +202,9 @@ class EmbeddingPipeline(PipelineWithHook):
         head = linear_from_arrays(coef, intercept, like=layer)
         return replace_layer(embedder.net_.module_, embedder.layer_, head).eval()
 
-    def generalization_gap(self, X_test, y_test=None):
+    def generalization_gap(
+        self, X_test: Samples, y_test: ArrayLike | torch.Tensor | None = None
+    ) -> Bunch:
         """Compute how far test embeddings lie outside the range of the training embeddings.
 
         The report has the gap to the training rows and the gap to the rows after over-sampling,
@@ -313,15 +326,15 @@ class EmbeddingPipeline(PipelineWithHook):
 
 
 def make_embedding_pipeline(
-    net,
-    sampler=None,
-    head=None,
+    net: NeuralNet | FrozenEstimator,
+    sampler: Any = None,
+    head: Any = None,
     *,
-    layer=None,
-    memory=None,
-    random_state=None,
-    verbose=False,
-):
+    layer: str | None = None,
+    memory: Any = None,
+    random_state: int | np.random.RandomState | None = None,
+    verbose: bool = False,
+) -> EmbeddingPipeline:
     """Make an :class:`EmbeddingPipeline` of a network, a sampler and a head.
 
     Parameters

@@ -1,11 +1,17 @@
 """Samples in the form that a net takes them."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from skorch.helper import SliceDataset
 from torch.utils.data import Dataset, Subset
 
 from imblearn_eos._validation import check_numbers, is_dataset
+
+# What networks are fitted to and applied to: of shape (n_samples, ...), or a dataset.
+Samples = ArrayLike | torch.Tensor | Dataset | SliceDataset
 
 
 def first_samples(X, n_samples):

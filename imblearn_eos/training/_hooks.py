@@ -41,7 +41,7 @@ class BatchHooks(Callback):
 
     def remove_hooks(self) -> None:
         """Remove the hooks that were registered last."""
-        for handle in vars(self).pop("handles_", []):
+        for handle in self.__dict__.pop("handles_", []):
             handle.remove()
 
     def __getstate__(self) -> dict:
