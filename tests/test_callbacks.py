@@ -225,3 +225,13 @@ def test_resume_leaves_the_number_of_epochs_in_clones_and_pickles(error):
     net.partial_fit(X, y)
     with open("net.pkl", "rb") as file:
         assert pickle.load(file).max_epochs == 5
+
+
+@pytest.mark.parametrize("callback", [Mixup(), MixedPrecision()], ids=["Mixup", "MixedPrecision"])
+def test_compiled_nets_train_as_others(callback):
+    histories = []
+    for params in ({}, {"compile": True, "compile__backend": "eager"}):
+        torch.manual_seed(0)
+        net = make_net(callbacks=[callback], max_epochs=3, **params).fit(X, y)
+        histories.append(net.history[:, "train_loss"])
+    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-4)

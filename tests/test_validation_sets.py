@@ -273,3 +273,21 @@ def test_a_network_runs_once_before_training():
     CountForwards.n_passes = 0
     Embedder(make_net(CountForwards, callbacks=[InputShapeSetter("n_features")])).fit(X, y)
     assert CountForwards.n_passes == 1
+
+
+class LazyInTraining(MLP):
+    """Has a layer that gets its shape in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.auxiliary = torch.nn.LazyLinear(2)
+
+    def forward(self, X):
+        if self.training:
+            self.auxiliary(X)
+        return super().forward(X)
+
+
+def test_a_module_may_have_a_layer_that_runs_in_training_only():
+    embedder = Embedder(make_net(LazyInTraining), random_state=0).fit(X, y)
+    assert embedder.transform(X).shape == (len(X), 5)

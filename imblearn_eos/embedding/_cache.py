@@ -14,6 +14,7 @@ from filelock import FileLock
 from joblib.hashing import NumpyHasher
 from sklearn.utils.validation import check_memory
 from skorch.callbacks import Callback
+from torch.nn.parameter import is_lazy
 from tqdm import tqdm
 
 from imblearn_eos._compat import uncompiled
@@ -162,7 +163,7 @@ def describe(module):
     Parameters
     ----------
     module : torch.nn.Module
-        Has run, so that lazy layers have their shapes.
+        Has run, so that the lazy layers that it uses have their shapes.
 
     Returns
     -------
@@ -171,10 +172,15 @@ def describe(module):
         of each parameter and buffer.
     """
     classes = dict.fromkeys(map(type, module.modules()))
-    tensors = [*module.named_parameters(), *module.named_buffers()]
+    tensors = [
+        (name, tensor)
+        for name, tensor in (*module.named_parameters(), *module.named_buffers())
+        # Those of layers that have not run yet have no shape.
+        if not is_lazy(tensor)
+    ]
     return [
         # Without addresses of functions.
-        re.sub("0x[0-9a-f]+", "", repr(module)),
+        re.sub("0x[0-9a-fA-F]+", "", repr(module)),
         *map(_source_of, classes),
         *((name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in tensors),
     ]
