@@ -22,7 +22,6 @@ UNFINISHED = {
     "imblearn_eos.cli",
     "imblearn_eos.compare",
     "imblearn_eos.datasets",
-    "imblearn_eos.embedding",
     "imblearn_eos.neighbors",
     "imblearn_eos.over_sampling",
 }
