@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from imblearn_eos import EOS, cli
 from imblearn_eos.compare import compare_table
-from imblearn_eos.datasets import load_table, split_imbalanced
+from imblearn_eos.datasets import _csv, load_table, split_imbalanced
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,12 @@ def csv(tmp_path, rows):
     frame["<b>kind</b>"] = np.array(["<i>usual</i>", "rare & odd"])[y]
     frame.to_csv(tmp_path / "table.csv", index=False)
     return tmp_path / "table.csv"
+
+
+def write(tmp_path, content):
+    path = tmp_path / "table.csv"
+    path.write_text(content, encoding="utf-8", newline="")
+    return path
 
 
 # --- load_table -----------------------------------------------------------------------------------
@@ -96,12 +102,207 @@ def test_columns_that_are_no_numbers(tmp_path, values):
     assert table.data.columns.tolist() == (["n", "x"] if first == "true" else ["n"])
 
 
-def test_classes_called_na_are_classes(tmp_path):
-    path = tmp_path / "table.csv"
-    path.write_text("x,kind\n1,NA\n2,None\n,NA\n")
+@pytest.mark.parametrize("cell", ["", "NA", "None", "nan", " NaN ", "null", "#N/A"])
+def test_missing_labels_are_refused_whatever_they_are_called(tmp_path, cell):
+    path = write(tmp_path, f"x,kind\n1,0\n2,1\n3,{cell}\n,1\n")
+    with pytest.raises(ValueError, match=r"no label in 1 rows; the first is row 2 .*rename the cl"):
+        load_table(path, target="kind")
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "None", "nan", " NaN ", "null", "#N/A"])
+def test_the_same_texts_are_missing_in_features(tmp_path, cell):
+    table = load_table(write(tmp_path, f"x,kind\n1,a\n{cell},b\n"), target="kind")
+    assert_array_equal(table.data["x"], [1, np.nan])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["1_1", "11"],
+        ["01", "1", "001"],
+        ["1e2", "100"],
+        ["1.0", "1"],
+        ["1.50", "1.5"],
+        ["+1", "1"],
+        ["-0", "0"],
+        [" 1", "1"],
+        ["inf", "Infinity"],
+        ["\u0661", "1"],
+        ["12345678901234567890", "12345678901234567891"],
+        ["0.1", "0.1000000000000000055"],
+    ],
+)
+def test_labels_stay_texts_where_numbers_would_merge_or_change_them(tmp_path, labels):
+    path = write(tmp_path, "\n".join(["x,kind", *(f"1.5,{label}" for label in labels)]))
+    assert load_table(path, target="kind").target.tolist() == labels
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [-1, 2**62], [0.5, 1.0], [1.0, 2.0]])
+def test_labels_become_numbers_where_they_print_as_the_same_texts(tmp_path, labels):
+    path = write(tmp_path, "\n".join(["x,kind", *(f"1.5,{label}" for label in labels)]))
+    target = load_table(path, target="kind").target
+    assert target.tolist() == labels
+    assert [type(label) for label in target.tolist()] == [type(label) for label in labels]
+
+
+@pytest.mark.parametrize(
+    ("cells", "first"),
+    [
+        (["007", "7"], "007"),
+        (["1.5", "00"], "00"),
+        (["12345678901234567890", "1"], "12345678901234567890"),
+        (["-9007199254740993", ""], "-9007199254740993"),
+    ],
+)
+def test_identifiers_are_left_out(tmp_path, cells, first):
+    path = write(tmp_path, f"x,id,kind\n1,{cells[0]},a\n2,{cells[1]},b\n")
     table = load_table(path, target="kind")
-    assert table.target.tolist() == ["NA", "None", "NA"]
-    assert np.isnan(table.data["x"][2])
+    assert table.left_out == {"id": f"an identifier, such as {first!r}"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (["True", "", "False"], [1, np.nan, 0]),
+        (["TRUE", "false", "NA"], [1, 0, np.nan]),
+        (["18446744073709551616", "1", ""], [2.0**64, 1, np.nan]),
+        (["9223372036854775808", "-1", "0"], [2.0**63, -1, 0]),
+        (["1e2", "100", "0.10"], [100, 100, 0.1]),
+        ([" 1", "2 ", "0"], [1, 2, 0]),
+    ],
+)
+def test_numbers_of_every_kind_are_numbers(tmp_path, cells, numbers):
+    path = write(
+        tmp_path, "\n".join(["x,kind", *(f"{c},{k}" for c, k in zip(cells, "abb", strict=False))])
+    )
+    assert_array_equal(load_table(path, target="kind").data["x"], numbers)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "kind,a,b\n0,1.5,10,\n0,2.5,20,\n1,1.5,30,\n",
+        "kind;a;b\n0;1.5;10;\n0;2.5;20;\n1;1.5;30;\n",
+        '"kind","a","b"\n"r1",0,1.5,10\n"r2",0,2.5,20\n"r3",1,1.5,30\n',
+    ],
+)
+def test_rows_one_cell_longer_than_the_header_shift_no_column(tmp_path, content):
+    table = load_table(write(tmp_path, content), target="kind")
+    assert table.target.tolist() == [0, 0, 1]
+    assert table.data["a"].tolist() == [1.5, 2.5, 1.5]
+    assert table.data["b"].tolist() == [10, 20, 30]
+    assert table.left_out == ({"Unnamed: 0": "no name"} if "r1" in content else {})
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("kind,a\n0,1,\n0,2\n1,3\n", 2),
+        ("kind,a\n0,1\n\n0,2,\n1,3\n", 4),
+        ("kind,a\n0,1\n0\n1,3\n", 3),
+        ("kind,a,\n0,1\n0,2\n", 2),
+        ("kind,a\n" + "0,1,\n" * 60 + "1,2,3\n", 62),
+        ('kind,a\n0,"1\n1"2\n', 3),
+        ('kind,a\n0,1\n0,"2\n', 3),
+    ],
+)
+def test_line_with_another_number_of_cells_is_named(tmp_path, content, line):
+    with pytest.raises(ValueError, match=f"cannot be read as a table of values: line {line}"):
+        load_table(write(tmp_path, content), target="kind")
+
+
+@pytest.mark.parametrize(
+    ("content", "params", "columns", "labels"),
+    [
+        ("Temperature, C;damp;kind\n1;2;x\n3;4;y\n", {"target": "kind"}, 2, ["x", "y"]),
+        ("1;Paris, France;x\n2;Rome;y\n", {"header": False, "target": "2"}, 1, ["x", "y"]),
+        ("1\tDoe, John\tx\n2\tRoe, Jane\ty\n", {"header": False, "target": "2"}, 1, ["x", "y"]),
+        ('1,"a;b",x\n2,"c;d",y\n', {"header": False, "target": "2"}, 1, ["x", "y"]),
+        ('1,"a\nb",x\n2,"c\nd",y\n', {"header": False, "target": "2"}, 1, ["x", "y"]),
+        ("1,2,a;b\n3,4,c;d\n", {"header": False, "target": "2"}, 2, ["a;b", "c;d"]),
+        (
+            "5,1;3,5;x\n7,0;3,2;y\n",
+            {"header": False, "target": "2", "decimal": ","},
+            2,
+            ["x", "y"],
+        ),
+        ("sep=;\na;kind\n1,5;x\n2,5;y\n", {"target": "kind", "decimal": ","}, 1, ["x", "y"]),
+        ('"sep=\t"\na\tkind\n1\tx,\n2\ty,\n', {"target": "kind"}, 1, ["x,", "y,"]),
+        ("a b kind\n1 2 x\n3 4 y\n", {"target": "kind", "sep": " "}, 2, ["x", "y"]),
+    ],
+)
+def test_separator_is_that_of_all_lines(tmp_path, content, params, columns, labels):
+    table = load_table(write(tmp_path, content), **params)
+    assert table.target.tolist() == labels
+    assert table.data.shape == (2, columns)
+
+
+def test_separator_that_is_not_clear_is_asked_for(tmp_path):
+    path = write(tmp_path, "1,x;3\n2,y;4\n")
+    with pytest.raises(ValueError, match="separator may be ',' or ';'; pass it as sep="):
+        load_table(path, target="1", header=False)
+    assert load_table(path, target="1", header=False, sep=",").target.tolist() == ["x;3", "y;4"]
+
+
+def test_decimal_commas_are_read_or_named(tmp_path):
+    path = write(tmp_path, "a;b;kind\n1,5;1;x\n2,5;2;y\n")
+    table = load_table(path, target="kind")
+    assert table.left_out == {"a": "numbers with a decimal comma, such as '1,5'"}
+    assert load_table(path, target="kind", decimal=",").data["a"].tolist() == [1.5, 2.5]
+    # The point may then separate thousands, and is not taken for a decimal mark.
+    path = write(tmp_path, "a;b;kind\n1.500;1;x\n2,5;2;y\n3,5;3;y\n")
+    table = load_table(path, target="kind", decimal=",")
+    assert table.left_out == {"a": "text in 1 cells, such as '1.500'"}
+
+
+@pytest.mark.parametrize("params", [{"decimal": ";"}, {"sep": 3}, {"sep": "::"}, {"header": "no"}])
+def test_bad_options_of_a_table_are_named(tmp_path, params):
+    with pytest.raises(ValueError, match=f"{next(iter(params))}|delimiter"):
+        load_table(write(tmp_path, "a,b\n1,2\n"), target="b", **params)
+
+
+def test_target_column_that_is_there_twice_is_refused(tmp_path):
+    path = write(tmp_path, "a,kind,kind\n1,0,0\n2,1,1\n")
+    with pytest.raises(ValueError, match=r"target='kind' .* names 2 columns"):
+        load_table(path, target="kind")
+
+
+def test_copies_of_the_target_are_no_features(tmp_path):
+    # pandas calls the second column of a name so, when it reads and writes a table.
+    path = write(tmp_path, "a,kind,kind.1\n1,0,0\n2,1,1\n")
+    assert load_table(path, target="kind").left_out == {"kind.1": "a copy of the target"}
+
+
+def test_features_of_one_name_are_numbered(tmp_path):
+    table = load_table(write(tmp_path, "a,a,a.1,kind\n1,2,3,x\n4,5,6,y\n"), target="kind")
+    assert table.data.columns.tolist() == ["a", "a.1", "a.1.1"]
+    assert table.data.to_numpy().tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_parts_of_a_large_table_are_put_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(_csv, "PART_CELLS", 12)
+    frame = pd.DataFrame({"a": np.arange(20) / 3, "b": ["1"] * 19 + ["x"], "c": ["7"] * 20})
+    frame["d"], frame["kind"] = ["1"] * 19 + ["02"], np.arange(20) % 2
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    table = load_table(tmp_path / "table.csv", target="kind")
+    assert_array_equal(table.data, frame[["a", "c"]].astype(float))
+    assert table.left_out["b"] == "text in 1 cells, such as 'x'"
+    assert table.left_out["d"] == "an identifier, such as '02'"
+
+
+@pytest.mark.parametrize("compression", ["gz", "bz2", "xz", "zip"])
+def test_compressed_tables(tmp_path, compression):
+    path = tmp_path / f"table.csv.{compression}"
+    pd.DataFrame({"a": [1.5, 2.5], "kind": ["x", "y"]}).to_csv(path, index=False)
+    assert load_table(path, target="kind").data["a"].tolist() == [1.5, 2.5]
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(ValueError, match="cannot be read as a table"):
+        load_table(path, target="kind")
+
+
+def test_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
+        load_table(tmp_path / "nowhere.csv", target="x")
 
 
 def test_few_cells_that_are_no_numbers_are_shown(tmp_path):
@@ -114,7 +315,7 @@ def test_few_cells_that_are_no_numbers_are_shown(tmp_path):
 @pytest.mark.parametrize(
     ("content", "params", "message"),
     [
-        ("a,b\n1,2\n", {"target": "c"}, "target='c' .* is no column of .*columns are 'a', 'b'"),
+        ("a,b\n1,2\n", {"target": "c"}, "target='c' .* names 0 columns of .*columns are 'a', 'b'"),
         ("1,2\n", {"target": "b", "header": False}, "without a header they are numbered from 0"),
         ("a,b\n1,\n2,x\n", {"target": "b"}, "no label in 1 rows; the first is row 0"),
         ("b\n1\n2\n", {"target": "b"}, "no numeric column besides 'b'; left out: none"),
