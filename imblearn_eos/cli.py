@@ -113,6 +113,15 @@ def _add_compare(commands):
         action="store_true",
         help="the .csv file has no names of columns; they are then 0, 1...",
     )
+    _add(
+        data,
+        "--sep",
+        "character between the cells of a .csv file, or \\t for a tab (default: detected)",
+        metavar="CHARACTER",
+        type=lambda text: text.replace("\\t", "\t"),
+    )
+    text = "decimal mark of a .csv file: a point or a comma"
+    _add(data, "--decimal", text, ".", choices=[".", ","], metavar="MARK")
     text = "resize the images of a folder to squares of this side"
     _add(data, "--image-size", text, type=int, metavar="PIXELS")
     _add(data, "--imbalance-ratio", "make the training part long-tailed by this ratio", type=float)

@@ -432,9 +432,25 @@ def test_command_says_which_columns_it_leaves_out(csv, tmp_path, capsys):
     assert "epochs" not in content["arguments"]
 
 
+@pytest.mark.parametrize(("sep", "option"), [(";", ";"), ("\t", "\\t"), ("\t", "\t"), (" ", " ")])
+def test_command_takes_separator_and_decimal_mark(rows, tmp_path, sep, option):
+    frame = pd.DataFrame({"a": rows[0][:, 0], "b": rows[0][:, 1], "kind": rows[1]})
+    frame.to_csv(tmp_path / "table.csv", sep=sep, decimal=",", index=False)
+    path = tmp_path / "results.json"
+    options = "--target", "kind", "--sep", option, "--decimal", ",", "--json", path
+    assert run("--data", tmp_path / "table.csv", *options) == 0
+    content = json.loads(path.read_text())
+    assert content["data"]["features"] == ["a", "b"]
+    assert content["data"]["shape"] == [400, 2]
+    assert content["arguments"]["sep"] == sep
+    assert content["arguments"]["decimal"] == ","
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--sep", ";"], ["--sep does not apply to the digits"]),
+        (["--decimal", ","], ["--decimal does not apply to the digits"]),
         (["--data", "CSV"], ["--target on the command line", "'f0'"]),
         (["--data", "CSV", "--target", "nothing"], ["target='nothing'", "'f0'"]),
         (["--data", "CSV", "--target", "f1"], ["Unknown label type: continuous"]),

@@ -46,8 +46,8 @@ def _load_npz(path):
     return *load_npz(path), {}
 
 
-def _load_csv(path, target, no_header):
-    table = load_table(path, target=target, header=not no_header)
+def _load_csv(path, target, no_header, sep, decimal):
+    table = load_table(path, target=target, header=not no_header, sep=sep, decimal=decimal)
     facts = {"features": table.data.columns.tolist(), "left_out": table.left_out}
     return table.data.to_numpy(), table.target, facts
 
@@ -74,7 +74,7 @@ READERS = {
         _is_csv,
         _load_csv,
         is_table=True,
-        options=("target", "no_header"),
+        options=("target", "no_header", "sep", "decimal"),
     ),
     "npz": Reader("an .npz file with X and y", _is_npz, _load_npz),
 }
