@@ -1,3 +1,9 @@
+import io
+import struct
+import zlib
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +19,7 @@ from imblearn_eos.datasets import (
     make_imbalanced,
     split_imbalanced,
 )
+from imblearn_eos.datasets._image_headers import count_bits
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow, of the extra 'images'")
 
@@ -188,10 +195,141 @@ def test_broken_image_is_named(tmp_path, damage):
         load_image_folder(tmp_path)
 
 
-def test_sixteen_bit_image_is_refused_by_name(tmp_path):
-    save_image(tmp_path / "a" / "1.png", mode="I;16")
-    with pytest.raises(ValueError, match=r"1\.png has more than 8 bits"):
+def deep_png(n_channels):
+    color = {1: 0, 2: 4, 3: 2, 4: 6}[n_channels]
+    header = struct.pack(">IIBBBBB", 4, 4, 16, color, 0, 0, 0)
+    rows = 4 * (b"\0" + 4 * n_channels * b"\0\x28")
+    parts = {b"IHDR": header, b"IDAT": zlib.compress(rows), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts.items()
+    )
+
+
+def deep_tiff(n_channels):
+    # Width, height, bits, compression, color, offset of pixels, channels, rows, bytes, extra.
+    pixels, n_bytes = 8, 4 * 4 * n_channels * 2
+    tags = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, n_channels, pixels + n_bytes), (259, 3, 1, 1)]
+    tags += [(262, 3, 1, 2), (273, 4, 1, pixels), (277, 3, 1, n_channels), (278, 3, 1, 4)]
+    tags += [(279, 4, 1, n_bytes), *([(338, 3, 1, 2)] if n_channels == 4 else [])]
+    bits = n_channels * struct.pack("<H", 16)
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    start = struct.pack("<2sHI", b"II", 42, pixels + n_bytes + len(bits))
+    return start + n_bytes // 2 * b"\x28\0" + bits + directory + bytes(4)
+
+
+def deep_jpeg_2000():
+    # Only the header of a codestream; the pixels are not read.
+    depths = 3 * bytes([15, 1, 1])
+    sizes = struct.pack(">HIIIIIIIIH", 0, 4, 4, 0, 0, 4, 4, 0, 0, 3) + depths
+    return b"\xff\x4f\xff\x51" + struct.pack(">H", len(sizes) + 2) + sizes + b"\xff\x90\0\x0a"
+
+
+DEEP_IMAGES = {
+    **{f"{n}.png": partial(deep_png, n) for n in (1, 2, 3, 4)},
+    **{f"{n}.tif": partial(deep_tiff, n) for n in (3, 4)},
+    "1.ppm": lambda: b"P6\n4 4\n65535\n" + 48 * b"\0\x28",
+    "2.ppm": lambda: b"P6\n4 4\n1023\n" + 48 * b"\0\x28",
+    "3.ppm": lambda: b"P3\n4 4\n65535\n" + 48 * b"40 ",
+    "1.pgm": lambda: b"P5\n4 4\n65535\n" + 16 * b"\0\x28",
+    "1.sgi": lambda: struct.pack(">hBBHHHH", 474, 0, 2, 3, 4, 4, 3).ljust(512, b"\0") + 96 * b"\1",
+    "1.j2k": deep_jpeg_2000,
+}
+
+
+@pytest.mark.parametrize("name", DEEP_IMAGES)
+def test_images_of_more_than_8_bits_per_channel_are_refused(tmp_path, name):
+    save_image(tmp_path / "a" / "0.png", size=(4, 4))
+    (tmp_path / "a" / name).write_bytes(DEEP_IMAGES[name]())
+    with pytest.raises(ValueError, match=rf"sub-folder .*/a/{name} has more than 8 bits") as error:
         load_image_folder(tmp_path)
+    assert "0.png" not in str(error.value)
+
+
+@pytest.mark.parametrize(("flags", "n_bits"), [(0x0C, 8), (0x4C, 10), (0x6C, 12)])
+def test_bits_of_avif_are_in_its_header(flags, n_bits):
+    image, stream = SimpleNamespace(format="AVIF", mode="RGB"), io.BytesIO()
+    stream.write(b"\0\0\0 ftypavif\0\0\0\x0cav1C\x81\0" + bytes([flags, 0]))
+    assert count_bits(image, stream) == n_bits
+
+
+@pytest.mark.parametrize("name", ["png", "tif", "ppm", "sgi", "jp2", "bmp", "gif", "webp", "jpg"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_images_of_8_bits_are_read_from_every_format(tmp_path, name, mode):
+    save_image(tmp_path / "a" / f"1.{name}", color=51 if mode == "L" else (51,) * 3, mode=mode)
+    assert_allclose(load_image_folder(tmp_path)[0], 0.2, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("mode", "opaque", "transparency"),
+    [
+        ("RGBA", (51, 51, 51, 255), None),
+        ("LA", (51, 255), None),
+        ("PA", (51, 51, 51, 255), None),
+        ("P", 1, 0),
+        ("L", 51, 0),
+        ("RGB", (51, 51, 51), (0, 0, 0)),
+    ],
+)
+def test_transparent_pixels_are_white(tmp_path, mode, opaque, transparency):
+    (tmp_path / "a").mkdir()
+    image = Image.new("RGBA" if mode == "PA" else mode, (2, 1))
+    if mode == "P":
+        image.putpalette([0, 0, 0, 51, 51, 51])
+    image.putpixel((0, 0), opaque)
+    options = {} if transparency is None else {"transparency": transparency}
+    # A PNG of a palette with degrees of transparency, as pngquant writes it.
+    image = image.quantize(2) if mode == "PA" else image
+    image.save(tmp_path / "a" / "1.png", **options)
+    X, _ = load_image_folder(tmp_path)
+    assert X.shape == (1, 1 if mode in ("L", "LA") else 3, 1, 2)
+    assert_allclose(X[0, :, 0], [[0.2, 1]] * X.shape[1])
+
+
+def test_half_transparent_pixels_are_mixed_with_white(tmp_path):
+    save_image(tmp_path / "a" / "1.png", color=(0, 102, 255, 127), mode="RGBA")
+    X, _ = load_image_folder(tmp_path)
+    assert_allclose(X[0, :, 0, 0], [128 / 255, 179 / 255, 1], atol=0.005)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "lzw.tif"])
+@pytest.mark.parametrize("orientation", [0, 1, 3, 6, 8, 9, 65535])
+def test_shape_is_that_of_the_upright_image(tmp_path, suffix, orientation):
+    (tmp_path / "a").mkdir()
+    image, exif = Image.new("L", (16, 8)), Image.Exif()
+    image.paste(255, (0, 0, 8, 8))
+    exif[0x0112] = orientation
+    options = {"lossless": True} if suffix == "webp" else {}
+    if suffix == "lzw.tif" and 1 <= orientation <= 8:
+        options = {"compression": "tiff_lzw"}
+    image.save(tmp_path / "a" / f"1.{suffix}", exif=exif, **options)
+    X, _ = load_image_folder(tmp_path)
+    pixels = np.zeros((8, 16))
+    pixels[:, :8] = 1
+    turned = np.rot90(pixels, {3: 2, 6: -1, 8: 1}.get(orientation, 0))
+    assert_allclose(X[0, 0], turned, atol=0.05)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tif", "png", "webp"])
+def test_first_of_several_frames_is_taken_with_a_warning(tmp_path, suffix):
+    frames = [Image.new("RGB", (8, 8), 3 * (level,)) for level in (0, 255)]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        frames[0].save(tmp_path / name / f"1.{suffix}", save_all=True, append_images=frames[1:])
+        save_image(tmp_path / name / "2.png", size=(8, 8))
+    with pytest.warns(UserWarning, match=rf"2 of the .* several frames.*1\.{suffix}") as caught:
+        X, _ = load_image_folder(tmp_path)
+    assert caught[0].filename == __file__
+    assert X.shape == (4, 3, 8, 8)
+    assert_allclose(X, 0, atol=0.02)
+
+
+def test_previews_beside_a_photograph_are_no_frames(tmp_path, recwarn):
+    (tmp_path / "a").mkdir()
+    image = Image.new("RGB", (8, 8))
+    image.save(tmp_path / "a" / "1.jpg", "MPO", save_all=True, append_images=[image])
+    load_image_folder(tmp_path)
+    assert not recwarn.list
 
 
 def test_class_without_images_is_named(tmp_path):

@@ -1,16 +1,25 @@
 """Images from a folder with one sub-folder per class."""
 
+from __future__ import annotations
+
+import os
+import warnings
 from functools import partial
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from imblearn_eos._compat import Interval, validate_params
 from imblearn_eos._extras import import_extra
+from imblearn_eos.datasets._image_headers import count_bits, find_shape, has_more_frames
 
 # Problems that one error lists at most.
 MAX_PROBLEMS = 10
+
+# Modes without transparency of their own.
+OPAQUE = ("1", "L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")
 
 
 @validate_params(
@@ -20,8 +29,13 @@ MAX_PROBLEMS = 10
     },
     prefer_skip_nested_validation=True,
 )
-def load_image_folder(path, *, size=None):
+def load_image_folder(
+    path: str | os.PathLike, *, size: int | tuple[int, int] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Load images from a folder that has one sub-folder of images per class.
+
+    Images are turned upright as their EXIF data say. Transparent ones are put on white. Of files
+    with several frames (animations, or pages of a TIFF) the first frame is taken, with a warning.
 
     Parameters
     ----------
@@ -43,8 +57,14 @@ def load_image_folder(path, *, size=None):
     ImportError
         When Pillow is not installed; the extra ``images`` installs it.
     ValueError
-        When a class has no image, images differ in size, or a file is not a readable image. The
-        message lists all such files and folders, up to 10.
+        When a class has no image, images differ in size, or a file is not a readable image or has
+        more than 8 bits per channel, which Pillow would cut. The message lists all such files and
+        folders, up to 10.
+
+    Warns
+    -----
+    UserWarning
+        When files have several frames.
 
     Examples
     --------
@@ -64,18 +84,19 @@ def load_image_folder(path, *, size=None):
     files, labels, problems = _list_images(Path(path))
     # Headers first: most problems are found in seconds, and the pixels then go to their place.
     headers = dict(_read_all(_read_header, files, problems))
-    shape = (size, size) if isinstance(size, Integral) else size
-    for file, (mode, found) in headers.items():
+    shape: Any = (size, size) if isinstance(size, Integral) else size
+    for file, (_, found, n_bits, _) in headers.items():
         shape = found if shape is None else shape
         if size is None and found != shape:
             problems.append(
                 f"{file} is {found[1]} x {found[0]} pixels, not {shape[1]} x {shape[0]} as the "
                 "first image (pass 'size', on the command line --image-size, to resize them)"
             )
-        if mode.startswith(("I", "F")):
-            problems.append(f"{file} has more than 8 bits per channel (mode {mode})")
+        if n_bits > 8:
+            problems.append(f"{file} has more than 8 bits per channel ({n_bits}); convert it")
     if not problems:
-        grey = all(mode in ("1", "L", "LA") for mode, _ in headers.values())
+        _warn_of_frames([file for file, (*_, has_more) in headers.items() if has_more])
+        grey = all(mode in ("1", "L", "LA") for mode, *_ in headers.values())
         X = np.empty((len(files), 1 if grey else 3, *shape), dtype=np.float32)
         read = partial(_read_pixels, grey=grey, shape=tuple(shape))
         for row, (_, pixels) in enumerate(_read_all(read, files, problems)):
@@ -121,20 +142,38 @@ def _read_all(read, files, problems):
 
 
 def _read_header(file):
-    """Return the mode of an image, and its (height, width) once it is turned upright."""
+    """Return the mode of an image, its upright shape, its bits per channel, and if it has frames.
+
+    The shape is (height, width).
+    """
     from PIL import Image
 
-    with Image.open(file) as image:
-        orientation = image.getexif().get(0x0112, 1)
-        # Cameras store a picture as the sensor lies and note its rotation: 5 to 8 swap the sides.
-        return image.mode, image.size if orientation >= 5 else image.size[::-1]
+    with open(file, "rb") as stream, Image.open(stream) as image:
+        has_more, mode = has_more_frames(image), image.mode
+        return mode, find_shape(image), count_bits(image, stream), has_more
+
+
+def _warn_of_frames(files):
+    if files:
+        warnings.warn(
+            f"{len(files)} of the image files have several frames, of which the first is taken; "
+            f"one is {files[0]}. Save each frame to be used as a file of its own.",
+            UserWarning,
+            # The caller of load_image_folder, which validate_params wraps.
+            stacklevel=4,
+        )
 
 
 def _read_pixels(file, grey, shape):
     from PIL import Image, ImageOps
 
-    with Image.open(file) as image:
-        image = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
+    # Pillow 13 mixes the rows of a TIFF that lies on its side, but not when it gets an open file.
+    with open(file, "rb") as stream, Image.open(stream) as image:
+        image = ImageOps.exif_transpose(image)
+        if image.mode not in OPAQUE or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = image.convert("L" if grey else "RGB")
     if image.size != shape[::-1]:
         image = image.resize(shape[::-1])
     return np.atleast_3d(np.asarray(image, dtype=np.float32)).transpose(2, 0, 1) / 255
