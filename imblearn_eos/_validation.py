@@ -206,8 +206,9 @@ def to_array(Z):
 
 def tensor_from_array(X):
     """View an ndarray as a CPU tensor, without a copy where torch can read its memory."""
-    if any(stride < 0 for stride in X.strides) or not X.dtype.isnative:
-        X = np.ascontiguousarray(X, dtype=X.dtype.newbyteorder("="))
+    # Fields of a structured array lie apart by any number of bytes.
+    if any(stride < 0 or stride % X.itemsize for stride in X.strides) or not X.dtype.isnative:
+        X = np.array(X, dtype=X.dtype.newbyteorder("="), order="C")
     with warnings.catch_warnings():
         # Memory-mapped input of joblib's workers is read-only; nothing here writes to its input.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

@@ -233,7 +233,11 @@ def test_bad_parameter_is_named_before_any_training(digits, params, message):
             [3.0, 0.2, 0.1, 0.2],
             "continuous",
         ),
-        (np.zeros((4, 1, 8, 8)), [0.0, 1.0, np.nan, 1.0], "y contains NaN"),
+        (
+            np.zeros((4, 1, 8, 8)),
+            [0.0, 1.0, np.nan, 1.0],
+            r"y has missing labels \(nan\) in 1 of 4 rows",
+        ),
         (
             np.zeros((4, 1, 8, 8)),
             np.array(["a", 1, "a", 1], dtype=object),

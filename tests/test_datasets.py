@@ -10,6 +10,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
+from imblearn_eos import EOS
+from imblearn_eos._validation import tensor_from_array
+from imblearn_eos.compare import compare_table
 from imblearn_eos.datasets import (
     load_digit_images,
     load_digits_long_tailed,
@@ -20,6 +23,7 @@ from imblearn_eos.datasets import (
     split_imbalanced,
 )
 from imblearn_eos.datasets._image_headers import count_bits
+from imblearn_eos.embedding import LinearHead
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow, of the extra 'images'")
 
@@ -119,6 +123,54 @@ def test_every_class_is_on_both_sides_of_a_split(test_size):
 def test_split_names_a_class_of_one_row():
     with pytest.raises(ValueError, match=r"Class fox has 1 row.*needs at least 2"):
         split_imbalanced(np.zeros(5), ["cat", "cat", "dog", "dog", "fox"])
+
+
+MISSING_LABELS = {
+    "float": lambda: np.array([0, 0, 1, 1, np.nan, np.nan]),
+    "numbers as objects": lambda: np.array([0, 0, 1, 1, np.nan, np.nan], dtype=object),
+    "None": lambda: np.array(["a", "a", "b", "b", None, None], dtype=object),
+    "strings and NaN": lambda: np.array(["a", "a", "b", "b", np.nan, np.nan], dtype=object),
+    "dates": lambda: np.array(2 * ["2020"] + 2 * ["2021"] + 2 * ["NaT"], dtype="datetime64[D]"),
+    "tensor": lambda: torch.tensor([0, 0, 1, 1, np.nan, np.nan]),
+    **{
+        dtype: partial(pd.Series, [*values, None, None], dtype=dtype)
+        for dtype, values in {
+            "Int64": [0, 0, 1, 1],
+            "Float64": [0, 0, 1, 1],
+            "boolean": [False, False, True, True],
+            "string": ["a", "a", "b", "b"],
+            "category": ["a", "a", "b", "b"],
+            "str": ["a", "a", "b", "b"],
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("make", MISSING_LABELS.values(), ids=MISSING_LABELS)
+def test_missing_labels_of_every_kind_are_refused(make):
+    y = make()
+    for use in (split_imbalanced, partial(make_imbalanced, ratio=2), compare_table):
+        with pytest.raises(ValueError, match=r"y has missing labels|cannot be sorted"):
+            use(np.zeros((6, 2)), y)
+
+
+def test_fields_of_a_structured_array_are_split_and_over_sampled():
+    # The strides of a field are not multiples of the size of its items.
+    rows = np.zeros(24, dtype=[("flag", "i1"), ("X", "f4", (3,)), ("y", "i2")])
+    rows["X"] = np.random.RandomState(0).rand(24, 3)
+    rows["y"] = np.repeat([0, 1], [18, 6])
+    # Where there is one row, NumPy takes it for contiguous.
+    assert_array_equal(tensor_from_array(rows["X"][:1]), rows["X"][:1])
+    packed = np.ascontiguousarray(rows["X"]), np.ascontiguousarray(rows["y"])
+    for use in (
+        partial(split_imbalanced, random_state=0),
+        partial(make_imbalanced, ratio=6, random_state=0),
+        EOS(random_state=0).fit_resample,
+        lambda X, y: [LinearHead().fit(X, y).predict(X)],
+        lambda X, y: [next(compare_table(X, y, samplers=["eos"])).fitted.Z_train],
+    ):
+        for found, expected in zip(use(rows["X"], rows["y"]), use(*packed), strict=True):
+            assert_array_equal(found, expected)
 
 
 def test_same_seed_splits_alike_and_another_does_not():

@@ -3,13 +3,13 @@
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-from imblearn_eos._validation import sorted_classes
 from imblearn_eos.datasets import split_imbalanced
+from imblearn_eos.datasets._imbalance import count_classes
 
 
 def check_classes(y):
-    """Raise ValueError unless y holds labels of at least two classes."""
-    classes = sorted_classes(y)
+    """Raise ValueError unless y holds labels of at least two classes, and none is missing."""
+    classes, _ = count_classes(y)
     check_classification_targets(y)
     if len(classes) < 2:
         raise ValueError(f"y has 1 class ({classes[0]}), but a comparison needs at least 2.")

@@ -8,6 +8,7 @@ from imblearn.under_sampling import RandomUnderSampler
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 
 from imblearn_eos._compat import Interval, StrOptions, safe_indexing, validate_params
+from imblearn_eos._validation import sorted_classes
 
 
 @validate_params(
@@ -90,7 +91,7 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     Raises
     ------
     ValueError
-        When a class would be left without a row, or there is only one class.
+        When a class would be left without a row, there is only one class, or labels are missing.
 
     Examples
     --------
@@ -103,7 +104,7 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     """
     check_consistent_length(X, y)
     given, y = y, column_or_1d(y)
-    classes, available = np.unique(y, return_counts=True)
+    classes, available = count_classes(y)
     shares = _shares(kind, len(classes), ratio)
     counts = _whole(np.min(available / shares) * shares)
     if counts.min() == 0:
@@ -118,6 +119,19 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     sampler.fit_resample(np.arange(len(y)).reshape(-1, 1), y)
     kept = np.sort(sampler.sample_indices_)
     return safe_indexing(X, kept), safe_indexing(given, kept)
+
+
+def count_classes(y):
+    """Return the classes and the number of rows of each; refuse missing labels."""
+    classes, counts = sorted_classes(y, return_counts=True)
+    # NaN and NaT equal nothing, so that no row would be found to be of that class.
+    is_missing = classes != classes
+    if is_missing.any():
+        raise ValueError(
+            f"y has missing labels ({classes[is_missing][0]}) in {counts[is_missing].sum()} of "
+            f"{len(y)} rows. Drop those rows."
+        )
+    return classes, counts
 
 
 def _shares(kind, n_classes, ratio):
@@ -170,7 +184,8 @@ def split_imbalanced(X, y, *, test_size=0.3, imbalance_ratio=None, random_state=
     Raises
     ------
     ValueError
-        When a class has fewer than 2 rows, or the training part is too small for the ratio.
+        When a class has fewer than 2 rows, the training part is too small for the ratio, or labels
+        are missing.
 
     Examples
     --------
@@ -183,7 +198,7 @@ def split_imbalanced(X, y, *, test_size=0.3, imbalance_ratio=None, random_state=
     """
     check_consistent_length(X, y)
     given, y = y, column_or_1d(y)
-    classes, counts = np.unique(y, return_counts=True)
+    classes, counts = count_classes(y)
     if counts.min() < 2:
         raise ValueError(
             f"Class {classes[counts.argmin()]!s} has 1 row; every class needs at least 2, one to "
