@@ -375,7 +375,7 @@ def test_command_runs_as_a_program(npz, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "The classes are balanced already: EOS added no rows" in done.stdout
+    assert "The classes are already balanced, so EOS added no rows" in done.stdout
     assert "1/1" in done.stderr, "progress goes to stderr"
 
 

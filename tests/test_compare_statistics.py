@@ -83,8 +83,8 @@ def test_summary_has_the_difference_to_no_over_sampling():
     [
         (
             {"none": [0.5, 0.6, 0.55], "smote": [0.6, 0.7, 0.65], "eos": [0.8, 0.9, 0.86]},
-            "EOS helped here, more than any other method. Its balanced accuracy, 0.8533, is ",
-            ["0.2033 above that of SMOTE, the best other (95 % interval over 3 seeds: +0."],
+            "EOS scored above every other method, beyond noise. Its balanced accuracy is 0.8533, ",
+            ["0.2033 above SMOTE, the best other method (95 % interval over 3 seeds: +0."],
         ),
         (
             {
@@ -93,75 +93,84 @@ def test_summary_has_the_difference_to_no_over_sampling():
                 "smote": [0.6, 0.7, 0.65],
                 "eos": [0.8, 0.9, 0.86],
             },
-            "EOS came first here, and it is better than no over-sampling.",
-            ["0.2033 above that of SMOTE, the best other (95 % interval over 3 seeds: +0."],
+            "EOS scored above the best other method. It scored above no over-sampling.",
+            ["0.2033 above SMOTE, the best other method (95 % interval over 3 seeds: +0."],
         ),
         (
             {"none": [0.7, 0.8, 0.6], "eos": [0.75, 0.85, 0.65]},
-            "EOS came first here, on 3 seeds of equal differences, which is no measure of noise.",
-            ["is 0.0500 above that of no over-sampling, the best other."],
+            "EOS scored above no over-sampling by the same amount on each of 3 seeds, so the noise "
+            "is unknown.",
+            ["is 0.7500, 0.0500 above no over-sampling, the best other method."],
         ),
         (
             {"none": [0.5, 0.6, 0.5], "smote": [0.7, 0.7, 0.7], "eos": [0.8, 0.82, 0.69]},
-            "EOS came first here, and it is better than no over-sampling.",
-            ["which is within noise)", "above that of no over-sampling"],
+            "EOS scored above the best other method, within noise. It scored above no "
+            "over-sampling.",
+            [", within noise)", "above no over-sampling"],
         ),
         (
             {"none": [0.5, 0.6, 0.55], "random": [0.8, 0.9, 0.85], "eos": [0.7, 0.8, 0.76]},
-            "EOS lost here, but it is better than no over-sampling.",
-            ["0.0967 below that of random over-sampling, the best other", "0.2033 above"],
+            "EOS scored below the best method. It scored above no over-sampling.",
+            ["0.0967 below random over-sampling, the best other method", "0.2033 above"],
         ),
         (
             {"none": [0.8, 0.9, 0.85], "eos": [0.7, 0.8, 0.76]},
-            "EOS lost here, and it is worse than no over-sampling.",
-            ["0.0967 below that of no over-sampling, the best other (95 %"],
+            "EOS scored below no over-sampling.",
+            ["0.0967 below no over-sampling, the best other method (95 %"],
         ),
         (
             {"none": [0.7, 0.8], "eos": [0.6, 0.85]},
-            "EOS did not come first here, and it is no better than no over-sampling beyond noise.",
-            ["0.0250 below that of no over-sampling, the best other", "which is within noise"],
+            "EOS scored below no over-sampling, within noise.",
+            ["0.0250 below no over-sampling, the best other method (95 %", ", within noise)"],
         ),
         (
             {"none": [0.7], "eos": [0.6]},
-            "EOS did not come first here, on one seed, which is no measure of noise.",
-            ["is 0.1000 below that of no over-sampling, the best other."],
+            "EOS scored below no over-sampling on one seed, so the noise is unknown.",
+            ["is 0.6000, 0.1000 below no over-sampling, the best other method."],
         ),
         (
             {"network": [0.9, 0.91, 0.9], "none": [0.5, 0.5, 0.5], "eos": [0.6, 0.6, None]},
-            "EOS lost here, but it is better than no over-sampling by the same on each of 2 seeds, "
-            "which is no measure of noise.",
-            ["0.3050 below that of the network's own head", "over 2 seeds"],
+            "EOS scored below the best method. It scored above no over-sampling by the same amount "
+            "on each of 2 seeds, so the noise is unknown.",
+            ["0.3050 below the network's own head", "over 2 seeds"],
         ),
         (
             {"none": [0.5, None], "random": [1.0, 1.0], "eos": [1.0, 1.0]},
-            "EOS tied for the first place here, and it is better than no over-sampling on one "
-            "seed, which is no measure of noise.",
-            ["0.5000 above that of no over-sampling"],
+            "EOS scored the same as the best other method. It scored above no over-sampling on one "
+            "seed, so the noise is unknown.",
+            ["0.5000 above no over-sampling"],
         ),
         (
             {"none": [0.5, 0.6, 0.5], "random": [0.8, 0.9, 0.81], "eos": [0.8, 0.9, 0.81]},
-            "EOS tied for the first place here, and it is better than no over-sampling.",
-            ["is the same as that of random over-sampling, the best other, and 0.3033 above"],
+            "EOS scored the same as the best other method. It scored above no over-sampling.",
+            [", the same as random over-sampling, the best other method, and 0.3033 above"],
         ),
         (
             {"none": [0.2, 0.9, 0.5], "random": [0.4, 0.1, 0.6], "eos": [0.6, 0.91, 0.8]},
-            "EOS came first here, but it is no better than no over-sampling beyond noise.",
+            "EOS scored above no over-sampling, within noise.",
             [],
         ),
         (
+            {"none": [0.4, 0.9, 0.5], "random": [0.8, 0.9, 0.9], "eos": [0.7, 0.8, 0.76]},
+            "EOS scored below the best method. Its difference from no over-sampling is within "
+            "noise.",
+            ["0.1133 below random over-sampling", "0.1533 above no over-sampling (95 %"],
+        ),
+        (
             {"none": [0.5, 0.6], "eos": [0.6, 0.7]},
-            "EOS came first here, on 2 seeds of equal differences, which is no measure of noise.",
-            ["is 0.1000 above that of no over-sampling, the best other."],
+            "EOS scored above no over-sampling by the same amount on each of 2 seeds, so the noise "
+            "is unknown.",
+            ["is 0.6500, 0.1000 above no over-sampling, the best other method."],
         ),
         (
             {"none": [0.5, 0.6], "eos": [0.5, 0.6], "rows_added": 0},
-            "The classes are balanced already: EOS added no rows",
+            "The classes are already balanced, so EOS added no rows",
             [],
         ),
         (
             {"none": [0.7, 0.8], "eos": [0.7, 0.8]},
-            "EOS made no difference here.",
-            ["0.7500, is the same as that of no over-sampling, the best other."],
+            "EOS scored the same as no over-sampling.",
+            ["is 0.7500, the same as no over-sampling, the best other method."],
         ),
         ({"none": [0.7], "eos": [None]}, "EOS failed on every seed.", []),
         (

@@ -112,7 +112,7 @@ def format_verdict(results):
     Returns
     -------
     str
-        One paragraph. Its first words say whether EOS helped.
+        One paragraph. It begins with how EOS compares with the best other method.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def format_verdict(results):
     if not eos:
         return "EOS failed on every seed."
     if not any(result.methods["eos"].rows_added for result in results):
-        return "The classes are balanced already: EOS added no rows, so it changed nothing."
+        return "The classes are already balanced, so EOS added no rows and changed nothing."
     best = best_rival(results)
     if best is None:
         return "No other method succeeded on a seed where EOS did."
@@ -142,52 +142,50 @@ def format_verdict(results):
         if difference is not None
     ]
     headline = _headline(differences[best], differences["none"], beats_all(results))
-    return f"{headline} Its balanced accuracy, {mean:.4f}, is {', and '.join(parts)}."
+    return f"{headline} Its balanced accuracy is {mean:.4f}, {', and '.join(parts)}."
 
 
 def _headline(to_best, to_none, is_ahead_of_all):
-    place = "came first" if to_best.mean > 0 else "did not come first"
-    if to_best.mean == 0:
-        place = "tied for the first place"
-    if to_best.is_noise is None:
-        seeds = (
-            "one seed" if to_best.n_seeds == 1 else f"{to_best.n_seeds} seeds of equal differences"
+    is_none = to_best is to_none
+    if is_ahead_of_all and to_best.is_noise is False:
+        return "EOS scored above every other method, beyond noise."
+    if to_none is not None and to_none.mean == to_none.low == to_none.high == 0:
+        return "EOS scored the same as no over-sampling."
+    relation = "above" if to_best.mean > 0 else "below" if to_best.mean < 0 else "the same as"
+    best = "no over-sampling" if is_none else "the best other method"
+    best = "the best method" if to_best.mean < 0 and not is_none else best
+    sentences = [f"EOS scored {relation} {best}{_describe_noise(to_best)}."]
+    if to_best.is_noise is not None and to_none is not None and not is_none:
+        relation = "above" if to_none.mean > 0 else "below"
+        sentences.append(
+            "Its difference from no over-sampling is within noise."
+            if to_none.is_noise or to_none.mean == 0
+            else f"It scored {relation} no over-sampling{_describe_noise(to_none)}."
         )
-        return f"EOS {place} here, on {seeds}, which is no measure of noise."
-    if to_none is None:
-        return f"EOS {place} here."
-    if to_none.mean == to_none.low == to_none.high == 0:
-        return "EOS made no difference here."
-    if is_ahead_of_all:
-        place = "won"
-    elif to_best.mean < 0 and not to_best.is_noise:
-        place = "lost"
-    relation = "no better than no over-sampling beyond noise"
-    if to_none.is_noise is not True and to_none.mean != 0:
-        relation = f"{'better' if to_none.mean > 0 else 'worse'} than no over-sampling"
-    if to_none.is_noise is None and to_none.mean != 0:
-        n = to_none.n_seeds
-        seeds = "on one seed" if n == 1 else f"by the same on each of {n} seeds"
-        relation += f" {seeds}, which is no measure of noise"
-    if place == "won" and to_none.mean > 0 and to_none.is_noise is False:
-        return "EOS helped here, more than any other method."
-    is_first, is_better = place not in ("lost", "did not come first"), relation.startswith("better")
-    return f"EOS {place} here, {'and' if is_first == is_better else 'but'} it is {relation}."
+    return " ".join(sentences)
+
+
+def _describe_noise(difference):
+    if difference.is_noise is None:
+        n = difference.n_seeds
+        seeds = "on one seed" if n == 1 else f"by the same amount on each of {n} seeds"
+        return f" {seeds}, so the noise is unknown"
+    return ", within noise" if difference.is_noise and difference.mean != 0 else ""
 
 
 def _describe(name, best):
     method = METHODS[name]
-    return (method.phrase or method.name) + (", the best other" if name == best else "")
+    return (method.phrase or method.name) + (", the best other method" if name == best else "")
 
 
 def _format_difference(difference, name):
     if f"{abs(difference.mean):.4f}" == "0.0000":
-        return f"the same as that of {name}"
+        return f"the same as {name}"
     direction = "above" if difference.mean > 0 else "below"
-    size = f"{abs(difference.mean):.4f} {direction} that of {name}"
+    size = f"{abs(difference.mean):.4f} {direction} {name}"
     if difference.low is None:
         return size
-    noise = ", which is within noise" if difference.is_noise else ""
+    noise = ", within noise" if difference.is_noise else ""
     return (
         f"{size} (95 % interval over {difference.n_seeds} seeds: {difference.low:+.4f} to "
         f"{difference.high:+.4f}{noise})"
