@@ -1,5 +1,7 @@
 """The command ``imblearn-eos``."""
 
+from __future__ import annotations
+
 import argparse
 import io
 import shlex
@@ -31,7 +33,11 @@ from imblearn_eos.datasets import load_digit_images
 from imblearn_eos.datasets._readers import READERS, Reader, describe_formats, find_reader
 
 WRITERS = {"json": write_json, "csv": write_csv}
-DIGITS = Reader("the digits of scikit-learn", None, lambda path: (*load_digit_images(), {}))
+DIGITS = Reader(
+    "the digits of scikit-learn",
+    matches=lambda path: False,
+    load=lambda path: (*load_digit_images(), {}),
+)
 # After more epochs, the network separates its training digits so well that no class has enemies.
 DIGITS_DEFAULTS = {"epochs": 10, "imbalance_ratio": 20}
 DEFAULTS = {"epochs": 40, "imbalance_ratio": None}
@@ -52,7 +58,7 @@ MANY_NUMBERS = 10_000_000
 INTERRUPTED = 130
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit status.
 
     Parameters

@@ -1,5 +1,7 @@
 """ADASYN for classes that imbalanced-learn's ADASYN refuses."""
 
+from __future__ import annotations
+
 import warnings
 from functools import partial
 

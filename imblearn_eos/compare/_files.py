@@ -1,20 +1,26 @@
 """Write a comparison to files, with what is needed to repeat it."""
 
+from __future__ import annotations
+
 import csv
 import hashlib
 import io
 import json
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from imblearn_eos._device import resolve_device
+from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._scores import METRICS
 from imblearn_eos.compare._statistics import as_list, summarize
 from imblearn_eos.embedding import EmbeddingPipeline
@@ -33,7 +39,17 @@ PACKAGES = (
 )
 
 
-def make_record(X, y, *, source, arguments, command=None, complete=True, device="auto", **data):
+def make_record(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    source: str,
+    arguments: dict[str, Any],
+    command: str | None = None,
+    complete: bool = True,
+    device: str | torch.device = "auto",
+    **data: Any,
+) -> dict[str, Any]:
     """Return what is needed to repeat a comparison.
 
     Parameters
@@ -97,7 +113,7 @@ def make_record(X, y, *, source, arguments, command=None, complete=True, device=
     }
 
 
-def hash_data(X, y):
+def hash_data(X: np.ndarray, y: np.ndarray) -> str:
     """Return the SHA-256 of the shape, dtype and content of samples and labels."""
     digest = hashlib.sha256()
     for array in (X, y):
@@ -116,7 +132,9 @@ def _installed_version(package):
         return None
 
 
-def write_json(path, record, results):
+def write_json(
+    path: str | os.PathLike, record: dict[str, Any], results: Iterable[SeedResult]
+) -> None:
     """Write a comparison as JSON: the record, a summary, and the result of each seed.
 
     Parameters
@@ -157,7 +175,9 @@ def write_json(path, record, results):
     write_text(path, text + "\n")
 
 
-def write_csv(path, record, results):
+def write_csv(
+    path: str | os.PathLike, record: dict[str, Any], results: Iterable[SeedResult]
+) -> None:
     """Write a comparison as CSV: one line for each seed and method, with the record on every line.
 
     Parameters

@@ -5,19 +5,24 @@ sampler balances the same training embeddings and a linear head is refitted to e
 the samplers differ only in the rows that they add.
 """
 
+from __future__ import annotations
+
 import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 
 from imblearn_eos._compat import Interval, validate_params
 from imblearn_eos._device import resolve_device
 from imblearn_eos.compare._registry import make_samplers
-from imblearn_eos.compare._run import CONSTRAINTS, Embedded, run
+from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
 from imblearn_eos.embedding import Embedder, LinearHead
 from imblearn_eos.models import SmallCNN
 
@@ -36,22 +41,22 @@ MIN_PIXELS = 8
     prefer_skip_nested_validation=True,
 )
 def compare(
-    X,
-    y,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    samplers=None,
-    seeds=5,
-    epochs=40,
-    batch_size=64,
-    lr=1e-3,
-    alpha=0.01,
-    test_size=0.3,
-    imbalance_ratio=None,
-    n_neighbors=10,
-    enemy_search="neighborhood",
-    device="auto",
-    on_epoch=None,
-):
+    samplers: Sequence[str] | None = None,
+    seeds: int = 5,
+    epochs: int = 40,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    alpha: float = 0.01,
+    test_size: float = 0.3,
+    imbalance_ratio: float | None = None,
+    n_neighbors: int = 10,
+    enemy_search: str = "neighborhood",
+    device: str | torch.device = "auto",
+    on_epoch: Callable[[], Any] | None = None,
+) -> Iterator[SeedResult]:
     """Compare samplers in the embedding space of a `SmallCNN`, seed after seed.
 
     For each seed: split, train the network by Adam on the training rows, embed the training and

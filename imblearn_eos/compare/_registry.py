@@ -1,10 +1,13 @@
 """The methods and the classifiers of a comparison. To add one, add one entry here."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from imblearn import FunctionSampler
 from imblearn.over_sampling import SMOTE, RandomOverSampler
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
@@ -36,12 +39,12 @@ class Method:
     """
 
     name: str
-    make_sampler: Callable | None = None
+    make_sampler: Callable[[], BaseEstimator] | None = None
     phrase: str | None = None
 
 
 # Every sampler keeps its defaults, so that none is tuned. Only EOS takes options of the user.
-METHODS = {
+METHODS: dict[str, Method] = {
     "network": Method("network, own head", phrase="the network's own head"),
     "none": Method("no over-sampling", FunctionSampler),
     "logit_adjustment": Method("logit adjustment"),
@@ -52,14 +55,14 @@ METHODS = {
 }
 
 # All keep their defaults, except for the iterations that logistic regression needs to converge.
-CLASSIFIERS = {
+CLASSIFIERS: dict[str, BaseEstimator] = {
     "logistic": LogisticRegression(max_iter=1000),
     "forest": RandomForestClassifier(),
     "boosting": HistGradientBoostingClassifier(),
 }
 
 
-def select_samplers(names=None):
+def select_samplers(names: Iterable[str] | None = None) -> list[str]:
     """Return the names of the samplers to run: "none", the baseline, and those of ``names``.
 
     None means all samplers. Raise ValueError when a name is unknown or ``names`` is empty.

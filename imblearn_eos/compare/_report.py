@@ -1,8 +1,13 @@
 """The report: a page that needs no internet connection and no scripts."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -11,6 +16,7 @@ from imblearn_eos._extras import import_extra
 from imblearn_eos.compare._files import sampler_of_network, write_json, write_network, write_text
 from imblearn_eos.compare._pictures import draw
 from imblearn_eos.compare._registry import METHODS
+from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._scores import CALIBRATION, METRICS
 from imblearn_eos.compare._statistics import (
     as_list,
@@ -25,7 +31,9 @@ PAGE, RESULTS, NETWORK = "report.html", "results.json", "network.pt"
 NOTHING = "-"
 
 
-def write_report(directory, record, results):
+def write_report(
+    directory: str | os.PathLike, record: dict[str, Any], results: Iterable[SeedResult]
+) -> Path:
     """Write a page that shows a comparison, and beside it the results and the network.
 
     Parameters
@@ -79,12 +87,12 @@ def write_report(directory, record, results):
     return page
 
 
-def report_files(directory):
+def report_files(directory: str | os.PathLike) -> list[Path]:
     """Return the paths of the files of a report: the page, the results and the network."""
     return [Path(directory).resolve() / name for name in (PAGE, RESULTS, NETWORK)]
 
 
-def prepare_report(directory):
+def prepare_report(directory: str | os.PathLike) -> None:
     """Make the directory of a report; raise an error if it or a package of the extra is missing."""
     for package in ("jinja2", "matplotlib"):
         import_extra(package, "report")

@@ -1,8 +1,14 @@
 """Compare samplers on rows of numbers, with a scikit-learn classifier and without a network."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -10,7 +16,7 @@ from sklearn.utils import check_array
 
 from imblearn_eos._compat import HasMethods, validate_params
 from imblearn_eos.compare._registry import CLASSIFIERS, make_samplers
-from imblearn_eos.compare._run import CONSTRAINTS, Embedded, run
+from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
 
 
 @validate_params(
@@ -18,18 +24,18 @@ from imblearn_eos.compare._run import CONSTRAINTS, Embedded, run
     prefer_skip_nested_validation=True,
 )
 def compare_table(
-    X,
-    y,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    classifier=None,
-    samplers=None,
-    seeds=5,
-    test_size=0.3,
-    imbalance_ratio=None,
-    n_neighbors=10,
-    enemy_search="neighborhood",
-    device="auto",
-):
+    classifier: BaseEstimator | None = None,
+    samplers: Sequence[str] | None = None,
+    seeds: int = 5,
+    test_size: float = 0.3,
+    imbalance_ratio: float | None = None,
+    n_neighbors: int = 10,
+    enemy_search: str = "neighborhood",
+    device: str | torch.device = "auto",
+) -> Iterator[SeedResult]:
     """Compare samplers on rows of numbers, seed after seed.
 
     For each seed: split, fill in missing values by the median and scale the features to unit

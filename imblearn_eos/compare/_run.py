@@ -1,5 +1,7 @@
 """One comparison: each sampler on the same rows, and a head fitted to each result."""
 
+from __future__ import annotations
+
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -60,14 +62,14 @@ class SeedResult:
     """
 
     seed: int
-    train_counts: dict
-    test_counts: dict
+    train_counts: dict[str, int]
+    test_counts: dict[str, int]
     test_size: float
     train_loss: float | None
     train_balanced_accuracy: float | None
     seconds_train: float
     seconds_embed: float
-    methods: dict
+    methods: dict[str, MethodResult]
     fitted: Bunch | None = field(default=None, repr=False)
 
 

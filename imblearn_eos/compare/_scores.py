@@ -1,5 +1,7 @@
 """How predictions are scored."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,15 +54,15 @@ class MethodResult:
         of each class as `generalization_gap_report` returns it.
     """
 
-    scores: dict = field(default_factory=dict)
-    calibration: dict = field(default_factory=dict)
-    recall: dict = field(default_factory=dict)
-    gap: dict = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, float] = field(default_factory=dict)
+    recall: dict[str, float] = field(default_factory=dict)
+    gap: dict[str, float] = field(default_factory=dict)
     rows_added: int = 0
     seconds_resample: float = 0.0
     seconds_refit: float = 0.0
     error: str | None = None
-    warnings: list = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     details: Bunch = field(default_factory=Bunch, repr=False)
 
 

@@ -1,5 +1,7 @@
 """The labels of a comparison, and the training and test rows of each seed."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 

@@ -1,10 +1,15 @@
 """Means, spreads and paired differences over seeds."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._scores import METRICS
 
 CONFIDENCE = 0.95
@@ -30,9 +35,11 @@ class Difference:
     n_seeds: int
 
     @property
-    def is_noise(self):
+    def is_noise(self) -> bool | None:
         """Whether the interval contains 0; None without an interval."""
-        return None if self.low is None else bool(self.low <= 0 <= self.high)
+        if self.low is None or self.high is None:
+            return None
+        return bool(self.low <= 0 <= self.high)
 
 
 def as_list(results):
@@ -115,7 +122,7 @@ def best_rival(results, method="eos", metric="balanced_accuracy"):
     return max(means, key=means.get) if means else None
 
 
-def summarize(results):
+def summarize(results: Iterable[SeedResult]) -> dict[str, dict[str, dict[str, Any]]]:
     """Compute means, spreads and differences over the seeds of a comparison.
 
     Parameters

@@ -1,8 +1,13 @@
 """The results of a comparison, as a printed table and in words."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 from tabulate import tabulate
 
 from imblearn_eos.compare._registry import METHODS
+from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._scores import METRICS
 from imblearn_eos.compare._statistics import (
     as_list,
@@ -15,7 +20,7 @@ from imblearn_eos.compare._statistics import (
 )
 
 
-def format_runs(results):
+def format_runs(results: list[SeedResult]) -> str:
     """Return lines on the rows of the split and on how the networks were trained."""
     first = results[0]
     train, test = first.train_counts, first.test_counts
@@ -37,7 +42,7 @@ def format_runs(results):
     return "\n".join(lines) + "\n"
 
 
-def format_table(results):
+def format_table(results: Iterable[SeedResult]) -> str:
     """Return a table of all methods, followed by their errors and warnings.
 
     Parameters
@@ -101,7 +106,7 @@ def _format_note(fact, n_seeds, text):
     return f"{fact} of {n_seeds} seeds: {' '.join(text.split())}"
 
 
-def format_verdict(results):
+def format_verdict(results: Iterable[SeedResult]) -> str:
     """Return a paragraph on whether EOS was better, by how much, and whether that is within noise.
 
     Parameters

@@ -1,5 +1,7 @@
 """Real images that need no download."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 import numpy as np
@@ -9,7 +11,7 @@ from imblearn_eos._compat import Interval, validate_params
 from imblearn_eos.datasets._imbalance import split_imbalanced
 
 
-def load_digit_images():
+def load_digit_images() -> tuple[np.ndarray, np.ndarray]:
     """Load scikit-learn's 1,797 handwritten digits as images.
 
     Returns
@@ -33,7 +35,12 @@ def load_digit_images():
 @validate_params(
     {"ratio": [Interval(Real, 1, None, closed="left")]}, prefer_skip_nested_validation=False
 )
-def load_digits_long_tailed(*, ratio=20, test_size=0.3, random_state=None):
+def load_digits_long_tailed(
+    *,
+    ratio: float = 20,
+    test_size: float = 0.3,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Load the digits with a long-tailed training part and a balanced test part.
 
     Parameters

@@ -1,10 +1,14 @@
 """Make data long-tailed or step-imbalanced, and split them with an unchanged test part."""
 
+from __future__ import annotations
+
 import math
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from imblearn.under_sampling import RandomUnderSampler
+from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 
 from imblearn_eos._compat import Interval, StrOptions, safe_indexing, validate_params
@@ -19,7 +23,7 @@ from imblearn_eos._validation import sorted_classes
     },
     prefer_skip_nested_validation=True,
 )
-def long_tail_counts(n_max, n_classes, ratio):
+def long_tail_counts(n_max: int, n_classes: int, ratio: float) -> np.ndarray:
     """Return the class sizes of a long tail, which decay exponentially from the first to the last.
 
     Class ``c`` has ``int(n_max * ratio ** (-c / (n_classes - 1)))`` rows, the profile of CIFAR-LT
@@ -63,7 +67,14 @@ def long_tail_counts(n_max, n_classes, ratio):
     },
     prefer_skip_nested_validation=True,
 )
-def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
+def make_imbalanced(
+    X: Any,
+    y: ArrayLike,
+    *,
+    ratio: float = 100,
+    kind: str = "exponential",
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[Any, Any]:
     """Drop rows at random so that the classes become imbalanced.
 
     The first class in sorted order becomes the largest. As many rows are kept as the data allow for
@@ -121,7 +132,7 @@ def make_imbalanced(X, y, *, ratio=100, kind="exponential", random_state=None):
     return safe_indexing(X, kept), safe_indexing(given, kept)
 
 
-def count_classes(y):
+def count_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the classes and the number of rows of each; refuse missing labels."""
     classes, counts = sorted_classes(y, return_counts=True)
     # NaN and NaT equal nothing, so that no row would be found to be of that class.
@@ -156,7 +167,14 @@ def _whole(sizes):
     },
     prefer_skip_nested_validation=True,
 )
-def split_imbalanced(X, y, *, test_size=0.3, imbalance_ratio=None, random_state=None):
+def split_imbalanced(
+    X: Any,
+    y: ArrayLike,
+    *,
+    test_size: float = 0.3,
+    imbalance_ratio: float | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[Any, Any, Any, Any]:
     """Split data into a training part, optionally made long-tailed, and an unchanged test part.
 
     Unlike a stratified `sklearn.model_selection.train_test_split`, every class, however rare, has

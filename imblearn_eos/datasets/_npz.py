@@ -1,9 +1,13 @@
 """Images from an .npz file."""
 
+from __future__ import annotations
+
+import os
+
 import numpy as np
 
 
-def load_npz(path):
+def load_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """Load images and labels from an ``.npz`` file, as written by `numpy.savez`.
 
     Parameters

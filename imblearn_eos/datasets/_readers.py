@@ -1,5 +1,7 @@
 """The formats that the command reads. To add one, add one entry to `READERS`."""
 
+from __future__ import annotations
+
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,10 +34,10 @@ class Reader:
     """
 
     format: str
-    matches: Callable
-    load: Callable
+    matches: Callable[[Path], bool]
+    load: Callable[..., tuple]
     is_table: bool = False
-    options: tuple = ()
+    options: tuple[str, ...] = ()
 
 
 def _load_folder(path, image_size):
@@ -80,7 +82,7 @@ READERS = {
 }
 
 
-def find_reader(path):
+def find_reader(path: Path) -> Reader:
     """Return the reader of a file or folder, by its name or content."""
     for reader in READERS.values():
         if path.exists() and reader.matches(path):
@@ -90,7 +92,7 @@ def find_reader(path):
     )
 
 
-def describe_formats():
+def describe_formats() -> str:
     """Return the formats that are read as one phrase."""
     *formats, last = (reader.format for reader in READERS.values())
     return f"{', '.join(formats)}, or {last}"
