@@ -22,6 +22,7 @@ from imblearn_eos._compat import (
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._enemies import EnemySearch, draw_segments
 from imblearn_eos._interpolation import interpolate, repeat_rows
+from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import check_tensor, label_vector, sorted_classes
 
 
@@ -151,6 +152,7 @@ class EOS(BaseOverSampler):
         self.enemy_search = enemy_search
         self.device = device
 
+    @one_thread_after_fork()
     def fit_resample(self, X, y):
         """Add synthetic rows to the classes that ``sampling_strategy`` names.
 

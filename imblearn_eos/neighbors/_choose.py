@@ -120,10 +120,10 @@ def coarse_dtype():
 
 def _has_numba():
     try:
-        from imblearn_eos.neighbors import _kernels  # noqa: F401
+        from imblearn_eos.neighbors import _kernels
     except ImportError:
         return False
-    return True
+    return _kernels.is_usable()
 
 
 @cache

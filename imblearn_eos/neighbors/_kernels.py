@@ -4,8 +4,10 @@ torch cannot look at one number and then decide: to enter a cell of the tree for
 to keep a score. These loops do that.
 """
 
+import os
 import threading
 from contextlib import contextmanager
+from functools import cache
 
 import numba
 import numpy as np
@@ -13,12 +15,46 @@ import torch
 
 # numba's threads must not be used by two threads of Python at once with every threading layer.
 _lock = threading.Lock()
+_is_usable = True
+
+
+def _after_fork():
+    """Give up the loops in a forked process in which GNU OpenMP would end it."""
+    global _lock, _is_usable
+    _lock = threading.Lock()
+    try:
+        _is_usable = numba.threading_layer() != "omp"
+    except ValueError:
+        # The parent has not started numba's threads, with this package or otherwise.
+        _is_usable = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def is_usable():
+    """Return whether the loops can run: False in some processes forked after they ran."""
+    return _is_usable
+
+
+@cache
+def _start_threads():
+    """Start numba's threads, without an effect on torch's.
+
+    This sets the number of OpenMP's threads to all cores, for the thread of Python that does it.
+    torch reads the same number, so it is set in a thread that ends at once.
+    """
+    thread = threading.Thread(target=numba.get_num_threads)
+    thread.start()
+    thread.join()
 
 
 @contextmanager
 def torch_threads():
     """Use as many threads as torch does."""
     with _lock:
+        _start_threads()
         before = numba.get_num_threads()
         numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
         try:

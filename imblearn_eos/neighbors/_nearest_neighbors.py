@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from imblearn_eos._compat import Interval, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
+from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import LARGEST, check_numbers, check_tensor, tensor_from_array
 from imblearn_eos.neighbors._search import ExactSearch
 
@@ -62,6 +63,10 @@ class TorchNearestNeighbors(BaseEstimator):
     on a CPU, numba compiles this pass if it is installed (the extra ``fast``). The result is the
     same without it.
 
+    Child processes can search after their parent did, however they are started. In a forked child
+    the search uses one thread, because torch's threads do not survive a fork, and no numba, unless
+    the environment variable ``NUMBA_THREADING_LAYER`` is "workqueue" or "tbb".
+
     Distances are float64. Rows whose distances differ by less than 1e-12 of their size may come
     in either order; equal rows are ordered by index. Distances below 1e-135 lose digits, and those
     below 1e-162 are 0.
@@ -96,6 +101,7 @@ class TorchNearestNeighbors(BaseEstimator):
         self.n_jobs = n_jobs
 
     @fit_context(prefer_skip_nested_validation=True)
+    @one_thread_after_fork()
     def fit(self, X, y=None):
         """Keep the rows to search among.
 
@@ -160,6 +166,7 @@ class TorchNearestNeighbors(BaseEstimator):
         distances, indices = self._find(X, n_neighbors)
         return (distances, indices) if return_distance else indices
 
+    @one_thread_after_fork()
     def _find(self, X, n_neighbors, allowed=None):
         if X is None:
             queries, own = self._fit_X, torch.arange(self.n_samples_fit_, device="cpu")
