@@ -22,6 +22,12 @@ from imblearn_eos.neighbors import _choose, _exact, _search
 rng = np.random.RandomState(0)
 
 
+@pytest.fixture(autouse=True)
+def _any_memory(monkeypatch):
+    """Let few rows exceed the memory of a test."""
+    monkeypatch.setattr(_search, "LEAST_MEMORY", 0)
+
+
 def scattered(n=200, d=5):
     return np.random.RandomState(1).randn(n, d)
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn import config_context
 from sklearn.neighbors import NearestNeighbors
 
 from imblearn_eos import EOS, LinearHead, TorchNearestNeighbors
@@ -119,6 +120,28 @@ def test_autocast_does_not_round_the_search(engine):
         result = TorchNearestNeighbors(5).fit(X).kneighbors()
     assert_array_equal(result[0], expected[0])
     assert_array_equal(result[1], expected[1])
+
+
+@pytest.mark.parametrize("kind", ["scattered", "ties"])
+@pytest.mark.parametrize("setting", [{"working_memory": 1e-3}, {}])
+def test_a_working_memory_of_next_to_nothing_counts_as_4_mib(setting, kind, monkeypatch):
+    X = np.random.RandomState(0).randn(2000, 3)
+    X = X.round() if kind == "ties" else X
+    expected = TorchNearestNeighbors(5, working_memory=4).fit(X)
+    n_blocks = []
+    search_block = _search.ExactSearch._search_block
+
+    def count(*args):
+        n_blocks.append(1)
+        return search_block(*args)
+
+    monkeypatch.setattr(_search.ExactSearch, "_search_block", count)
+    with config_context(working_memory=0):
+        found = TorchNearestNeighbors(5, **setting).fit(X).kneighbors()
+        n_expected = len(n_blocks)
+        for part, expected_part in zip(found, expected.kneighbors(), strict=True):
+            assert_array_equal(part, expected_part)
+    assert len(n_blocks) == 2 * n_expected < 100
 
 
 def test_threads_of_python_may_share_a_fitted_search(engine):

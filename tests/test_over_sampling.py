@@ -26,6 +26,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from imblearn_eos import EOS, TorchNearestNeighbors
 from imblearn_eos._interpolation import interpolate
+from imblearn_eos.neighbors import _search
 
 MODES = ["neighborhood", "nearest"]
 
@@ -304,8 +305,9 @@ def test_input_is_not_modified_and_x_is_not_kept():
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("enemy_search", MODES)
 def test_same_seed_gives_the_same_rows_for_every_block_size_and_thread_count(
-    working_memory, n_threads, enemy_search
+    working_memory, n_threads, enemy_search, monkeypatch
 ):
+    monkeypatch.setattr(_search, "LEAST_MEMORY", 0)
     X, y = three_classes(sizes=(150, 60, 30), d=9)
     X = X.astype(np.float32)
     expected = EOS(random_state=3, enemy_search=enemy_search).fit_resample(X, y)[0]

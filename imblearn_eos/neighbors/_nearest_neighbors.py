@@ -36,7 +36,8 @@ class TorchNearestNeighbors(BaseEstimator):
 
     working_memory : float, default=None
         MiB for temporary arrays, beyond the input, one copy of it on the device, and the output.
-        None means scikit-learn's setting, ``sklearn.get_config()["working_memory"]``.
+        None means scikit-learn's setting, ``sklearn.get_config()["working_memory"]``. Less than 4
+        counts as 4.
 
     n_jobs : int, default=None
         Ignored; accepted because imbalanced-learn sets it. torch uses its own threads

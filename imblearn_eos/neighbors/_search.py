@@ -22,6 +22,8 @@ from imblearn_eos.neighbors._selection import in_lines
 SPARE_CANDIDATES = 8
 # Rows that are looked at together in float64.
 TILE_AGAIN = 1024
+# MiB for temporary arrays. With less, a search would take one row after the other, for hours.
+LEAST_MEMORY = 4
 
 
 class Task(NamedTuple):
@@ -43,13 +45,14 @@ class ExactSearch:
     device : torch.device
         Where to compute.
     working_memory : float
-        MiB for temporary arrays, beyond the input, its copy on the device and the output.
+        MiB for temporary arrays, beyond the input, its copy on the device and the output; at least
+        ``LEAST_MEMORY`` are taken.
     """
 
     def __init__(self, rows, device, working_memory):
         self.given = rows
         self.device = device
-        self.n_bytes = working_memory * 2**20
+        self.n_bytes = max(working_memory, LEAST_MEMORY) * 2**20
         self.rows = Rows(rows, device)
         # What stays in the processor's cache is measured several times faster.
         numbers = min(self.n_bytes / 4 / 32, 2**18 if device.type == "cpu" else 2**26)
