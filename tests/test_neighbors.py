@@ -1,6 +1,7 @@
 import pickle
 import subprocess
 import sys
+from inspect import signature
 
 import numpy as np
 import oracle
@@ -8,8 +9,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imblearn.over_sampling import ADASYN, SMOTE, SVMSMOTE, BorderlineSMOTE
-from imblearn.under_sampling import EditedNearestNeighbours
+from imblearn.over_sampling import SMOTEN, SMOTENC, KMeansSMOTE
+from imblearn.under_sampling import (
+    CondensedNearestNeighbour,
+    EditedNearestNeighbours,
+    NearMiss,
+    NeighbourhoodCleaningRule,
+    OneSidedSelection,
+)
+from imblearn.utils.testing import all_estimators
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
@@ -302,30 +310,78 @@ def test_working_memory_defaults_to_scikit_learns(monkeypatch):
     assert seen == [17, 3]
 
 
-@pytest.mark.parametrize(
-    ("sampler", "parameter", "extra"),
-    [
-        (SMOTE(random_state=0), "k_neighbors", 1),
-        (ADASYN(random_state=0), "n_neighbors", 1),
-        (BorderlineSMOTE(random_state=0), "k_neighbors", 1),
-        (BorderlineSMOTE(random_state=0), "m_neighbors", 1),
-        (SVMSMOTE(random_state=0), "k_neighbors", 1),
-        (SVMSMOTE(random_state=0), "m_neighbors", 1),
-        (EditedNearestNeighbours(n_jobs=1), "n_neighbors", 1),
-    ],
-    ids=lambda value: str(value),
-)
-def test_samplers_of_imbalanced_learn_give_the_same_rows_with_either_search(
-    sampler, parameter, extra
-):
+# These call predict of scikit-learn's KNeighborsClassifier.
+NEED_CLASSIFIER = {CondensedNearestNeighbour, NeighbourhoodCleaningRule, OneSidedSelection}
+# This searches in a matrix of its own distances between categories.
+NEEDS_DISTANCES = {SMOTEN}
+SETTINGS = {
+    SMOTENC: {"categorical_features": [3]},
+    KMeansSMOTE: {"cluster_balance_threshold": 0.05},
+    NearMiss: {"version": 3},
+}
+TAKES_OBJECT = [
+    (sampler, parameter)
+    for _, sampler in all_estimators(type_filter="sampler")
+    for parameter in signature(sampler).parameters
+    if "neighbors" in parameter
+]
+
+
+def make_sampler(kind, **params):
+    sampler = kind(**SETTINGS.get(kind, {}), **params)
+    return sampler.set_params(**{"random_state": 0} if "random_state" in vars(sampler) else {})
+
+
+def rows_for_samplers():
     X, y = make_classification(400, weights=[0.85], class_sep=0.6, random_state=0)
-    k = sampler.get_params()[parameter] + extra
-    expected = sampler.set_params(**{parameter: NearestNeighbors(n_neighbors=k)})
-    expected = expected.fit_resample(X, y)
-    result = sampler.set_params(**{parameter: TorchNearestNeighbors(k)}).fit_resample(X, y)
+    # Few categories, for the sampler that needs some.
+    X[:, 3] = X[:, 3].round().clip(-1, 1)
+    return X, y
+
+
+def test_every_sampler_that_takes_a_neighbors_object_is_known():
+    assert len(TAKES_OBJECT) >= 17
+    assert {kind for kind, _ in TAKES_OBJECT} >= NEED_CLASSIFIER | NEEDS_DISTANCES
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameter"),
+    [pair for pair in TAKES_OBJECT if pair[0] not in NEED_CLASSIFIER | NEEDS_DISTANCES],
+)
+def test_samplers_of_imbalanced_learn_give_the_same_rows_with_either_search(kind, parameter):
+    X, y = rows_for_samplers()
+    k = signature(kind).parameters[parameter].default + 1
+    expected, result = (
+        make_sampler(kind, **{parameter: neighbors}).fit_resample(X, y)
+        for neighbors in (NearestNeighbors(n_neighbors=k), TorchNearestNeighbors(k))
+    )
     assert len(result[0]) != len(X)
     assert_allclose(result[0], expected[0])
     assert_array_equal(result[1], expected[1])
+
+
+@pytest.mark.parametrize("kind", sorted(NEED_CLASSIFIER | NEEDS_DISTANCES, key=str))
+def test_samplers_that_cannot_use_the_search_are_documented(kind):
+    assert kind.__name__ in TorchNearestNeighbors.__doc__
+    parameter = next(name for other, name in TAKES_OBJECT if other is kind)
+    sampler = make_sampler(kind, **{parameter: TorchNearestNeighbors()})
+    with pytest.raises((AttributeError, UnboundLocalError, ValueError)) as caught:
+        sampler.fit_resample(*rows_for_samplers())
+    if kind in NEEDS_DISTANCES:
+        assert "Invalid parameter 'metric'" in str(caught.value)
+
+
+def test_neighbourhood_cleaning_rule_takes_an_inner_sampler_that_uses_the_search():
+    X, y = rows_for_samplers()
+    expected, result = (
+        NeighbourhoodCleaningRule(
+            edited_nearest_neighbours=EditedNearestNeighbours(
+                n_neighbors=neighbors, kind_sel="mode"
+            )
+        ).fit_resample(X, y)[0]
+        for neighbors in (3, TorchNearestNeighbors(4))
+    )
+    assert_array_equal(result, expected)
 
 
 @pytest.mark.parametrize(("queries", "available"), [(None, 4), (scattered(9), 5)])

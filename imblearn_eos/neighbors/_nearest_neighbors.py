@@ -19,11 +19,11 @@ from imblearn_eos.neighbors._search import ExactSearch
 class TorchNearestNeighbors(BaseEstimator):
     """Find exact Euclidean nearest neighbors with torch, on CPU or CUDA.
 
-    It replaces :class:`sklearn.neighbors.NearestNeighbors` wherever a sampler takes a neighbors
-    object. It finds the neighbors that a brute-force search in float64 finds, whatever the dtype,
-    offset and scale of the data. Equal distances are ordered by row index. The result does not
-    depend on the number of threads or on ``working_memory`` and, except for near ties, not on the
-    device.
+    It replaces :class:`sklearn.neighbors.NearestNeighbors` in the samplers of imbalanced-learn that
+    take a neighbors object; the notes list four exceptions. It finds the neighbors that a
+    brute-force search in float64 finds, whatever the dtype, offset and scale of the data. Equal
+    distances are ordered by row index. The result does not depend on the number of threads or on
+    ``working_memory`` and, except for near ties, not on the device.
 
     Parameters
     ----------
@@ -64,6 +64,14 @@ class TorchNearestNeighbors(BaseEstimator):
     on a CPU, numba compiles this pass if it is installed (the extra ``fast``). The result is the
     same without it.
 
+    Four samplers of imbalanced-learn accept this object and then raise an error:
+
+    - CondensedNearestNeighbour, NeighbourhoodCleaningRule and OneSidedSelection predict classes.
+      Pass an int or scikit-learn's KNeighborsClassifier. The ``edited_nearest_neighbours`` of
+      NeighbourhoodCleaningRule can use this object.
+    - SMOTEN searches in a matrix of distances between categories. Pass an int or scikit-learn's
+      NearestNeighbors.
+
     Child processes can search after their parent did, however they are started. In a forked child
     the search uses one thread, because torch's threads do not survive a fork, and no numba, unless
     the environment variable ``NUMBA_THREADING_LAYER`` is "workqueue" or "tbb".
@@ -82,7 +90,7 @@ class TorchNearestNeighbors(BaseEstimator):
     >>> indices
     array([[1, 0]])
 
-    It takes the place of scikit-learn's in any sampler of imbalanced-learn:
+    It takes the place of scikit-learn's in SMOTE and most other samplers of imbalanced-learn:
 
     >>> from imblearn.over_sampling import SMOTE
     >>> sampler = SMOTE(k_neighbors=TorchNearestNeighbors(n_neighbors=6))
