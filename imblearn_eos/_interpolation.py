@@ -65,19 +65,3 @@ def _interpolate_sparse(X, base, enemy, steps):
         between.data = round_to_integers(between.data, X.dtype)
     between = between.astype(X.dtype)
     return between.maximum(start.minimum(end)).minimum(start.maximum(end)).tocsr()
-
-
-def repeat_rows(y, indices):
-    """Put copies of some rows below all rows, in the same container."""
-    if isinstance(y, torch.Tensor):
-        return torch.cat([y.detach(), y.detach()[torch.from_numpy(indices).to(y.device)]])
-    if isinstance(y, list):
-        return y + [y[i] for i in indices]
-    if sparse.issparse(y):
-        return sparse.vstack([y, y.tocsr()[indices]], format=y.format)
-    if hasattr(y, "iloc"):
-        import pandas as pd
-
-        return pd.concat([y, y.iloc[indices]], ignore_index=True)
-    y = np.asarray(y)
-    return np.concatenate([y, y[indices]])

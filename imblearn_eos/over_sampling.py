@@ -21,7 +21,8 @@ from imblearn_eos._compat import (
 )
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._enemies import EnemySearch, draw_segments
-from imblearn_eos._interpolation import interpolate, repeat_rows
+from imblearn_eos._frames import as_frame, labels_as_array, repeat_rows
+from imblearn_eos._interpolation import interpolate
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import check_tensor, label_vector, sorted_classes
 
@@ -160,9 +161,11 @@ class EOS(BaseOverSampler):
         ----------
         X : {array-like, dataframe, sparse matrix, torch.Tensor} of shape \
                 (n_samples, n_features)
-            Finite numbers. Gradients of a tensor are not tracked.
+            Finite numbers. A dataframe is of pandas or polars, its columns are integers or
+            floats, and nulls are refused. Gradients of a tensor are not tracked.
 
-        y : {array-like, torch.Tensor} of shape (n_samples,) or (n_samples, n_classes)
+        y : {array-like, series, dataframe, sparse matrix, torch.Tensor} of shape (n_samples,) or \
+                (n_samples, n_classes)
             Labels of any kind, or one-hot rows.
 
         Returns
@@ -172,24 +175,21 @@ class EOS(BaseOverSampler):
             The rows of X and the synthetic rows below them, in X's container and dtype and on its
             device; sparse formats other than CSR and CSC become CSR.
 
-        y_resampled : {array-like, torch.Tensor} of shape (n_samples_new,) or \
-                (n_samples_new, n_classes)
+        y_resampled : {array-like, series, dataframe, sparse matrix, torch.Tensor} of shape \
+                (n_samples_new,) or (n_samples_new, n_classes)
             Their labels, in y's container and dtype and on its device.
         """
         if y is None:
             raise ValueError("EOS requires y to be passed, but the target y is None.")
-        labels = label_vector(y)
+        labels = label_vector(labels_as_array(y))
         # With these, imbalanced-learn's checks say neither which argument is wrong nor why.
         if np.ndim(labels) == 1 and (as_array := np.asarray(labels)).dtype == object:
             sorted_classes(as_array)
-        if _is_frame(X):
-            from imblearn_eos._frames import append_rows, frame_to_array
-
-            values = frame_to_array(X, estimator=type(self).__name__)
-            resampled, y_resampled = super().fit_resample(values, labels)
+        if frame := self._as_frame(X):
+            resampled, y_resampled = super().fit_resample(frame.to_array(), labels)
             check_feature_names(self, X, reset=True)
             segments = self.base_indices_, self.enemy_indices_, self.steps_
-            X_resampled = append_rows(X, resampled[len(X) :], segments)
+            X_resampled = frame.append(resampled[len(X) :], segments)
         else:
             X_resampled, y_resampled = super().fit_resample(X, labels)
         if labels is not y:
@@ -197,7 +197,15 @@ class EOS(BaseOverSampler):
             y_resampled = repeat_rows(y, self.base_indices_)
         return X_resampled, y_resampled
 
+    def _as_frame(self, X):
+        """Wrap a DataFrame of numbers; return None for any other container."""
+        frame = as_frame(X)
+        if frame:
+            frame.check_columns(estimator=type(self).__name__)
+        return frame
+
     def _check_X_y(self, X, y, accept_sparse=None):
+        self._as_frame(X)
         shape = tuple(getattr(X, "shape", None) or np.shape(X))
         if len(shape) > 2:
             raise ValueError(
@@ -207,11 +215,7 @@ class EOS(BaseOverSampler):
                 "does both."
             )
         resolve_device(self.device, like=X)
-        if _is_frame(X):
-            from imblearn_eos._frames import check_columns
-
-            check_columns(X, estimator=type(self).__name__)
-        y = label_vector(y)
+        y = label_vector(labels_as_array(y))
         if isinstance(X, torch.Tensor):
             y = check_target_type(y)
             X = check_tensor(X, estimator=self)
@@ -262,7 +266,3 @@ class EOS(BaseOverSampler):
         else:
             X_resampled = np.concatenate([X, rows])
         return X_resampled, np.concatenate([y, classes[np.concatenate(new_codes)]])
-
-
-def _is_frame(X):
-    return hasattr(X, "iloc") and X.ndim == 2

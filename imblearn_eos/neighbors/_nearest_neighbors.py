@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from imblearn_eos._compat import Interval, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
+from imblearn_eos._frames import refuse_lazy
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import LARGEST, check_numbers, check_tensor, tensor_from_array
 from imblearn_eos.neighbors._search import ExactSearch
@@ -238,6 +239,7 @@ class TorchNearestNeighbors(BaseEstimator):
                 # A refit on rows without names forgets the names of the last.
                 vars(self).pop("feature_names_in_", None)
             return X
+        refuse_lazy(X)
         floats = [np.float64, np.float32, np.float16]
         X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=floats)
         X = X if issparse(X) else tensor_from_array(X)
