@@ -268,7 +268,8 @@ def test_only_allowed_rows_are_found(k, fused):
     assert bool(fused) == (k < 16)
 
 
-def test_little_memory_makes_small_blocks(fused):
+def test_little_memory_makes_small_blocks(fused, monkeypatch):
+    monkeypatch.setattr(_search, "LEAST_MEMORY", 0)
     X = rng.randn(300, 3)
     search = ExactSearch(torch.as_tensor(X), DEVICE, 0.4)
     _, indices = search.nearest(torch.as_tensor(X), 3)
