@@ -81,7 +81,7 @@ class Frame(ABC):
                     "column to numbers (a cast to float, or an encoding) or drop it."
                 )
 
-    def append(self, rows: np.ndarray | sparse.csr_matrix, segments: tuple) -> Any:
+    def append(self, rows: Any, segments: tuple) -> Any:
         """Put synthetic rows below all rows, each column in its own dtype.
 
         Parameters
@@ -100,10 +100,9 @@ class Frame(ABC):
         rows = rows.tocsc() if sparse.issparse(rows) else rows
         columns = []
         for j, (_, dtype) in enumerate(self.columns()):
+            column: Any = rows[:, [j]]
             if self.is_integer(dtype):
                 column = interpolate(self.integers(j)[:, None], *segments)
-            else:
-                column = rows[:, [j]]
             columns.append((column.toarray() if sparse.issparse(column) else column)[:, 0])
         return self.concat(columns)
 

@@ -1,7 +1,11 @@
 """Expansive over-sampling: minority rows on the segments toward their nearest enemies."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Callable
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -141,12 +145,12 @@ class EOS(BaseOverSampler):
     def __init__(
         self,
         *,
-        sampling_strategy="auto",
-        random_state=None,
-        n_neighbors=10,
-        enemy_search="neighborhood",
-        device="auto",
-    ):
+        sampling_strategy: float | str | dict | Callable = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        n_neighbors: int | Any = 10,
+        enemy_search: str = "neighborhood",
+        device: str | torch.device = "auto",
+    ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.random_state = random_state
         self.n_neighbors = n_neighbors
@@ -154,7 +158,7 @@ class EOS(BaseOverSampler):
         self.device = device
 
     @one_thread_after_fork()
-    def fit_resample(self, X, y):
+    def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
         """Add synthetic rows to the classes that ``sampling_strategy`` names.
 
         Parameters

@@ -1,10 +1,14 @@
 """scikit-learn's nearest-neighbor interface to the search on torch."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix, issparse
+from numpy.typing import ArrayLike
+from scipy.sparse import csr_matrix, issparse, spmatrix
 from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -104,7 +108,14 @@ class TorchNearestNeighbors(BaseEstimator):
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, n_neighbors=5, *, device="auto", working_memory=None, n_jobs=None):
+    def __init__(
+        self,
+        n_neighbors: int = 5,
+        *,
+        device: str | torch.device = "auto",
+        working_memory: float | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.device = device
         self.working_memory = working_memory
@@ -112,7 +123,7 @@ class TorchNearestNeighbors(BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     @one_thread_after_fork()
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike | spmatrix | torch.Tensor, y: Any = None) -> TorchNearestNeighbors:
         """Keep the rows to search among.
 
         Parameters
@@ -137,11 +148,16 @@ class TorchNearestNeighbors(BaseEstimator):
         resolve_device(self.device, like=X)
         self._fit_X = self._validate(X, reset=True)
         self._fitted_on_tensor = isinstance(X, torch.Tensor)
-        self._searches = {}
+        self._searches: dict = {}
         self.n_samples_fit_ = self._fit_X.shape[0]
         return self
 
-    def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+    def kneighbors(
+        self,
+        X: ArrayLike | spmatrix | torch.Tensor | None = None,
+        n_neighbors: int | None = None,
+        return_distance: bool = True,
+    ) -> Any:
         """Find the nearest rows of each row of X.
 
         Parameters
@@ -192,7 +208,12 @@ class TorchNearestNeighbors(BaseEstimator):
             return distances.to(queries.device), indices.to(queries.device)
         return distances.cpu().numpy(), indices.cpu().numpy()
 
-    def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
+    def kneighbors_graph(
+        self,
+        X: ArrayLike | spmatrix | torch.Tensor | None = None,
+        n_neighbors: int | None = None,
+        mode: str = "connectivity",
+    ) -> csr_matrix:
         """Compute the sparse matrix of weights between queries and their nearest rows.
 
         Parameters
