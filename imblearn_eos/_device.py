@@ -41,8 +41,8 @@ def resolve_device(device, like=None):
     if (resolved.index or 0) >= n_devices:
         raise ValueError(
             "The 'device' parameter must be 'auto', 'cpu', or a CUDA device such as 'cuda' or "
-            f"'cuda:1', of which torch finds {torch.cuda.device_count()} here. Got "
-            f"{str(device)!r} instead."
+            f"'cuda:1'. Got {str(device)!r} instead; torch finds {torch.cuda.device_count()} CUDA "
+            "devices."
         )
     if resolved.type == "cuda" and resolved.index is None:
         # torch takes "cuda" for another device than "cuda:0", and it may become another one.

@@ -112,6 +112,14 @@ def check_numbers(X, *, estimator, name="X", dtype=None, largest=None):
     return X
 
 
+def check_magnitude(X, *, estimator):
+    """Raise ValueError if an array or sparse matrix of finite numbers has any above ``LARGEST``."""
+    values = X.data if sparse.issparse(X) else X
+    # No other dtype holds numbers of this size.
+    if values.dtype == np.float64:
+        check_numbers(tensor_from_array(values), estimator=estimator, largest=LARGEST)
+
+
 def _name_of(estimator):
     return estimator if isinstance(estimator, str) else type(estimator).__name__
 

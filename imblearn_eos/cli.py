@@ -168,7 +168,7 @@ def _add_compare(commands):
         "--threads",
         "CPU threads of torch (default: 1 for small data, which more threads slow down, else "
         "torch's own choice)",
-        type=int,
+        type=_parse_threads,
     )
     output = job.add_argument_group("output")
     for kind in WRITERS:
@@ -183,6 +183,12 @@ def _add_compare(commands):
     )
     output.add_argument("--overwrite", action="store_true", help="replace existing results")
     return job
+
+
+def _parse_threads(text):
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return int(text)
 
 
 def _add(group, option, text, default=None, **params):
@@ -259,7 +265,10 @@ def _prepare_outputs(options):
     files = [path for path, _ in outputs] + (report_files(options.report) if options.report else [])
     if len(set(files)) < len(files):
         raise ValueError("--json, --csv and --report must name different files.")
+    data = options.data and options.data.resolve()
     for path in files:
+        if path == data or (path.exists() and not path.is_file()):
+            raise ValueError(f"{path} is the --data, or not a file. Name another file of results.")
         if path.exists() and not options.overwrite:
             raise ValueError(f"{path} exists. Pass --overwrite to replace it, or name another.")
     if options.report:
@@ -279,7 +288,7 @@ def _refuse_unused_options(options, get_default, reader):
     known = chain(OF_IMAGES, OF_TABLES, *(other.options for other in READERS.values()))
     for name in known:
         if name not in used and getattr(options, name) != get_default(name):
-            kind = "table" if reader.is_table else "images"
+            kind = "a table" if reader.is_table else "images"
             raise ValueError(
                 f"--{name.replace('_', '-')} does not apply to {reader.format}, which is compared "
                 f"as {kind}."

@@ -28,7 +28,13 @@ from imblearn_eos._enemies import EnemySearch, draw_segments
 from imblearn_eos._frames import as_frame, labels_as_array, repeat_rows
 from imblearn_eos._interpolation import interpolate
 from imblearn_eos._threads import one_thread_after_fork
-from imblearn_eos._validation import check_tensor, label_vector, sorted_classes
+from imblearn_eos._validation import (
+    LARGEST,
+    check_magnitude,
+    check_tensor,
+    label_vector,
+    sorted_classes,
+)
 
 
 @Substitution(
@@ -222,13 +228,14 @@ class EOS(BaseOverSampler):
         y = label_vector(labels_as_array(y))
         if isinstance(X, torch.Tensor):
             y = check_target_type(y)
-            X = check_tensor(X, estimator=self)
+            X = check_tensor(X, estimator=self, largest=LARGEST)
             check_consistent_length(X, y)
             self.n_features_in_ = X.shape[1]
             # A second fit on rows without names forgets the names of the first.
             vars(self).pop("feature_names_in_", None)
             return X, y, False
         X, y, is_one_hot = super()._check_X_y(X, y, accept_sparse=accept_sparse)
+        check_magnitude(X, estimator=self)
         if X.dtype == bool:
             raise ValueError(
                 "X has dtype bool, but EOS makes rows between others and needs numbers. Convert "

@@ -19,6 +19,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from imblearn_eos import EOS, cli
 from imblearn_eos.compare import CLASSIFIERS, METHODS, Method, _files, compare, compare_table
+from imblearn_eos.compare._registry import select_samplers
 from imblearn_eos.datasets import load_digit_images, load_npz
 from imblearn_eos.datasets._readers import READERS, Reader
 
@@ -149,7 +150,7 @@ def test_defaults_are_those_of_the_functions(npz, tmp_path):
     assert cli.main(["compare", "--data", str(npz), "--epochs", "1", "--json", str(path)]) == 0
     arguments = json.loads(path.read_text())["arguments"]
     defaults = {name: p.default for name, p in inspect.signature(compare).parameters.items()}
-    changed = {"epochs": 1, "samplers": ["none", "random", "smote", "adasyn", "eos"]}
+    changed = {"epochs": 1, "samplers": select_samplers()}
     assert arguments == {name: defaults[name] for name in arguments} | changed
 
 
@@ -484,3 +485,22 @@ def test_a_reader_of_the_registry_reads_a_format(tmp_path, monkeypatch, capsys):
 
 def run_table(*arguments):
     return cli.main(["compare", "--seeds", "1", "--samplers", "random", *map(str, arguments)])
+
+
+def test_overwrite_spares_the_data_and_what_is_not_a_file(capsys, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,kind\n" + "1,x\n2,y\n" * 20)
+    before = table.read_bytes()
+    for path in (table, tmp_path):
+        arguments = ["compare", "--data", table, "--target", "kind", "--json", path, "--overwrite"]
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(list(map(str, arguments)))
+        assert "is the --data, or not a file" in capsys.readouterr().err
+    assert table.read_bytes() == before
+
+
+@pytest.mark.parametrize("threads", ["0", "-2"])
+def test_impossible_threads_are_refused(threads, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["compare", "--threads", threads])
+    assert "--threads: must be at least 1" in capsys.readouterr().err

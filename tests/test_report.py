@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from imblearn_eos import cli
 from imblearn_eos.compare import (
+    METHODS,
     _report,
     compare,
     compare_table,
@@ -21,6 +22,7 @@ from imblearn_eos.compare import (
     summarize,
     write_report,
 )
+from imblearn_eos.compare._registry import select_samplers
 from imblearn_eos.datasets import load_digit_images
 from imblearn_eos.models import SmallCNN
 
@@ -138,8 +140,7 @@ def test_scores_are_those_of_the_results(open_page, images):
     path, _, results = images
     rows = cells(open_page(path), "scores")
     assert rows[0] == ["method", "balanced accuracy", "macro g mean", "macro f1", "seeds"]
-    names = ["network, own head", "no over-sampling", "logit adjustment"]
-    assert [row[0] for row in rows[1:]] == [*names, "random", "SMOTE", "ADASYN", "EOS"]
+    assert [row[0] for row in rows[1:]] == [method.name for method in METHODS.values()]
     for row, metrics in zip(rows[1:], summarize(results).values(), strict=True):
         for cell, value in zip(row[1:4], metrics.values(), strict=True):
             assert cell.startswith(f"{value['mean']:.4f} ± {value['spread']:.4f}")
@@ -182,7 +183,7 @@ def test_calibration_is_shown_at_both_frequencies_where_they_differ(open_page, i
 def test_gap_stands_beside_both_references(open_page, images):
     path, _, results = images
     rows = cells(open_page(path), "gap")
-    assert [row[0] for row in rows[1:]] == ["no over-sampling", "random", "SMOTE", "ADASYN", "EOS"]
+    assert [row[0] for row in rows[1:]] == [METHODS[name].name for name in select_samplers()]
     names = ["before", "size_matched", "after", "label_noise"]
     assert "class size alone" in rows[0][2]
     assert "wrong labels" in rows[0][4]

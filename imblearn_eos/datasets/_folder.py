@@ -156,7 +156,7 @@ def _read_header(file):
 def _warn_of_frames(files):
     if files:
         warnings.warn(
-            f"{len(files)} of the image files have several frames, of which the first is taken; "
+            f"{len(files)} of the image files have several frames; only the first is read; "
             f"one is {files[0]}. Save each frame to be used as a file of its own.",
             UserWarning,
             # The caller of load_image_folder, which validate_params wraps.

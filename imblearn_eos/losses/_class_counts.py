@@ -106,7 +106,10 @@ def adjust_logits(
 
 def check_number(owner: str, name: str, value: float, allowed: Interval) -> float:
     """Return a parameter as a float after checking its range."""
-    value = float(value)
+    try:
+        value = float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The {name!r} parameter of {owner} must be a number: {error}.") from error
     validate_parameter_constraints({name: [allowed]}, {name: value}, caller_name=owner)
     return value
 

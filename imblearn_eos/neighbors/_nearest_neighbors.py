@@ -17,7 +17,7 @@ from imblearn_eos._compat import Interval, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._frames import refuse_lazy
 from imblearn_eos._threads import one_thread_after_fork
-from imblearn_eos._validation import LARGEST, check_numbers, check_tensor, tensor_from_array
+from imblearn_eos._validation import LARGEST, check_magnitude, check_tensor, tensor_from_array
 from imblearn_eos.neighbors._search import ExactSearch
 
 
@@ -263,10 +263,8 @@ class TorchNearestNeighbors(BaseEstimator):
         refuse_lazy(X)
         floats = [np.float64, np.float32, np.float16]
         X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=floats)
-        X = X if issparse(X) else tensor_from_array(X)
-        values = torch.from_numpy(X.data) if issparse(X) else X
-        check_numbers(values, estimator=self, largest=LARGEST)
-        return X
+        check_magnitude(X, estimator=self)
+        return X if issparse(X) else tensor_from_array(X)
 
     def _search(self, device):
         """Return the search on a device, which keeps what it has computed from the rows."""
