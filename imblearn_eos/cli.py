@@ -273,6 +273,8 @@ def _prepare_outputs(options):
             raise ValueError(f"{path} exists. Pass --overwrite to replace it, or name another.")
     if options.report:
         prepare_report(options.report)
+        # The page is drawn at the end, but no seed may be lost before.
+        outputs.append((report_files(options.report)[1], write_json))
     for path in files:
         with TemporaryFile(dir=path.parent, prefix=path.name):
             pass

@@ -316,7 +316,7 @@ def test_few_cells_that_are_no_numbers_are_shown(tmp_path):
     ("content", "params", "message"),
     [
         ("a,b\n1,2\n", {"target": "c"}, "target='c' .* names 0 columns of .*columns are 'a', 'b'"),
-        ("1,2\n", {"target": "b", "header": False}, "without a header they are numbered from 0"),
+        ("1,2\n", {"target": "b", "header": False}, "without names of columns pass header=False"),
         ("a,b\n1,\n2,x\n", {"target": "b"}, "no label in 1 rows; the first is row 0"),
         ("b\n1\n2\n", {"target": "b"}, "no numeric column besides 'b'; left out: none"),
         (
@@ -456,7 +456,7 @@ def test_command_takes_separator_and_decimal_mark(rows, tmp_path, sep, option):
         (["--data", "CSV", "--target", "f1"], ["Unknown label type: continuous"]),
         (
             ["--data", "CSV", "--target", "<b>kind</b>", "--epochs", "3"],
-            ["--epochs does not apply to a .csv file", "compared as table"],
+            ["--epochs does not apply to a .csv file", "compared as a table"],
         ),
         (["--target", "kind"], ["--target does not apply to the digits"]),
         (["--classifier", "forest"], ["--classifier does not apply to the digits"]),

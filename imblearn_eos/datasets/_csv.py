@@ -89,7 +89,7 @@ def load_table(
     -----
     Every row must have as many cells as the header. If all rows have one more, it is an empty last
     cell, or else a first column of row names as R writes it. Cells are missing if they are empty
-    or a text that :func:`pandas.read_csv` takes for a missing value, such as "NA" or "None".
+    or a text that ``pandas.read_csv`` takes for a missing value, such as "NA" or "None".
 
     Examples
     --------
@@ -110,8 +110,8 @@ def load_table(
     if names.count(target) != 1:
         raise ValueError(
             f"target={target!r} (--target on the command line) names {names.count(target)} columns "
-            f"of {path}, but must name one. The columns are {_shorten(names)}; without a header "
-            "they are numbered from 0."
+            f"of {path}, but must name one. The columns are {_shorten(names)}; for a file without "
+            "names of columns pass header=False (--no-header), and they are numbered from 0."
         )
     position, labels = names.index(target), []
     columns = [Column(name, decimal) for name in _make_distinct(names)]
