@@ -32,7 +32,7 @@ X, y = make_data()
 
 @pytest.fixture
 def counted(tmp_path):
-    """Give a net that counts its trainings, and the count."""
+    """Return a net that counts its trainings, and the count."""
     path = tmp_path / "fits"
     return lambda **params: make_net(callbacks=[CountFits(path)], **params), lambda: n_fits(path)
 

@@ -40,7 +40,7 @@ NETWORKS = {
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def exported(request):
-    """Give a network of the same class, the module of a pipeline, and its probabilities."""
+    """Return a network of the same class, the module of a pipeline, and its probabilities."""
     make, module, params = NETWORKS[request.param]
     net = make_net(
         module, module__n_classes=10, max_epochs=2, optimizer=torch.optim.Adam, lr=0.01, **params

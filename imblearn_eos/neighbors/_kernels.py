@@ -19,7 +19,7 @@ _is_usable = True
 
 
 def _after_fork():
-    """Give up the loops in a forked process in which GNU OpenMP would end it."""
+    """Turn the loops off in a forked process, where GNU OpenMP would end it."""
     global _lock, _is_usable
     _lock = threading.Lock()
     try:
