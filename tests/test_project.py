@@ -51,8 +51,8 @@ def package_files():
 
 def test_imported_packages_are_declared():
     optional = names(EXTRAS["images"] + EXTRAS["tables"] + EXTRAS["report"] + EXTRAS["fast"])
-    # torch brings Triton, and only where it can run.
-    optional |= {"triton"}
+    # torch brings Triton, and only where it can run; polars is imported only if its user has it.
+    optional |= {"triton", "polars"}
     needed = distributions(imports_of(package_files(), all_levels=True)) - optional
     assert needed == names(PROJECT["dependencies"])
 
