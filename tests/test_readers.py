@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from imblearn_eos.datasets import load_image_folder
@@ -162,6 +164,19 @@ def test_broken_pixels_are_named_when_they_are_decoded(tmp_path):
         read(tmp_path, pixels=True)
 
 
+@pytest.mark.parametrize("size", [0, -1, 1.5])
+def test_bad_size_of_pixels_is_named(tmp_path, size):
+    with pytest.raises(ValueError, match="'image_size' parameter of read"):
+        read(save_photos(tmp_path), pixels=True, image_size=size)
+
+
+def test_file_of_metadata_beside_classes_is_ignored(tmp_path):
+    save_photos(tmp_path)
+    pytest.importorskip("pyarrow")
+    pd.DataFrame({"x": [1.0]}).to_parquet(tmp_path / "metadata.parquet")
+    assert read(tmp_path).kind == "photos"
+
+
 # Files of CSV
 
 
@@ -198,6 +213,9 @@ def test_column_of_paths_that_are_no_images_is_a_column_of_a_table(tmp_path):
     assert data.facts == {"features": ["x"], "left_out": {"path": "text"}}
 
 
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip)
+labels = st.sampled_from(["cat", "dog", "01", "1", "True"])
+suffixes = st.sampled_from(["csv", "parquet"])
 TEXTS = ["good, really", 'a "quoted" line\nand another', "None", "ä"]
 
 
@@ -215,6 +233,18 @@ def test_texts_are_read_with_their_labels(tmp_path, suffix):
     assert data.X.tolist() == TEXTS
     assert data.y.tolist() == [1, 1, 5, 5]
     assert data.split.tolist() == 2 * ["train", "test"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.tuples(texts, labels), min_size=2, max_size=8), suffix=suffixes)
+def test_texts_and_labels_are_read_as_they_were_written(tmp_path_factory, rows, suffix):
+    path = tmp_path_factory.mktemp("texts") / f"a.{suffix}"
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    data = read(path, text="text", **({"sep": ","} if suffix == "csv" else {}))
+    assert data.X.tolist() == frame["text"].tolist()
+    # Texts that are numbers become numbers, if they print as the same texts.
+    assert list(map(str, data.y)) == frame["label"].tolist()
 
 
 def test_missing_texts_are_refused(tmp_path):

@@ -31,7 +31,10 @@ PARTS, STATE = "dataset_dict.json", "state.json"
 
 def is_parquet(path: Path) -> bool:
     """Return whether this is a Parquet file, or a folder of such."""
-    return bool(_shards(path)) if path.is_dir() else _starts_with(path, b"PAR1")
+    if not path.is_dir():
+        return _starts_with(path, b"PAR1")
+    # A folder of images may have a file of metadata, too.
+    return bool(_shards(path)) and not any(map(Path.is_dir, path.iterdir()))
 
 
 def is_arrow(path: Path) -> bool:
