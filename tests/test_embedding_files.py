@@ -400,6 +400,21 @@ def test_parts_of_a_folder_of_datasets_are_a_split(tmp_path, datasets):
         read(tmp_path / "rows" / "unsupervised")
 
 
+def test_single_part_of_a_folder_of_datasets_is_no_split(tmp_path, datasets):
+    part = datasets.Dataset.from_dict({"label": [0, 1, 2], "vector": Z[:3].tolist()})
+    datasets.DatasetDict({"test": part}).save_to_disk(tmp_path / "rows")
+    data = read(tmp_path / "rows")
+    assert data.split is None
+    assert data.y.tolist() == [0, 1, 2]
+
+
+def test_arrow_file_is_read(tmp_path):
+    table = pa.table({"vector": pa.array(list(Z)), "label": Y})
+    with pa.ipc.new_file(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    assert_array_equal(read(tmp_path / "a.arrow").X, Z)
+
+
 def test_images_of_a_folder_of_datasets_are_photos(tmp_path, datasets):
     image = pytest.importorskip("PIL.Image")
     files = []

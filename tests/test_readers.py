@@ -185,10 +185,12 @@ def save_csv(file, **columns):
     return file
 
 
-def test_csv_of_paths_and_labels_are_photos(tmp_path):
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_paths_and_labels_in_a_file_are_photos(tmp_path, suffix):
     save_photos(tmp_path / "photos")
-    names = ["photos/cat/1.png", "photos/dog/2.png"]
-    path = save_csv(tmp_path / "a.csv", path=names, label=["x", "y"], age=[1, 2], owner=[7, 7])
+    names, path = ["photos/cat/1.png", "photos/dog/2.png"], tmp_path / f"a.{suffix}"
+    frame = pd.DataFrame({"path": names, "label": ["x", "y"], "age": [1, 2], "owner": [7, 7]})
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
     data = read(path, group="owner")
     assert data.kind == "photos"
     assert data.X.tolist() == [str(tmp_path / name) for name in names]
@@ -319,6 +321,16 @@ def test_identifiers_are_left_out_and_stated(tmp_path, suffix):
     assert sorted(data.facts["left_out"]) == ["copy", "name", "number"]
     assert "identifier" in data.facts["left_out"]["number"]
     assert data.facts["left_out"]["copy"] == "a copy of the target"
+
+
+def test_other_columns_of_parquet_are_left_out_with_the_reason(tmp_path):
+    pytest.importorskip("pyarrow")
+    days = pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04"])
+    frame = pd.DataFrame({"x": [1, 2, 3, 4], "day": days, "empty": 4 * [np.nan], "t": [0, 0, 1, 1]})
+    frame.set_index(pd.Index([5, 7, 9, 12])).to_parquet(tmp_path / "a.parquet")
+    left_out = read(tmp_path / "a.parquet", target="t").facts["left_out"]
+    assert left_out.pop("day").startswith("not numbers but timestamp")
+    assert left_out == {"empty": "no values", "__index_level_0__": "names of the rows"}
 
 
 @formats
