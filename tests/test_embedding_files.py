@@ -261,7 +261,7 @@ def test_test_and_validation_files_are_appended(tmp_path):
 )
 def test_test_file_that_does_not_fit_is_refused(tmp_path, arrays, message):
     test = save_npz(tmp_path / "test.npz", **arrays)
-    with pytest.raises(ValueError, match=rf"The test data cannot stand .*{message}"):
+    with pytest.raises(ValueError, match=rf"The test data do not fit.*{message}"):
         read(save_npz(tmp_path / "train.npz"), test=test)
 
 
