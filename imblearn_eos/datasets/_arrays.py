@@ -27,11 +27,11 @@ def read_npz(path: Path, **options: Any) -> LabeledData:
         return _read_arrays(columns, **options)
 
 
-def read_npy(path: Path, *, labels: str | os.PathLike, **options: Any) -> LabeledData:
+def read_npy(path: Path, **options: Any) -> LabeledData:
     """Read the same from an .npy file and a file of labels."""
     array = np.load(path, allow_pickle=False)
     columns = Columns(path, [ONLY], lambda name: array, "array")
-    return _read_arrays(columns, labels=labels, **options)
+    return _read_arrays(columns, **options)
 
 
 def read_safetensors(path: Path, **options: Any) -> LabeledData:
