@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from imblearn_eos._extras import import_extra
 
@@ -22,9 +22,11 @@ def read_image(source: str | os.PathLike | bytes | bytearray | memoryview) -> Im
     several frames the first is taken.
     """
     pillow = import_extra("PIL.Image", "images")
-    is_content = isinstance(source, (bytes, bytearray, memoryview))
     # Pillow 13 mixes the rows of a TIFF that lies on its side, but not when it gets an open file.
-    stream = io.BytesIO(source) if is_content else open(os.fspath(source), "rb")  # noqa: SIM115
+    if isinstance(source, (str, os.PathLike)):
+        stream: BinaryIO = open(source, "rb")  # noqa: SIM115
+    else:
+        stream = io.BytesIO(source)
     with stream, pillow.open(stream) as image:
         return convert(image)
 

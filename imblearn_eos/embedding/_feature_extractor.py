@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from imblearn_eos._compat import HasMethods, Interval, StrOptions, fit_context
+from imblearn_eos._compat import HasMethods, Interval, StrOptions, check_parameters, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos.embedding._backbones import Backbone, load_backbone
 from imblearn_eos.embedding._cache import content_hash
@@ -194,8 +194,9 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             When a sample cannot be read and ``on_error="raise"``, with its path; when the backbone
             does not return one vector per sample, or the vector is not finite.
         """
-        self._validate_params()
-        blocks, failed = [], {}
+        check_parameters(self)
+        blocks = []
+        failed: dict[int, str] = {}
         n_samples = len(X)
         for start, Z, errors in self._iter_blocks(X):
             blocks.append((start, Z))
@@ -237,8 +238,8 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         >>> [(start, Z.shape) for start, Z in extractor.iter_transform(images, block_size=3)]
         [(0, (3, 12)), (3, (2, 12))]
         """
-        self._validate_params()
-        self.failed_: dict[int, str] = {}
+        check_parameters(self)
+        self.failed_ = {}
         waiting = []
         for start, Z, errors in self._iter_blocks(X, block_size):
             self.failed_.update(errors)
