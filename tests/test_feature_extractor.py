@@ -58,6 +58,7 @@ def test_every_kind_of_image_gives_the_same_embedding(photos):
         [str(path) for path in photos],
         np.array(photos, dtype=object)[:, np.newaxis],
         [path.read_bytes() for path in photos],
+        [memoryview(path.read_bytes()) for path in photos],
         opened,
     ):
         assert_array_equal(extractor().transform(X), expected)

@@ -13,8 +13,6 @@ from torch.utils.data import Dataset
 
 from imblearn_eos._images import convert, read_image
 
-Bytes = (bytes, bytearray, memoryview)
-
 
 class Inputs(Dataset):
     """Samples as a backbone takes them, read when they are needed.
@@ -71,7 +69,7 @@ class Inputs(Dataset):
             # The image is not read either, and the error is told then.
             except OSError as error:
                 hasher.update(repr(error).encode())
-        elif isinstance(sample, Bytes):
+        elif _is_content(sample):
             hasher.update(sample)
         else:
             values = np.asarray(sample)
@@ -92,7 +90,7 @@ def to_image(sample: Any) -> Any:
     """Return a path, the content of a file, an array or an image of Pillow as an RGB image."""
     from PIL import Image
 
-    if isinstance(sample, (str, os.PathLike, *Bytes)):
+    if isinstance(sample, (str, os.PathLike)) or _is_content(sample):
         return read_image(sample)
     if isinstance(sample, np.ndarray):
         if sample.dtype != np.uint8 or sample.ndim not in (2, 3):
@@ -140,6 +138,16 @@ def check_inputs(X: Any, takes: str) -> Any:
     if takes == "texts" and not all(isinstance(text, str) for text in samples):
         raise ValueError("X must be a list of str: the backbone embeds texts.")
     return samples
+
+
+def _is_content(sample):
+    """Return whether a sample is the content of a file: bytes, or any other buffer of them."""
+    if isinstance(sample, (np.ndarray, torch.Tensor)):
+        return False
+    try:
+        return memoryview(sample).ndim == 1
+    except TypeError:
+        return False
 
 
 def _is_column(X):
