@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 OPAQUE = ("1", "L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")
 
 
-def read_image(source: str | os.PathLike | bytes | bytearray | memoryview) -> Image:
+def open_source(source: str | os.PathLike | bytes | bytearray | memoryview) -> BinaryIO:
+    """Open a file by its path, or by its content in any buffer."""
+    return open(source, "rb") if isinstance(source, (str, os.PathLike)) else io.BytesIO(source)
+
+
+def read_image(
+    source: str | os.PathLike | bytes | bytearray | memoryview, mode: str = "RGB"
+) -> Image:
     """Read an image from a file, or from the content of one.
 
     It is turned upright as its EXIF data say; transparent images are put on white. Of files with
@@ -23,12 +30,8 @@ def read_image(source: str | os.PathLike | bytes | bytearray | memoryview) -> Im
     """
     pillow = import_extra("PIL.Image", "images")
     # Pillow 13 mixes the rows of a TIFF that lies on its side, but not when it gets an open file.
-    if isinstance(source, (str, os.PathLike)):
-        stream: BinaryIO = open(source, "rb")  # noqa: SIM115
-    else:
-        stream = io.BytesIO(source)
-    with stream, pillow.open(stream) as image:
-        return convert(image)
+    with open_source(source) as stream, pillow.open(stream) as image:
+        return convert(image, mode)
 
 
 def convert(image: Image, mode: str = "RGB") -> Image:

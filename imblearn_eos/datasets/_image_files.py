@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from imblearn_eos._extras import import_extra
+from imblearn_eos._images import open_source, read_image
 from imblearn_eos.datasets._image_headers import count_bits, find_shape, has_more_frames
 
 # Files that one error lists at most per kind of problem.
@@ -19,9 +19,8 @@ MAX_NAMES = 10
 # The side of the squares that photos of several sizes become, and the longest side that is kept
 # where all have one size.
 DEFAULT_SIZE, KEPT_SIDE = 64, 256
-# Modes of images without color, and without transparency of their own.
+# Modes of images without color.
 GREY = ("1", "L", "LA")
-OPAQUE = ("1", "L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")
 
 Source = Any  # A path, or the content of a file as a buffer.
 Size = tuple[int, int]
@@ -169,29 +168,18 @@ def _read_all(
             problems.add(kind, f"{name} ({type(error).__name__})")
 
 
-def _open(source):
-    is_path = isinstance(source, (str, os.PathLike))
-    return open(source, "rb") if is_path else io.BytesIO(source)
-
-
 def _read_header(source):
     from PIL import Image
 
-    with _open(source) as stream, Image.open(stream) as image:
+    with open_source(source) as stream, Image.open(stream) as image:
         has_more, mode = has_more_frames(image), image.mode
         return mode, find_shape(image, stream), count_bits(image, stream), has_more
 
 
 def _read_pixels(source, mode, size):
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    # Pillow 13 mixes the rows of a TIFF that lies on its side, but not when it gets an open file.
-    with _open(source) as stream, Image.open(stream) as image:
-        image = ImageOps.exif_transpose(image)
-        if image.mode not in OPAQUE or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image.convert(mode)
+    image = read_image(source, mode)
     if image.size != size[::-1]:
         image = ImageOps.fit(image, size[::-1])
     return np.atleast_3d(np.asarray(image, dtype=np.float32)).transpose(2, 0, 1) / 255
