@@ -1,0 +1,131 @@
+"""Labeled data of any kind, as every reader returns them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+
+KINDS = ("photos", "images", "embeddings", "table", "text")
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass
+class LabeledData:
+    """Rows with labels, and what their file says about them.
+
+    Parameters
+    ----------
+    kind : {"photos", "images", "embeddings", "table", "text"}
+        What a row of ``X`` is: an image file, pixels, an embedding, numeric features, or a text.
+    X : ndarray
+        "photos": dtype object, of shape (n,), paths as str, or the content of image files as a
+        buffer where a file of data holds it. "images": float32, of shape (n, channels, height,
+        width). "embeddings": float32, of shape (n, d), finite. "table": float64, of shape
+        (n, n_features), NaN for missing values. "text": dtype object, of shape (n,), str.
+    y : ndarray of shape (n,)
+        The labels.
+    ids : ndarray of shape (n,), dtype object, or None
+        A name of every row, as str.
+    groups : ndarray of shape (n,) or None
+        Rows of one group, such as a patient or a video, belong to the same part of a split.
+    split : ndarray of shape (n,), dtype str, or None
+        "train", "validation" or "test" per row. None where the data have one part only.
+    facts : dict
+        What the record of a comparison states: for tables ``features`` (names of the columns) and
+        ``left_out`` (columns that are not used, with the reasons), for photos ``median_size``
+        (height, width), for embeddings ``embedding`` (name of the column or array).
+    """
+
+    kind: str
+    X: np.ndarray
+    y: np.ndarray
+    ids: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    split: np.ndarray | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: np.ndarray) -> LabeledData:
+        """Return the data with these rows only, as positions or a mask."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "facts"}
+        arrays = {name: v[rows] for name, v in values.items() if isinstance(v, np.ndarray)}
+        return replace(self, **arrays)
+
+
+def concatenate(
+    train: LabeledData,
+    *,
+    test: LabeledData | None = None,
+    validation: LabeledData | None = None,
+) -> LabeledData:
+    """Return the parts as one, with the part of each row in ``split``.
+
+    Parameters
+    ----------
+    train : LabeledData
+        Its facts are those of the result.
+    test, validation : LabeledData or None, default=None
+        Of the same kind and width; the columns of tables are matched by name.
+
+    Returns
+    -------
+    LabeledData
+        ``train`` itself if there is no other part.
+
+    Raises
+    ------
+    ValueError
+        When the parts are of different kind or width, have a split of their own, or a part has
+        labels that do not occur in ``train``.
+    """
+    others = {"validation": validation, "test": test}
+    parts = {"train": train, **{name: part for name, part in others.items() if part is not None}}
+    if len(parts) == 1:
+        return train
+    for name, part in parts.items():
+        if problem := _find_problem(train, part):
+            raise ValueError(f"The {name} data cannot stand beside the training data: {problem}.")
+    parts = {name: _match_columns(train, part) for name, part in parts.items()}
+    values = {name: _join(name, parts.values()) for name in ("X", "y", "ids", "groups")}
+    sizes = [len(part) for part in parts.values()]
+    return replace(train, **values, split=np.repeat(list(parts), sizes))
+
+
+def _find_problem(train, part):
+    """Return why a part does not fit the training data, or None."""
+    shapes = [data.X.shape[1:] for data in (train, part)]
+    features = [set(data.facts.get("features", ())) for data in (train, part)]
+    if part.split is not None:
+        return "they have a split of their own; use that, or give files without"
+    if part.kind != train.kind:
+        return f"they are {part.kind}, not {train.kind}; give data of one kind"
+    if train.kind == "table":
+        missing = sorted(features[0] - features[1])
+        return missing and f"they lack the numeric columns {missing}; add or remove the columns"
+    if shapes[0] != shapes[1]:
+        return f"their rows have the shape {shapes[1]}, not {shapes[0]}; read both in the same way"
+    if unknown := sorted(set(map(str, part.y)) - set(map(str, train.y))):
+        return f"the labels {unknown} do not occur in training; remove these rows or rename them"
+    return None
+
+
+def _match_columns(train, part):
+    if train.kind != "table" or "features" not in train.facts:
+        return part
+    names = list(part.facts["features"])
+    return replace(part, X=part.X[:, [names.index(name) for name in train.facts["features"]]])
+
+
+def _join(name, parts):
+    values = [getattr(part, name) for part in parts]
+    if all(value is None for value in values):
+        return None
+    filled = [
+        np.full(len(part), "", dtype=object) if value is None else value
+        for part, value in zip(parts, values, strict=True)
+    ]
+    return np.concatenate(filled)
