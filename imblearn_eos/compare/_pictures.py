@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from imblearn_eos import plotting
-from imblearn_eos.compare._registry import METHODS
+from imblearn_eos.compare._registry import find_method
 from imblearn_eos.compare._statistics import best_rival
 from imblearn_eos.plotting._axes import import_pyplot
 
@@ -34,7 +34,7 @@ def draw(results, gap_rows):
                 )
             pictures["embeddings"] = _picture(display.figure_)
     pictures["confusion"] = _picture(_draw_confusion(results))
-    return Bunch(shown=shown and METHODS[shown].name, **pictures)
+    return Bunch(shown=shown and find_method(shown).name, **pictures)
 
 
 def _draw_recall(results):
@@ -43,7 +43,7 @@ def _draw_recall(results):
     for method in results[0].methods:
         rows = [r.methods[method].recall for r in results if r.methods[method].error is None]
         if rows:
-            recalls[METHODS[method].name] = np.mean(
+            recalls[find_method(method).name] = np.mean(
                 [[row[name] for name in classes] for row in rows], 0
             )
     counts = np.array(list(results[0].train_counts.values()))
@@ -87,7 +87,7 @@ def _draw_confusion(results):
             if method in methods and r.methods[method].error is None
         ]
         if found:
-            matrices[METHODS[method].name] = np.sum(found, axis=0)
+            matrices[find_method(method).name] = np.sum(found, axis=0)
     labels = list(results[0].train_counts)
     return plotting.plot_confusion_matrices(matrices, display_labels=labels)[0].figure_
 

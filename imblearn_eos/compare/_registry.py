@@ -62,6 +62,11 @@ CLASSIFIERS: dict[str, BaseEstimator] = {
 }
 
 
+def find_method(key: str) -> Method:
+    """Return the method of a key in ``SeedResult.methods``, also of a sampler of the user."""
+    return METHODS.get(key) or Method(key, FunctionSampler)
+
+
 def select_samplers(names: Iterable[str] | None = None) -> list[str]:
     """Return the names of the samplers to run: "none", the baseline, and those of ``names``.
 

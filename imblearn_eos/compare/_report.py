@@ -15,7 +15,7 @@ from sklearn.utils import Bunch
 from imblearn_eos._extras import import_extra
 from imblearn_eos.compare._files import sampler_of_network, write_json, write_network, write_text
 from imblearn_eos.compare._pictures import draw
-from imblearn_eos.compare._registry import METHODS
+from imblearn_eos.compare._registry import find_method
 from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._scores import CALIBRATION, METRICS
 from imblearn_eos.compare._statistics import (
@@ -136,7 +136,7 @@ def _render(record, results, sampler):
             second_rows=_second_rows(results),
             notes=list(format_notes(results)),
             pictures=draw(results, gaps),
-            sampler_of_network=METHODS[sampler].name if has_network else None,
+            sampler_of_network=find_method(sampler).name if has_network else None,
         )
     )
 
@@ -159,7 +159,7 @@ def _score_rows(results):
         outcomes = [result.methods[method] for result in results]
         n_failed = sum(outcome.error is not None for outcome in outcomes)
         yield Bunch(
-            name=METHODS[method].name,
+            name=find_method(method).name,
             is_reference=method == "none",
             seeds=f"{len(outcomes) - n_failed} of {len(outcomes)}",
             cells=[
@@ -213,7 +213,7 @@ def _calibration_rows(results):
                         ),
                     )
                 )
-        yield Bunch(name=METHODS[method].name, is_reference=method == "none", cells=cells)
+        yield Bunch(name=find_method(method).name, is_reference=method == "none", cells=cells)
 
 
 def _have_same_frequencies(result):
@@ -231,17 +231,17 @@ def _gap_rows(results):
         gaps = [result.methods[method].gap for result in results if result.methods[method].gap]
         if gaps:
             means = {name: float(np.mean([gap[name] for gap in gaps])) for name in gaps[0]}
-            rows.append(Bunch(method=method, name=METHODS[method].name, **means))
+            rows.append(Bunch(method=method, name=find_method(method).name, **means))
     return rows
 
 
 def _second_rows(results):
     for method in results[0].methods:
         outcomes = [r.methods[method] for r in results if r.methods[method].error is None]
-        if METHODS[method].make_sampler is None or not outcomes:
+        if find_method(method).make_sampler is None or not outcomes:
             continue
         yield Bunch(
-            name=METHODS[method].name,
+            name=find_method(method).name,
             rows_added=round(mean_and_spread(o.rows_added for o in outcomes)[0]),
             resample=mean_and_spread(o.seconds_resample for o in outcomes)[0],
             refit=mean_and_spread(o.seconds_refit for o in outcomes)[0],

@@ -55,10 +55,21 @@ class SeedResult:
         One for each sampler, "none" among them, and for the methods without a sampler:
         "logit_adjustment" of the head or classifier of "none" and, on images, "network", the
         network's own head.
+    validation : dict of str to list of float
+        Balanced accuracy of each method on the validation rows, one value for each fold inside the
+        training rows, or one for a given validation part. Methods that failed on a fold are left
+        out. Empty if there are no validation rows.
+    test_is_given : bool
+        Whether the test part was given. Then all seeds share it, and intervals come from its rows.
+        A method without error but with empty ``scores`` was not scored, because there are no test
+        rows.
+    warnings : list of str
+        What is doubtful about the data or the comparison as a whole, one sentence or two each.
     fitted : :class:`~sklearn.utils.Bunch` or None
         What is not written to files: ``embedder``, ``classes``, the training rows as ``Z_train``
-        and ``y_train``, and by method the ``samplers`` and ``heads``. Set it to None to save
-        memory.
+        and ``y_train``, the test rows as ``Z_test`` and ``y_test``, the positions of both in the
+        data as ``train`` and ``test``, and by method the ``samplers``, the ``heads`` and the
+        ``predictions``, labels of the test rows. Set it to None to save memory.
     """
 
     seed: int
@@ -70,6 +81,9 @@ class SeedResult:
     seconds_train: float
     seconds_embed: float
     methods: dict[str, MethodResult]
+    validation: dict[str, list[float]] = field(default_factory=dict)
+    test_is_given: bool = False
+    warnings: list[str] = field(default_factory=list)
     fitted: Bunch | None = field(default=None, repr=False)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
-from imblearn_eos.compare._registry import METHODS
+from imblearn_eos.compare._registry import find_method
 from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._scores import METRICS
 from imblearn_eos.compare._statistics import (
@@ -70,10 +70,10 @@ def format_table(results: Iterable[SeedResult]) -> str:
         cells = [format_value(value["mean"], value["spread"]) for value in metrics.values()]
         for seconds in ("seconds_resample", "seconds_refit"):
             mean, _ = mean_and_spread(getattr(outcome, seconds) for outcome in succeeded)
-            has_none = mean is None or METHODS[method].make_sampler is None
+            has_none = mean is None or find_method(method).make_sampler is None
             cells.append("-" if has_none else f"{mean:.3f}")
         cells.append(f"{len(succeeded)}/{len(outcomes)}")
-        rows.append([METHODS[method].name, *cells])
+        rows.append([find_method(method).name, *cells])
     headers = ["method", *METRICS, "resample_s", "refit_s", "seeds"]
     headers = [header.replace("_", " ") for header in headers]
     table = tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=["left"])
@@ -90,7 +90,7 @@ def format_value(mean, spread):
 def format_notes(results):
     """Yield one line for each method that failed, and one for each that warned."""
     for method in results[0].methods:
-        name, outcomes = METHODS[method].name, [result.methods[method] for result in results]
+        name, outcomes = find_method(method).name, [result.methods[method] for result in results]
         errors = [outcome.error for outcome in outcomes if outcome.error is not None]
         warned = [outcome.warnings for outcome in outcomes if outcome.warnings]
         if errors:
@@ -179,7 +179,7 @@ def _describe_noise(difference):
 
 
 def _describe(name, best):
-    method = METHODS[name]
+    method = find_method(name)
     return (method.phrase or method.name) + (", the best other method" if name == best else "")
 
 
