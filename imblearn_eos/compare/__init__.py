@@ -6,6 +6,7 @@ into tables, files and a report, as the command ``imblearn-eos compare`` does.
 """
 
 from imblearn_eos.compare._adasyn import LenientADASYN
+from imblearn_eos.compare._embeddings import compare_embeddings
 from imblearn_eos.compare._files import make_record, write_csv, write_json
 from imblearn_eos.compare._images import compare
 from imblearn_eos.compare._recommend import Recommendation, recommend
@@ -27,6 +28,7 @@ __all__ = [
     "Recommendation",
     "SeedResult",
     "compare",
+    "compare_embeddings",
     "compare_table",
     "format_table",
     "format_verdict",
