@@ -14,8 +14,8 @@ from imblearn_eos.datasets._labeled import LabeledData
 
 # What the array of embeddings, features or images is usually called.
 USUAL_NAMES = ("X", "embeddings", "embedding", "features")
-# The array of a file without names.
-ONLY = "X"
+# The array of a file without names, and what `EmbeddingWriter` writes beside arrays of rows.
+ONLY, DESCRIPTION = "X", "description"
 
 
 def read_npz(
@@ -94,6 +94,8 @@ def _read_arrays(columns, embedding, labels, target, id=None, group=None, split=
         X = X[:, np.newaxis]
     check_finite(columns.path, X)
     facts = {} if is_image else {"embedding": name}
+    if DESCRIPTION in columns.names:
+        facts[DESCRIPTION] = str(columns.read(DESCRIPTION))
     return LabeledData("images" if is_image else "embeddings", X, **rows, facts=facts)
 
 
