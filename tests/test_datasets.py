@@ -362,6 +362,20 @@ def test_shape_is_that_of_the_upright_image(tmp_path, suffix, orientation):
     assert_allclose(X[0, 0], turned, atol=0.05)
 
 
+def test_orientation_behind_the_pixels_of_a_png_counts(tmp_path):
+    (tmp_path / "a").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(data)) + b"eXIf" + data
+    chunk += struct.pack(">I", zlib.crc32(b"eXIf" + data))
+    file = tmp_path / "a" / "1.png"
+    Image.new("L", (16, 8)).save(file)
+    content = file.read_bytes()
+    file.write_bytes(content[:-12] + chunk + content[-12:])
+    assert load_image_folder(tmp_path)[0].shape == (1, 1, 16, 8)
+
+
 @pytest.mark.parametrize("suffix", ["gif", "tif", "png", "webp"])
 def test_first_of_several_frames_is_taken_with_a_warning(tmp_path, suffix):
     frames = [Image.new("RGB", (8, 8), 3 * (level,)) for level in (0, 255)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,8 @@ def _read_rows(
     columns = Columns(path, rows.schema.names, partial(_read_column, rows, features))
     arguments = columns, target, id, group, split
     if text is not None:
-        X = columns.read_complete(columns.choose("text", text, ()))
+        texts = columns.read_complete(columns.choose("text", text, ()))
+        X = np.array([str(value) for value in texts], dtype=object)
         return LabeledData("text", X, **read_labels(*arguments)[0], facts={"text": text})
     images = [field.name for field in rows.schema if _is_image(field, features)]
     lists = [field.name for field in rows.schema if _is_vector(field.type)]
@@ -121,7 +123,7 @@ def _read_rows(
         column = columns.choose("image", None, images)
         return make_photos(path, _read_images(path, rows, column), found)
     if embedding is not None or lists:
-        name = columns.choose("embedding", embedding, lists)
+        name = replace(columns, names=lists).choose("embedding", embedding, lists)
         Z = _read_vectors(path, rows, name)
         found = read_labels(*arguments)[0]
         check_finite(path, Z)
@@ -130,7 +132,7 @@ def _read_rows(
     if PATH in columns.names and are_photos(path.parent, columns.read(PATH)):
         files = find_files(path.parent, columns.read_complete(PATH))
         return make_photos(path, files, read_labels(*arguments)[0])
-    return _read_table(columns, rows.schema, features, arguments)
+    return _read_table(columns, rows, features, arguments)
 
 
 def _find_features(schema):
@@ -228,29 +230,28 @@ def _read_vectors(path, rows, name):
     return np.empty((0, 0), dtype=np.float32) if Z is None else Z
 
 
-def _read_table(columns, schema, features, arguments):
+def _read_table(columns, rows, features, arguments):
     """Return the numeric columns, and say why the others are left out."""
     import pyarrow as pa
 
-    rows, used = read_labels(*arguments, guess=False)
+    labels, used = read_labels(*arguments, guess=False)
     data, left_out, categories = {}, {}, {}
-    for field in schema:
+    for field in rows.schema:
         name, kind = field.name, field.type
         if name in used.values():
             continue
-        if pa.types.is_dictionary(kind) or _class_names(features, name):
-            categories[name] = len(set(columns.read(name).tolist()))
-        elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        if is_text or pa.types.is_dictionary(kind) or _class_names(features, name):
             n_values = len(set(columns.read(name).tolist()))
-            if is_category(n_values, len(rows["y"])):
+            if not is_text or is_category(n_values, len(labels["y"])):
                 categories[name] = n_values
             left_out[name] = "text"
         elif name.startswith("__index_level_"):
             left_out[name] = "names of the rows"
         elif any(is_kind(kind) for is_kind in _numbers(pa)):
-            data[name] = columns.read(name).astype(np.float64)
-            if np.isnan(data[name]).all():
-                left_out[name] = "no values"
+            data[name] = _read_numbers(rows, name)
+            if reason := _reason_to_leave_out(data[name], labels["y"]):
+                left_out[name] = reason
                 del data[name]
         else:
             left_out[name] = f"not numbers but {kind}"
@@ -259,12 +260,31 @@ def _read_table(columns, schema, features, arguments):
     if not data or infinite:
         raise ValueError(
             f"{columns.path} must have numeric columns beside the labels, of finite numbers. "
-            f"Infinite: {shorten(infinite) or 'none'}; not numeric: {shorten(left_out) or 'none'}."
+            f"Infinite: {shorten(infinite) or 'none'}; left out: {shorten(left_out) or 'none'}."
         )
     facts = {"features": list(data), "left_out": left_out}
-    return LabeledData("table", np.column_stack(list(data.values())), **rows, facts=facts)
+    return LabeledData("table", np.column_stack(list(data.values())), **labels, facts=facts)
 
 
 def _numbers(pa) -> tuple[Callable[[Any], bool], ...]:
     kinds = pa.types
     return kinds.is_integer, kinds.is_floating, kinds.is_boolean, kinds.is_decimal
+
+
+def _read_numbers(rows, name):
+    """Return a column as float64, NaN for missing values."""
+    import pyarrow as pa
+
+    column = rows.to_table(columns=[name]).column(name)
+    return column.cast(pa.float64(), safe=False).to_numpy()
+
+
+def _reason_to_leave_out(values, y):
+    if np.isnan(values).all():
+        return "no values"
+    if y.dtype.kind in "buif" and np.array_equal(values, y):
+        return "a copy of the target"
+    # float64 holds no more digits, and numbers of so many are names.
+    with np.errstate(invalid="ignore"):
+        is_whole = np.nanmax(np.abs(values)) > 2**53 and np.all(values % 1 == 0)
+    return "an identifier, of more digits than float64 holds" if is_whole else None

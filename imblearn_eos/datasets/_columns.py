@@ -95,6 +95,8 @@ def read_labels(
         if name is not None or is_there or option == "target":
             used[option] = columns.choose(option, name, usual)
     values = {option: columns.read_complete(name) for option, name in used.items()}
+    if not len(values["target"]):
+        raise ValueError(f"{columns.path} has no rows.")
     found: dict[str, Any] = {"y": to_label_array(values["target"])}
     if "id" in values:
         found["ids"] = np.array([str(value) for value in values["id"]], dtype=object)

@@ -179,7 +179,7 @@ def _read_header(source):
 
     with _open(source) as stream, Image.open(stream) as image:
         has_more, mode = has_more_frames(image), image.mode
-        return mode, find_shape(image), count_bits(image, stream), has_more
+        return mode, find_shape(image, stream), count_bits(image, stream), has_more
 
 
 def _read_pixels(source, mode, size):

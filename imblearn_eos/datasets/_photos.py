@@ -25,7 +25,7 @@ PATH = "path"
 def are_photos(folder: Path, names: np.ndarray) -> bool:
     """Return whether the first of these texts names an image that exists, from this folder."""
     first = str(names[0]) if len(names) else ""
-    return is_image_name(first) and (folder / first).is_file()
+    return (folder / first).is_file() and is_image_name(first)
 
 
 def find_files(folder: Path, names: np.ndarray) -> np.ndarray:
