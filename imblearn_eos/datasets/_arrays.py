@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def read_npz(
 
 def read_npy(path: Path, *, labels: Path, target: str | None = None) -> LabeledData:
     """Read the same from an .npy file and a file of labels."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    array = np.load(path, allow_pickle=False)
     columns = Columns(path, [ONLY], lambda name: array, "array")
     return _read_arrays(columns, ONLY, labels, target)
 
@@ -88,8 +89,9 @@ def _read_arrays(columns, embedding, labels, target, id=None, group=None, split=
     is_image = X.ndim > 2
     scale = np.iinfo(X.dtype).max if is_image and X.dtype in (np.uint8, np.uint16) else 1
     with np.errstate(over="ignore"):
-        X = np.array(X, dtype=np.float32)
-    X /= scale
+        X = X.astype(np.float32, copy=False)
+    if scale > 1:
+        X /= scale
     if X.ndim == 3:
         X = X[:, np.newaxis]
     check_finite(columns.path, X)
@@ -105,7 +107,7 @@ def read_label_file(path: Path, target: str | None = None) -> np.ndarray:
     if suffix == ".npy":
         return np.load(path, allow_pickle=False)
     if suffix == ".csv":
-        layout = {"header": True, "sep": None, "decimal": "."}
+        layout: dict[str, Any] = {"header": True, "sep": None, "decimal": "."}
         names = find_names(path, **layout)
         columns = Columns(path, names, lambda name: read_columns(path, [name], **layout)[name])
         texts = columns.read(columns.choose("target", target, names))

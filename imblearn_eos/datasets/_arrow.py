@@ -44,8 +44,11 @@ def is_arrow(path: Path) -> bool:
 def read_parquet(path: Path, **options: Any) -> LabeledData:
     """Read embeddings, photos, texts, or a table from Parquet; see `_read_rows`."""
     dataset = import_extra("pyarrow.dataset", "embeddings")
-    files = _shards(path) if path.is_dir() else [path]
-    return _read_rows(path, dataset.dataset([str(file) for file in files]), **options)
+    files = [str(file) for file in (_shards(path) if path.is_dir() else [path])]
+    # Otherwise whole files are read ahead.
+    scan = dataset.ParquetFragmentScanOptions(pre_buffer=False)
+    parquet = dataset.ParquetFileFormat(default_fragment_scan_options=scan)
+    return _read_rows(path, dataset.dataset(files, format=parquet), **options)
 
 
 def read_arrow(path: Path, **options: Any) -> LabeledData:
@@ -53,9 +56,8 @@ def read_arrow(path: Path, **options: Any) -> LabeledData:
     if not (path / PARTS).exists():
         return _read_rows(path, _open_arrow(path), **options)
     names = json.loads((path / PARTS).read_text(encoding="utf-8"))["splits"]
-    parts = {split_name(name): path / name for name in names}
+    parts = {part: path / name for name in names if (part := split_name(name))}
     left_out = [name for name in names if split_name(name) is None]
-    parts.pop(None, None)
     read = {
         part: _read_rows(folder, _open_arrow(folder), **options) for part, folder in parts.items()
     }

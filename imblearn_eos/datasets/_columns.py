@@ -140,7 +140,8 @@ def errors_named(path: object, wanted: str) -> Iterator[None]:
 
 def check_finite(path: object, X: np.ndarray) -> None:
     """Refuse rows with NaN or infinity."""
-    is_finite = np.isfinite(X.reshape(len(X), -1).sum(axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_finite = np.isfinite(X.reshape(len(X), -1).sum(axis=1))
     if not is_finite.all():
         # The sum of finite numbers may be infinite.
         is_finite = np.isfinite(X).reshape(len(X), -1).all(axis=1)
@@ -169,5 +170,5 @@ def is_category(n_values: int, n_rows: int) -> bool:
 
 def shorten(names: Iterable[object], most: int = 20) -> str:
     """Return names as one phrase, the first ones of many."""
-    names = [repr(str(name)) for name in names]
-    return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
+    texts = [repr(str(name)) for name in names]
+    return ", ".join(texts[:most]) + f" and {len(texts) - most} more" * (len(texts) > most)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def read_csv(
     decimal: str | None = None,
 ) -> LabeledData:
     """Read texts (``text``), photos (a column "path" that names images), or else a table."""
-    layout = {"header": not no_header, "sep": sep, "decimal": decimal or "."}
+    layout: dict[str, Any] = {"header": not no_header, "sep": sep, "decimal": decimal or "."}
     names = find_names(path, **layout)
 
     def read_texts(names):

@@ -83,8 +83,15 @@ def load_embeddings(
     >>> embeddings.data.shape, embeddings.data.dtype, embeddings.target.tolist()
     ((4, 32), dtype('float32'), ['cat', 'cat', 'dog', 'dog'])
     """
-    names = {"target": target, "id": id, "group": group, "split": split}
-    data = read(path, embedding=embedding, labels=labels, **names)
+    data = read(
+        path,
+        target=target,
+        embedding=embedding,
+        labels=labels,
+        id=id,
+        group=group,
+        split=split,
+    )
     if data.kind != "embeddings":
         raise ValueError(
             f"{path} holds {data.kind}, not embeddings: a column of lists of numbers, or an array "

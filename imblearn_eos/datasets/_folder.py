@@ -95,9 +95,8 @@ def load_image_folder(
     if size is None:
         check_sizes(headers, problems)
     problems.refuse(path, WANTED)
-    shape = headers[0].shape if size is None else size
-    shape = (shape, shape) if isinstance(shape, Integral) else tuple(shape)
-    X = read_pixels(files, files, headers, shape, problems)
+    height, width = np.broadcast_to(headers[0].shape if size is None else size, 2)
+    X = read_pixels(files, files, headers, (int(height), int(width)), problems)
     problems.refuse(path, WANTED)
     return X, np.array(labels)
 

@@ -81,7 +81,7 @@ def _list(names):
 
 
 def read_headers(
-    sources: Iterable[Source], names: Sequence[object], problems: Problems
+    sources: Iterable[Source], names: Iterable[object], problems: Problems
 ) -> list[Header]:
     """Return the headers of the images that can be read; add the others to ``problems``.
 
@@ -136,8 +136,8 @@ def default_size(headers: Sequence[Header]) -> Size:
 
 
 def read_pixels(
-    sources: Sequence[Source],
-    names: Sequence[object],
+    sources: Sequence[Source] | np.ndarray,
+    names: Iterable[object],
     headers: Sequence[Header],
     size: Size,
     problems: Problems,
@@ -158,7 +158,7 @@ def read_pixels(
 
 
 def _read_all(
-    read: Callable, sources: Iterable[Source], names: Sequence[object], problems: Problems
+    read: Callable, sources: Iterable[Source], names: Iterable[object], problems: Problems
 ):
     for source, name in zip(sources, names, strict=True):
         try:

@@ -57,9 +57,8 @@ class EmbeddingWriter:
         self.path, self.description = Path(path), description
         self.group_bytes, self.shard_bytes = group_bytes, shard_bytes
         suffix = self.path.suffix.lower()
-        self._output_type = OUTPUTS.get(suffix)
         others = [file for file in _entries(self.path) if not file.match("part-*.parquet")]
-        if self._output_type is None or others or (suffix and self.path.is_dir()):
+        if suffix not in OUTPUTS or others or (suffix and self.path.is_dir()):
             raise ValueError(
                 f"Embeddings cannot be written to {self.path}. Name a .parquet or .npz file, or "
                 "without a suffix a folder that is new or holds nothing but part-*.parquet."
@@ -67,7 +66,7 @@ class EmbeddingWriter:
 
     def __enter__(self) -> EmbeddingWriter:
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        self._output = self._output_type(self, self._partial)
+        self._output = OUTPUTS[self.path.suffix.lower()](self, self._partial)
         self._n_rows = 0
         return self
 
