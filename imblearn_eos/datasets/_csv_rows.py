@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,11 @@ def read_csv(
     def read_texts(names):
         return read_columns(path, names, **layout)
 
-    columns = Columns(path, names, lambda name: _to_values(read_texts([name])[name]))
+    def read_values(name):
+        return known[name] if name in known else _to_values(read_texts([name])[name])
+
+    known: dict[str, np.ndarray] = {}
+    columns = Columns(path, names, read_values)
     if text is not None:
         column = columns.choose("text", text, ())
         texts = Columns(path, names, lambda name: _to_texts(read_texts([name])[name]))
@@ -46,18 +50,19 @@ def read_csv(
         rows, _ = read_labels(columns, target, id, group, split)
         files = find_files(path.parent, columns.read_complete(PATH))
         return make_photos(path, files, rows)
+    target = columns.choose("target", target, ())
+    table = load_table(path, target=target, **layout)
+    known[target] = table.target
     rows, used = read_labels(columns, target, id, group, split, guess=False)
-    table = load_table(path, target=used["target"], **layout)
     others = set(used.values())
     left_out = {name: why for name, why in table.left_out.items() if name not in others}
-    texts = read_texts([name for name, why in left_out.items() if why == "text"])
-    n_values = {name: len(set(values)) for name, values in texts.items()}
+    texts = [name for name, why in left_out.items() if why == "text"]
+    n_values = {name: len(set(values)) for name, values in read_texts(texts).items()}
     refuse_categories(
         path, {name: n for name, n in n_values.items() if is_category(n, len(table.target))}
     )
     data = table.data.drop(columns=[name for name in table.data.columns if name in others])
     facts = {"features": data.columns.tolist(), "left_out": left_out}
-    rows["y"] = table.target
     return LabeledData("table", data.to_numpy(), **rows, facts=facts)
 
 
@@ -68,10 +73,12 @@ def find_names(path: Path, header: bool, sep: str | None, decimal: str) -> list[
 
 
 def read_columns(
-    path: Path, names: Iterable[str], header: bool, sep: str | None, decimal: str
+    path: Path, names: Sequence[str], header: bool, sep: str | None, decimal: str
 ) -> dict[str, np.ndarray]:
     """Return the cells of some columns as texts."""
     pd = import_extra("pandas", "tables")
+    if not names:
+        return {}
     with _errors_named(path):
         layout = _find_layout(path, header, sep, decimal)
         positions = {name: layout.names.index(name) for name in names}
