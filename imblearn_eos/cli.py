@@ -30,13 +30,14 @@ from imblearn_eos.compare._registry import select_samplers
 from imblearn_eos.compare._report import prepare_report, report_files
 from imblearn_eos.compare._text import format_runs
 from imblearn_eos.datasets import load_digit_images
-from imblearn_eos.datasets._readers import READERS, Reader, describe_formats, find_reader
+from imblearn_eos.datasets._labeled import LabeledData
+from imblearn_eos.datasets._readers import READERS, Reader, describe_formats, find_reader, read
 
 WRITERS = {"json": write_json, "csv": write_csv}
 DIGITS = Reader(
     "the digits of scikit-learn",
     matches=lambda path: False,
-    load=lambda path: (*load_digit_images(), {}),
+    load=lambda: LabeledData("images", *load_digit_images()),
 )
 # After more epochs, the network separates its training digits so well that no class has enemies.
 DIGITS_DEFAULTS = {"epochs": 10, "imbalance_ratio": 20}
@@ -205,16 +206,22 @@ def _compare(options, get_default, command):
     outputs = _prepare_outputs(options)
     path = options.data and options.data.resolve()
     reader = DIGITS if path is None else find_reader(path)
-    _refuse_unused_options(options, get_default, reader)
+    known = [name for other in READERS.values() for name in other.options if name in options]
+    _refuse_unused_options(options, get_default, known, reader.options, reader.format)
     given = {name: value for name, value in vars(options).items() if value is not None}
     given = {**(DIGITS_DEFAULTS if reader is DIGITS else DEFAULTS), **given}
     given["samplers"] = select_samplers(options.samplers and chain(*options.samplers))
-    reader_options = {name: getattr(options, name) for name in reader.options}
-    X, y, facts = reader.load(path, **reader_options)
+    values = {name: getattr(options, name, None) for name in reader.options}
+    reader_options = {name: value for name, value in values.items() if value is not None}
+    data = reader.load() if path is None else read(path, pixels=True, **reader_options)
+    X, y, facts, is_table = data.X, data.y, data.facts, data.kind == "table"
+    kind = f"{reader.format}, which is compared as {'a table' if is_table else 'images'}"
+    used = OF_TABLES if is_table else OF_IMAGES
+    _refuse_unused_options(options, get_default, OF_TABLES + OF_IMAGES, used, kind)
     if options.threads or X.size < MANY_NUMBERS:
         torch.set_num_threads(options.threads or 1)
-    arguments = {name: given[name] for name in SHARED + _parameters_of(reader)}
-    if reader.is_table:
+    arguments = {name: given[name] for name in SHARED + used}
+    if is_table:
         classifier = clone(CLASSIFIERS[options.classifier])
         runs = compare_table(X, y, **{**arguments, "classifier": classifier})
         progress = {"total": options.seeds, "unit": "seed", "desc": "comparing"}
@@ -246,7 +253,7 @@ def _compare(options, get_default, command):
                 for file, write in outputs:
                     write(file, record, results)
                     written[file] = write
-                if reader.is_table:
+                if is_table:
                     bar.update()
     finally:
         if len(results) < options.seeds:
@@ -281,20 +288,10 @@ def _prepare_outputs(options):
     return outputs
 
 
-def _parameters_of(reader):
-    return OF_TABLES if reader.is_table else OF_IMAGES
-
-
-def _refuse_unused_options(options, get_default, reader):
-    used = (*reader.options, *_parameters_of(reader))
-    known = chain(OF_IMAGES, OF_TABLES, *(other.options for other in READERS.values()))
+def _refuse_unused_options(options, get_default, known, used, what):
     for name in known:
         if name not in used and getattr(options, name) != get_default(name):
-            kind = "a table" if reader.is_table else "images"
-            raise ValueError(
-                f"--{name.replace('_', '-')} does not apply to {reader.format}, which is compared "
-                f"as {kind}."
-            )
+            raise ValueError(f"--{name.replace('_', '-')} does not apply to {what}.")
 
 
 def _describe_data(record):

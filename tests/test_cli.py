@@ -21,6 +21,7 @@ from imblearn_eos import EOS, cli
 from imblearn_eos.compare import CLASSIFIERS, METHODS, Method, _files, compare, compare_table
 from imblearn_eos.compare._registry import select_samplers
 from imblearn_eos.datasets import load_digit_images, load_npz
+from imblearn_eos.datasets._labeled import LabeledData
 from imblearn_eos.datasets._readers import READERS, Reader
 
 COMPARED = ["network", "none", "logit_adjustment", "eos"]
@@ -217,7 +218,7 @@ def test_broken_files_are_named(tmp_path, capsys):
     assert "broken.npz cannot be read" in error_of(capsys, "--data", tmp_path / "broken.npz")
     folder = save_images(tmp_path / "images", {"cat": 2, "dog": 2})
     (folder / "dog" / "1.png").write_bytes(b"not a picture")
-    assert "1.png cannot be read as an image" in error_of(capsys, "--data", folder)
+    assert "cannot be read as images" in error_of(capsys, "--data", folder)
 
 
 def test_class_of_one_image_is_named(tmp_path, capsys):
@@ -387,7 +388,7 @@ def test_command_runs_as_a_program(npz, tmp_path):
 def test_what_the_terminal_cannot_show_ends_no_run(encoding, tmp_path):
     # Columns of text are named as what is left out.
     labels = ["\u732b"] * 50 + ["\u72ac"] * 10
-    table = pd.DataFrame({"x": range(60), "\u5927": ["a", "b"] * 30, "class": labels})
+    table = pd.DataFrame({"x": range(60), "\u5927": list(map(hex, range(60))), "class": labels})
     table.to_csv(tmp_path / "caf\udce9.csv", index=False)
     code = "import sys; from imblearn_eos.cli import main; sys.exit(main(sys.argv[1:]))"
     options = ["--data", "caf\udce9.csv", "--target", "class", "--seeds", "1", "--json", "out.json"]
@@ -463,14 +464,13 @@ def test_a_classifier_of_the_registry_is_an_option(tmp_path, monkeypatch, capsys
 def test_a_reader_of_the_registry_reads_a_format(tmp_path, monkeypatch, capsys):
     def load(path, target):
         frame = pd.read_json(path)
-        features = frame.drop(columns=target)
-        return features.to_numpy(), frame[target].to_numpy(), {"features": ["x"], "left_out": {}}
+        facts = {"features": ["x"], "left_out": {}}
+        return LabeledData("table", frame[["x"]].to_numpy(), frame[target].to_numpy(), facts=facts)
 
     reader = Reader(
         "a .json file",
         lambda path: path.suffix == ".json",
         load,
-        is_table=True,
         options=("target",),
     )
     monkeypatch.setitem(READERS, "json", reader)

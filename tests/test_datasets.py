@@ -234,7 +234,7 @@ def test_photographs_are_turned_upright(tmp_path):
 def test_images_of_different_size_are_named(tmp_path):
     save_image(tmp_path / "a" / "1.png")
     save_image(tmp_path / "a" / "2.png", size=(11, 8))
-    with pytest.raises(ValueError, match=r"2\.png is 11 x 8 pixels, not 10 x 8 .*'size'"):
+    with pytest.raises(ValueError, match=r"not of 10 x 8 pixels .*'size'.*2\.png \(11 x 8\)"):
         load_image_folder(tmp_path)
 
 
@@ -243,7 +243,7 @@ def test_broken_image_is_named(tmp_path, damage):
     save_image(tmp_path / "a" / "1.png", size=(100, 100))
     file = tmp_path / "a" / "1.png"
     file.write_bytes(b"no image" if damage == "text" else file.read_bytes()[:60])
-    with pytest.raises(ValueError, match=r"1\.png cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"cannot be read as images \(remove them .*1\.png \("):
         load_image_folder(tmp_path)
 
 
@@ -293,7 +293,7 @@ DEEP_IMAGES = {
 def test_images_of_more_than_8_bits_per_channel_are_refused(tmp_path, name):
     save_image(tmp_path / "a" / "0.png", size=(4, 4))
     (tmp_path / "a" / name).write_bytes(DEEP_IMAGES[name]())
-    with pytest.raises(ValueError, match=rf"sub-folder .*/a/{name} has more than 8 bits") as error:
+    with pytest.raises(ValueError, match=rf"more than 8 bits .*/a/{name} \(\d+ bits\)") as error:
         load_image_folder(tmp_path)
     assert "0.png" not in str(error.value)
 
@@ -362,6 +362,20 @@ def test_shape_is_that_of_the_upright_image(tmp_path, suffix, orientation):
     assert_allclose(X[0, 0], turned, atol=0.05)
 
 
+def test_orientation_behind_the_pixels_of_a_png_counts(tmp_path):
+    (tmp_path / "a").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(data)) + b"eXIf" + data
+    chunk += struct.pack(">I", zlib.crc32(b"eXIf" + data))
+    file = tmp_path / "a" / "1.png"
+    Image.new("L", (16, 8)).save(file)
+    content = file.read_bytes()
+    file.write_bytes(content[:-12] + chunk + content[-12:])
+    assert load_image_folder(tmp_path)[0].shape == (1, 1, 16, 8)
+
+
 @pytest.mark.parametrize("suffix", ["gif", "tif", "png", "webp"])
 def test_first_of_several_frames_is_taken_with_a_warning(tmp_path, suffix):
     frames = [Image.new("RGB", (8, 8), 3 * (level,)) for level in (0, 255)]
@@ -387,15 +401,15 @@ def test_previews_beside_a_photograph_are_no_frames(tmp_path, recwarn):
 def test_class_without_images_is_named(tmp_path):
     save_image(tmp_path / "a" / "1.png")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="class empty has no image"):
+    with pytest.raises(ValueError, match=r"classes without images .*/empty"):
         load_image_folder(tmp_path)
 
 
 def test_folder_without_classes_and_folder_in_a_class_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="has no sub-folders"):
+    with pytest.raises(ValueError, match="folders without sub-folders"):
         load_image_folder(tmp_path)
     (tmp_path / "a" / "inner").mkdir(parents=True)
-    with pytest.raises(ValueError, match="inner is a folder inside a class"):
+    with pytest.raises(ValueError, match=r"folders inside a class .*/inner"):
         load_image_folder(tmp_path)
 
 
@@ -409,14 +423,14 @@ def test_all_problems_of_a_folder_are_told_at_once(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="sub-folder") as error:
         load_image_folder(tmp_path)
-    for words in ("2.png cannot", "3.png is 11", "4.png has more", "inner is a", "class empty"):
+    for words in ("2.png (Unid", "3.png (11", "4.png (16", "/b/inner", "/empty"):
         assert words in str(error.value)
 
 
 def test_of_many_problems_the_first_are_told(tmp_path):
     for number in range(13):
         save_image(tmp_path / "a" / f"{number:02}.png", size=(number + 1, 8))
-    with pytest.raises(ValueError, match=r"10\.png .*; and 2 more\.") as error:
+    with pytest.raises(ValueError, match=r"10\.png \(\S+ x 8\) and 2 more\.") as error:
         load_image_folder(tmp_path)
     assert "11.png" not in str(error.value)
 
@@ -461,8 +475,8 @@ def test_npz_of_color_images_with_names(tmp_path):
         ({"X": np.zeros((4, 8, 8), dtype=complex)}, "X of .* complex"),
         ({"X": np.full((4, 8, 8), np.nan)}, "NaN.* in 4 of 4 rows.*; the first is row 0"),
         ({"X": np.full((4, 8, 8), 1e300)}, "beyond float32"),
-        ({"y": [0, 1]}, r"y of shape \(2,\)"),
-        ({"y": [0, 1, np.nan, 1]}, "NaN.* in 1 of 4 rows.*; the first is row 2"),
+        ({"y": [0, 1]}, r"'y': \(2,\)"),
+        ({"y": [0, 1, np.nan, 1]}, "'y' .* has no value in 1 rows; the first is row 2"),
         ({"y": [b"a", b"a", b"b", b"b"]}, "dtype .S1.*not bytes"),
     ],
 )
@@ -473,7 +487,7 @@ def test_unusable_array_is_named(tmp_path, arrays, message):
 
 def test_missing_array_is_named(tmp_path):
     np.savez(tmp_path / "a.npz", X=np.zeros((2, 8, 8)), labels=[0, 1])
-    with pytest.raises(ValueError, match=r"a\.npz cannot be read .*y is not a file"):
+    with pytest.raises(ValueError, match=r"target='y' .* 0 arrays of \S+a\.npz, .*'labels'"):
         load_npz(tmp_path / "a.npz")
 
 
@@ -490,7 +504,7 @@ class Bomb:
 
 def test_single_array_without_a_name_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((4, 8, 8)))
-    with pytest.raises(ValueError, match=r"a\.npy cannot be read .*must be an \.npz file"):
+    with pytest.raises(ValueError, match=r"a\.npy cannot be read as an \.npz file"):
         load_npz(tmp_path / "a.npy")
 
 

@@ -453,7 +453,7 @@ def test_command_takes_separator_and_decimal_mark(rows, tmp_path, sep, option):
         (["--decimal", ","], ["--decimal does not apply to the digits"]),
         (["--data", "CSV"], ["--target on the command line", "'f0'"]),
         (["--data", "CSV", "--target", "nothing"], ["target='nothing'", "'f0'"]),
-        (["--data", "CSV", "--target", "f1"], ["Unknown label type: continuous"]),
+        (["--data", "CSV", "--target", "f1"], ["'<b>kind</b> (2 values)'", "SMOTENC"]),
         (
             ["--data", "CSV", "--target", "<b>kind</b>", "--epochs", "3"],
             ["--epochs does not apply to a .csv file", "compared as a table"],

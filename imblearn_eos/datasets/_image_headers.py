@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,10 +20,11 @@ SINGLE_FORMATS = ("MPO", "PSD")
 HEAD = 1 << 16
 
 
-def find_shape(image: Image) -> tuple[int, int]:
-    """Return the (height, width) of an open image once it is turned upright."""
+def find_shape(image: Image, stream: BinaryIO) -> tuple[int, int]:
+    """Return the (height, width) of an image, open as ``stream``, once it is turned upright."""
     width, height = image.size
-    if image.getexif().get(ORIENTATION) in SIDEWAYS:
+    has_exif = image.format != "PNG" or _has_exif(image, stream)
+    if has_exif and image.getexif().get(ORIENTATION) in SIDEWAYS:
         if image.format == "TIFF":
             # Pillow turns these itself: the size when it opens or loads them, as its version does.
             from PIL import ImageOps
@@ -31,6 +33,21 @@ def find_shape(image: Image) -> tuple[int, int]:
         else:
             width, height = height, width
     return height, width
+
+
+def _has_exif(image, stream):
+    """Return whether a PNG may have EXIF data, which Pillow looks for behind the pixels, too.
+
+    It decodes the pixels for that; few files have any.
+    """
+    if any(name in image.info for name in ("exif", "Raw profile type exif", "xmp")):
+        return True
+    position = stream.tell()
+    stream.seek(0, os.SEEK_END)
+    stream.seek(max(stream.tell() - HEAD, 0))
+    tail = stream.read()
+    stream.seek(position)
+    return any(name in tail for name in (b"eXIf", b"Raw profile type", b"com.adobe.xmp"))
 
 
 def has_more_frames(image: Image) -> bool:

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
-KINDS = ("photos", "images", "embeddings", "table", "text")
-SPLITS = ("train", "validation", "test")
+# What folders and cells call the parts of a split.
+SPLITS = {
+    **dict.fromkeys(["train", "training"], "train"),
+    **dict.fromkeys(["validation", "val", "valid", "dev"], "validation"),
+    **dict.fromkeys(["test", "testing"], "test"),
+}
 
 
 @dataclass
@@ -54,6 +58,11 @@ class LabeledData:
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "facts"}
         arrays = {name: v[rows] for name, v in values.items() if isinstance(v, np.ndarray)}
         return replace(self, **arrays)
+
+
+def split_name(name: object) -> str | None:
+    """Return the part of a split that goes by this name: train, validation, test or None."""
+    return SPLITS.get(str(name).strip().lower())
 
 
 def concatenate(
@@ -103,10 +112,9 @@ def _find_problem(train, part):
         return "they have a split of their own; use that, or give files without"
     if part.kind != train.kind:
         return f"they are {part.kind}, not {train.kind}; give data of one kind"
-    if train.kind == "table":
-        missing = sorted(features[0] - features[1])
-        return missing and f"they lack the numeric columns {missing}; add or remove the columns"
-    if shapes[0] != shapes[1]:
+    if missing := sorted(features[0] - features[1]):
+        return f"they lack the numeric columns {missing}; add or remove the columns"
+    if train.kind != "table" and shapes[0] != shapes[1]:
         return f"their rows have the shape {shapes[1]}, not {shapes[0]}; read both in the same way"
     if unknown := sorted(set(map(str, part.y)) - set(map(str, train.y))):
         return f"the labels {unknown} do not occur in training; remove these rows or rename them"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
+
+from imblearn_eos.datasets._arrays import read_npz
+from imblearn_eos.datasets._columns import errors_named
 
 
 def load_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
@@ -32,6 +36,10 @@ def load_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         When the file is broken, or does not hold such arrays of finite numbers.
 
+    See Also
+    --------
+    load_embeddings : Of a two-dimensional ``X``.
+
     Examples
     --------
     >>> import tempfile
@@ -45,36 +53,11 @@ def load_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     >>> X.shape, X.dtype, float(X.max())
     ((4, 1, 8, 8), dtype('float32'), 1.0)
     """
-    with open(path, "rb") as file:
-        try:
-            arrays = np.load(file, allow_pickle=False)
-            X, y = arrays["X"], arrays["y"]
-        # A damaged archive raises nearly anything.
-        except Exception as error:
-            raise ValueError(
-                f"{path} cannot be read ({type(error).__name__}: {error}). It must be an .npz file "
-                "with the arrays X and y of numbers or strings, as written by "
-                "numpy.savez(path, X=X, y=y)."
-            ) from error
-    is_image, is_label = X.dtype.kind in "buif", y.dtype.kind in "buifU"
-    if not (is_image and is_label) or X.ndim not in (3, 4) or y.shape != X.shape[:1]:
+    with errors_named(path, "an .npz file with the arrays X and y of numbers or strings"):
+        data = read_npz(Path(path), embedding="X", target="y")
+    if data.kind != "images":
         raise ValueError(
-            f"{path} holds X of shape {X.shape} and dtype {X.dtype}, and y of shape {y.shape} and "
-            f"dtype {y.dtype}. X must be numbers of shape (n, channels, height, width) or "
-            "(n, height, width), and y numbers or strings (not bytes) of shape (n,)."
+            f"{path} holds X of shape {data.X.shape}. Images are of shape (n, channels, height, "
+            "width) or (n, height, width); read embeddings with load_embeddings."
         )
-    scale = np.iinfo(X.dtype).max if X.dtype in (np.uint8, np.uint16) else 1
-    with np.errstate(over="ignore"):
-        X = X.astype(np.float32)
-    X /= scale
-    if X.ndim == 3:
-        X = X[:, np.newaxis]
-    is_finite = np.isfinite(X).all(axis=(1, 2, 3))
-    if y.dtype.kind == "f":
-        is_finite &= np.isfinite(y)
-    if not is_finite.all():
-        raise ValueError(
-            f"{path} has NaN, infinity or a value beyond float32 in {np.sum(~is_finite)} of "
-            f"{len(X)} rows of X and y; the first is row {is_finite.argmin()}."
-        )
-    return X, y
+    return data.X, data.y

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from imblearn_eos.datasets._csv import load_table
-from imblearn_eos.datasets._folder import load_image_folder
-from imblearn_eos.datasets._npz import load_npz
+from imblearn_eos.datasets._arrays import read_npy, read_npz, read_safetensors
+from imblearn_eos.datasets._arrow import is_arrow, is_parquet, read_arrow, read_parquet
+from imblearn_eos.datasets._columns import errors_named
+from imblearn_eos.datasets._csv_rows import read_csv
+from imblearn_eos.datasets._folder import read_folder
+from imblearn_eos.datasets._labeled import LabeledData, concatenate
+from imblearn_eos.datasets._photos import to_images
+
+ROWS = ("target", "id", "group", "split")
+# Not of a format, but of what is done with photos once they are found.
+PIXELS = ("pixels", "image_size")
+# Values of options that change nothing, as the command passes them.
+UNSET: tuple[Any, ...] = (None, False, ".")
 
 
 @dataclass(frozen=True)
@@ -23,69 +35,136 @@ class Reader:
     matches : callable
         Called with an existing path; returns whether it has this format.
     load : callable
-        Called with the path and ``options``; returns X, y and a dict of facts for the record of the
-        comparison. X is of shape (n_samples, channels, height, width), or for a table (n_samples,
-        n_features); the facts on a table include ``features``, their names, and ``left_out``, the
-        columns that are not used, with the reasons.
-    is_table : bool, default=False
-        Whether it holds rows of features instead of images.
+        Called with the path and some of the ``options``; returns `LabeledData`. `read` calls it.
     options : tuple of str, default=()
-        The options of the command that ``load`` takes as keyword arguments.
+        The options of `read` that apply: those that ``load`` takes as keyword arguments, and
+        `PIXELS` where the data may be photos.
     """
 
     format: str
     matches: Callable[[Path], bool]
-    load: Callable[..., tuple]
-    is_table: bool = False
+    load: Callable[..., LabeledData]
     options: tuple[str, ...] = ()
 
 
-def _load_folder(path, image_size):
-    return *load_image_folder(path, size=image_size), {}
-
-
-def _load_npz(path):
-    return *load_npz(path), {}
-
-
-def _load_csv(path, target, no_header, sep, decimal):
-    table = load_table(path, target=target, header=not no_header, sep=sep, decimal=decimal)
-    facts = {"features": table.data.columns.tolist(), "left_out": table.left_out}
-    return table.data.to_numpy(), table.target, facts
+def _has_suffix(*suffixes):
+    return lambda path: path.is_file() and path.suffix.lower() in suffixes
 
 
 def _is_csv(path):
     # Also .csv.gz.
-    return ".csv" in [suffix.lower() for suffix in path.suffixes]
-
-
-def _is_npz(path):
-    return path.suffix.lower() == ".npz" or zipfile.is_zipfile(path)
+    return path.is_file() and ".csv" in [suffix.lower() for suffix in path.suffixes]
 
 
 # The first that matches is taken.
 READERS = {
+    "arrow": Reader(
+        "a folder of datasets.save_to_disk",
+        is_arrow,
+        read_arrow,
+        options=(*ROWS, "text", "embedding", *PIXELS),
+    ),
+    "parquet": Reader(
+        "Parquet (a file, or a folder of such)",
+        is_parquet,
+        read_parquet,
+        options=(*ROWS, "text", "embedding", *PIXELS),
+    ),
     "folder": Reader(
-        "a folder with one sub-folder of images per class",
+        "a folder with one sub-folder of images per class, also within train, validation and test",
         Path.is_dir,
-        _load_folder,
-        options=("image_size",),
+        read_folder,
+        options=PIXELS,
     ),
     "csv": Reader(
         "a .csv file (with --target)",
         _is_csv,
-        _load_csv,
-        is_table=True,
-        options=("target", "no_header", "sep", "decimal"),
+        read_csv,
+        options=(*ROWS, "text", "no_header", "sep", "decimal", *PIXELS),
     ),
-    "npz": Reader("an .npz file with X and y", _is_npz, _load_npz),
+    "npy": Reader(
+        "an .npy file (with --labels)",
+        _has_suffix(".npy"),
+        read_npy,
+        options=("labels", "target"),
+    ),
+    "safetensors": Reader(
+        "a .safetensors file with X and y",
+        _has_suffix(".safetensors"),
+        read_safetensors,
+        options=(*ROWS, "embedding", "labels"),
+    ),
+    "npz": Reader(
+        "an .npz file with X and y, numbers or strings",
+        lambda path: path.suffix.lower() == ".npz" or zipfile.is_zipfile(path),
+        read_npz,
+        options=(*ROWS, "embedding", "labels"),
+    ),
 }
 
 
-def find_reader(path: Path) -> Reader:
+def read(
+    path: str | os.PathLike,
+    *,
+    test: str | os.PathLike | None = None,
+    validation: str | os.PathLike | None = None,
+    pixels: bool = False,
+    image_size: int | None = None,
+    **options: Any,
+) -> LabeledData:
+    """Read labeled data in any format.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file or folder, in one of the formats of `READERS`.
+    test, validation : str, path-like or None, default=None
+        Files or folders of further rows of the same kind, read with the same options.
+    pixels : bool, default=False
+        Decode photos: they become images of kind "images".
+    image_size : int or None, default=None
+        Side of the squares that photos become; needs ``pixels``. None: see `to_images`.
+    **options : object
+        Some of the reader's ``options``; None, False and "." are as if not given.
+        ``target``, ``id``, ``group``, ``split``, ``text``, ``embedding``: names of columns or
+        arrays. ``labels``: path of a file of labels. ``no_header``, ``sep``, ``decimal``: of a
+        .csv file.
+
+    Returns
+    -------
+    LabeledData
+        Photos are paths, and only their headers have been read, unless ``pixels``.
+
+    Raises
+    ------
+    ValueError
+        When the format is not known, an option does not apply to it, or the rows are unusable.
+    """
+    data = _read_part(path, {**options, "image_size": image_size})
+    # A file of labels belongs to one file of rows.
+    options = {name: value for name, value in options.items() if name != "labels"}
+    parts = {"test": test, "validation": validation}
+    others = {name: _read_part(part, options) for name, part in parts.items() if part is not None}
+    data = concatenate(data, **others)
+    return to_images(path, data, image_size) if pixels and data.kind == "photos" else data
+
+
+def _read_part(path, options):
+    path = Path(path)
+    reader = find_reader(path)
+    given = {name: value for name, value in options.items() if value not in UNSET}
+    if unused := sorted(set(given) - set(reader.options)):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise ValueError(f"{names} does not apply to {path}, which is read as {reader.format}.")
+    given = {name: value for name, value in given.items() if name not in PIXELS}
+    with errors_named(path, reader.format):
+        return reader.load(path, **given)
+
+
+def find_reader(path: str | os.PathLike) -> Reader:
     """Return the reader of a file or folder, by its name or content."""
     for reader in READERS.values():
-        if path.exists() and reader.matches(path):
+        if Path(path).exists() and reader.matches(Path(path)):
             return reader
     raise ValueError(
         f"{path} does not exist, or has none of the formats that are read: {describe_formats()}."

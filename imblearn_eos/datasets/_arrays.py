@@ -1,0 +1,118 @@
+"""Arrays with names: the files of NumPy and of safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imblearn_eos._extras import import_extra
+from imblearn_eos.datasets._cells import is_missing, to_labels
+from imblearn_eos.datasets._columns import Columns, check_finite, read_labels
+from imblearn_eos.datasets._csv_rows import find_names, read_columns
+from imblearn_eos.datasets._labeled import LabeledData
+
+# What the array of embeddings, features or images is usually called.
+USUAL_NAMES = ("X", "embeddings", "embedding", "features")
+# The array of a file without names, and what `EmbeddingWriter` writes beside arrays of rows.
+ONLY, DESCRIPTION = "X", "description"
+
+
+def read_npz(
+    path: Path,
+    *,
+    target: str | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    split: str | None = None,
+    embedding: str | None = None,
+    labels: Path | None = None,
+) -> LabeledData:
+    """Read embeddings or images from the arrays of an .npz file."""
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        columns = Columns(path, list(arrays), arrays.__getitem__, "array")
+        return _read_arrays(columns, embedding, labels, target, id, group, split)
+
+
+def read_npy(path: Path, *, labels: Path, target: str | None = None) -> LabeledData:
+    """Read the same from an .npy file and a file of labels."""
+    array = np.load(path, allow_pickle=False)
+    columns = Columns(path, [ONLY], lambda name: array, "array")
+    return _read_arrays(columns, ONLY, labels, target)
+
+
+def read_safetensors(
+    path: Path,
+    *,
+    target: str | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    split: str | None = None,
+    embedding: str | None = None,
+    labels: Path | None = None,
+) -> LabeledData:
+    """Read the same from the tensors of a safetensors file."""
+    safetensors = import_extra("safetensors", "embeddings")
+
+    def read(name):
+        # NumPy has no bfloat16.
+        tensor = file.get_tensor(name)
+        return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+    with safetensors.safe_open(path, framework="pt") as file:
+        columns = Columns(path, list(file.keys()), read, "tensor")
+        return _read_arrays(columns, embedding, labels, target, id, group, split)
+
+
+def _read_arrays(columns, embedding, labels, target, id=None, group=None, split=None):
+    """Return embeddings or images, depending on the dimensions of the array."""
+    name = columns.choose("embedding", embedding, USUAL_NAMES)
+    X = columns.read(name)
+    rest = Columns(
+        columns.path, [n for n in columns.names if n != name], columns.read, columns.kind
+    )
+    if labels is not None:
+        y = read_label_file(labels, target)
+        rest = Columns(labels, ["labels"], lambda name: y)
+        target = "labels"
+    rows, _ = read_labels(rest, target, id, group, split)
+    shapes = {name: values.shape for name, values in rows.items() if values is not None}
+    is_fit = X.dtype.kind in "buif" and X.ndim in (2, 3, 4) and rows["y"].dtype.kind in "buifU"
+    if not is_fit or set(shapes.values()) != {X.shape[:1]}:
+        raise ValueError(
+            f"{columns.path} holds {name} of shape {X.shape} and dtype {X.dtype}, and beside it "
+            f"{shapes} (y of dtype {rows['y'].dtype}). {name} must be numbers of shape (n, "
+            "features), or for images (n, channels, height, width) or (n, height, width); y and "
+            "the others numbers or strings (not bytes) of shape (n,)."
+        )
+    is_image = X.ndim > 2
+    scale = np.iinfo(X.dtype).max if is_image and X.dtype in (np.uint8, np.uint16) else 1
+    with np.errstate(over="ignore"):
+        X = X.astype(np.float32, copy=False)
+    if scale > 1:
+        X /= scale
+    if X.ndim == 3:
+        X = X[:, np.newaxis]
+    check_finite(columns.path, X)
+    facts = {} if is_image else {"embedding": name}
+    if DESCRIPTION in columns.names:
+        facts[DESCRIPTION] = str(columns.read(DESCRIPTION))
+    return LabeledData("images" if is_image else "embeddings", X, **rows, facts=facts)
+
+
+def read_label_file(path: Path, target: str | None = None) -> np.ndarray:
+    """Return the labels in a file: .npy, .csv with one column or ``target``, else one per line."""
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    if suffix == ".csv":
+        layout: dict[str, Any] = {"header": True, "sep": None, "decimal": "."}
+        names = find_names(path, **layout)
+        columns = Columns(path, names, lambda name: read_columns(path, [name], **layout)[name])
+        texts = columns.read(columns.choose("target", target, names))
+    else:
+        texts = path.read_text(encoding="utf-8-sig").splitlines()
+    if any(map(is_missing, texts)):
+        return np.array([None if is_missing(text) else text for text in texts], dtype=object)
+    return to_labels(list(texts))

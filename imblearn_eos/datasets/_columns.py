@@ -1,0 +1,174 @@
+"""Which columns or arrays of a file hold the labels, names, groups and parts of its rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imblearn_eos.datasets._labeled import SPLITS, split_name
+
+# What the columns are usually called; taken where exactly one of them is there.
+USUAL_NAMES = {
+    "target": ("label", "labels", "y", "target", "class"),
+    "id": ("path", "id", "ids"),
+    "group": (),
+    "split": ("split",),
+}
+
+
+@dataclass
+class Columns:
+    """The columns or arrays of a file, to be read one by one.
+
+    Attributes
+    ----------
+    path : path-like
+        The file.
+    names : sequence of str
+        Of the columns.
+    read : callable
+        Called with a name; returns the values, None for missing ones, of shape (n,).
+    kind : str
+        What a column is called in errors.
+    """
+
+    path: str | os.PathLike
+    names: Sequence[str]
+    read: Callable[[str], np.ndarray]
+    kind: str = "column"
+
+    def choose(self, option: str, given: str | None, usual: Iterable[str]) -> str:
+        """Return the column that is named, or else the only one that has a usual name."""
+        wanted = [given] if given is not None else list(usual)
+        found = [name for name in self.names if name in wanted]
+        if len(found) != 1:
+            hint = (
+                "" if given or not wanted else f" Without it, one of {', '.join(wanted)} is taken."
+            )
+            raise ValueError(
+                f"{option}={given!r} (--{option} on the command line) names {len(found)} "
+                f"{self.kind}s of {self.path}, but must name one of {shorten(self.names)}.{hint}"
+            )
+        return found[0]
+
+    def read_complete(self, name: str) -> np.ndarray:
+        """Return the values of a column; refuse missing ones."""
+        values = self.read(name)
+        if values.dtype == object:
+            missing = np.flatnonzero([value is None for value in values])
+        else:
+            missing = np.flatnonzero(values != values)
+        if len(missing):
+            raise ValueError(
+                f"The {self.kind} {name!r} of {self.path} has no value in {len(missing)} rows; the "
+                f"first is row {missing[0]}. Drop those rows, or fill in the values."
+            )
+        return values
+
+
+def read_labels(
+    columns: Columns,
+    target: str | None,
+    id: str | None = None,
+    group: str | None = None,
+    split: str | None = None,
+    guess: bool = True,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return y, ids, groups and split, and the columns that they come from, by option.
+
+    Columns that are not named are looked for under their usual names; but for the target they need
+    not be there. ``guess=False`` is for tables, any column of which may be a feature.
+    """
+    given = {"target": target, "id": id, "group": group, "split": split}
+    used = {}
+    for option, name in given.items():
+        usual = USUAL_NAMES[option] if guess or option == "split" else ()
+        is_there = sum(column in usual for column in columns.names) == 1
+        # A column of this name may hold something else.
+        if option == "split" and name is None and is_there:
+            is_there = all(map(split_name, columns.read("split")))
+        if name is not None or is_there or option == "target":
+            used[option] = columns.choose(option, name, usual)
+    values = {option: columns.read_complete(name) for option, name in used.items()}
+    if not len(values["target"]):
+        raise ValueError(f"{columns.path} has no rows.")
+    found: dict[str, Any] = {"y": to_label_array(values["target"])}
+    if "id" in values:
+        found["ids"] = np.array([str(value) for value in values["id"]], dtype=object)
+    if "group" in values:
+        found["groups"] = to_label_array(values["group"])
+    if "split" in values:
+        found["split"] = _to_split(columns.path, used["split"], values["split"])
+    return found, used
+
+
+def to_label_array(values: np.ndarray) -> np.ndarray:
+    """Return values with the dtype str if they are objects."""
+    return np.array([str(value) for value in values]) if values.dtype == object else values
+
+
+def _to_split(path, name, values):
+    parts = {value: split_name(value) for value in set(values.tolist())}
+    if unknown := sorted(str(value) for value, part in parts.items() if part is None):
+        raise ValueError(
+            f"The column {name!r} of {path} must name the part of each row, one of "
+            f"{', '.join(SPLITS)}; it has {shorten(unknown)}."
+        )
+    split = np.array([parts[value] for value in values.tolist()])
+    return split if len(set(parts.values())) > 1 else None
+
+
+@contextmanager
+def errors_named(path: object, wanted: str) -> Iterator[None]:
+    """Say which file an error comes from, if its message does not say so."""
+    try:
+        yield
+    # A damaged file raises nearly anything.
+    except Exception as error:
+        is_named = str(path) in str(error) or getattr(error, "filename", None)
+        if is_named or isinstance(error, (ImportError, MemoryError)):
+            raise
+        raise ValueError(
+            f"{path} cannot be read as {wanted} ({type(error).__name__}: {str(error).strip()})."
+        ) from error
+
+
+def check_finite(path: object, X: np.ndarray) -> None:
+    """Refuse rows with NaN or infinity."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_finite = np.isfinite(X.reshape(len(X), -1).sum(axis=1))
+    if not is_finite.all():
+        # The sum of finite numbers may be infinite.
+        is_finite = np.isfinite(X).reshape(len(X), -1).all(axis=1)
+    if not is_finite.all():
+        raise ValueError(
+            f"{path} has NaN, infinity or a value beyond float32 in {np.sum(~is_finite)} of "
+            f"{len(X)} rows; the first is row {is_finite.argmin()}. Drop or mend these rows."
+        )
+
+
+def refuse_categories(path: object, n_values: dict[str, int]) -> None:
+    """Raise an error if there are columns of categories, given their numbers of values."""
+    if n_values:
+        columns = shorten([f"{name} ({n} values)" for name, n in n_values.items()])
+        raise ValueError(
+            f"{path} has columns of categories, between which no over-sampler of numbers can "
+            f"interpolate: {columns}. Encode them as numbers, remove them, or use "
+            "imblearn.over_sampling.SMOTENC, which takes categories."
+        )
+
+
+def is_category(n_values: int, n_rows: int) -> bool:
+    """Return whether a text is a category: neither constant nor, as identifiers, mostly unique."""
+    return 1 < n_values <= n_rows / 2
+
+
+def shorten(names: Iterable[object], most: int = 20) -> str:
+    """Return names as one phrase, the first ones of many."""
+    texts = [repr(str(name)) for name in names]
+    return ", ".join(texts[:most]) + f" and {len(texts) - most} more" * (len(texts) > most)

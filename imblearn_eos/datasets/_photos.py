@@ -1,0 +1,74 @@
+"""Photos that a file of data names or contains, and their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imblearn_eos.datasets._image_files import (
+    Problems,
+    default_size,
+    is_image_name,
+    median_size,
+    read_headers,
+    read_pixels,
+)
+from imblearn_eos.datasets._labeled import LabeledData
+
+# The column with the paths of photos.
+PATH = "path"
+
+
+def are_photos(folder: Path, names: np.ndarray) -> bool:
+    """Return whether the first of these texts names an image that exists, from this folder."""
+    first = str(names[0]) if len(names) else ""
+    return (folder / first).is_file() and is_image_name(first)
+
+
+def find_files(folder: Path, names: np.ndarray) -> np.ndarray:
+    """Return the paths of files that are named from a folder."""
+    return np.array([str(folder / str(name)) for name in names], dtype=object)
+
+
+def make_photos(path: object, sources: np.ndarray, rows: dict[str, Any]) -> LabeledData:
+    """Return photos, once all their headers are checked.
+
+    Parameters
+    ----------
+    path : path-like
+        The file that names or contains them.
+    sources : ndarray of shape (n,), dtype object
+        Paths, or contents of files.
+    rows : dict
+        y, ids, groups and split.
+    """
+    data, problems = LabeledData("photos", sources, **rows), Problems()
+    headers = read_headers(sources, _names(data), problems)
+    problems.refuse(path, "readable images")
+    data.facts["median_size"] = median_size(headers)
+    return data
+
+
+def to_images(path: object, data: LabeledData, image_size: int | None) -> LabeledData:
+    """Return photos as pixels; ``facts["image_size"]`` is their (height, width).
+
+    Without a size, photos that all have one small size stay as they are; others become squares of
+    64 pixels.
+    """
+    problems, names = Problems(), _names(data)
+    headers = read_headers(data.X, names, problems)
+    size = (image_size, image_size) if image_size else default_size(headers)
+    X = read_pixels(data.X, names, headers, size, problems)
+    problems.refuse(path, "readable images")
+    facts = {**data.facts, "image_size": list(size)}
+    return replace(data, kind="images", X=X, facts=facts)
+
+
+def _names(data):
+    """Return what to call the photos in errors."""
+    if isinstance(data.X[0], str):
+        return data.X
+    return [f"row {row}" for row in range(len(data))] if data.ids is None else data.ids
