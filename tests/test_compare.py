@@ -16,7 +16,7 @@ from imblearn_eos.datasets import load_digit_images, split_imbalanced
 from imblearn_eos.metrics import expected_calibration_error, generalization_gap
 from imblearn_eos.models import SmallCNN
 
-QUICK = {"seeds": 1, "epochs": 1, "imbalance_ratio": 4}
+QUICK = {"seeds": 1, "epochs": 1, "imbalance_ratio": 4, "validation_folds": 0}
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,11 @@
-"""Differences and verdicts, on results whose scores are known."""
+"""Differences, on results whose scores are known."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from imblearn_eos.compare import MethodResult, SeedResult, format_table, format_verdict, summarize
+from imblearn_eos.compare import MethodResult, SeedResult, summarize
 from imblearn_eos.compare._statistics import best_rival, paired_difference
-from imblearn_eos.compare._text import format_runs
 
 
 def make_results(rows_added=1, **scores):
@@ -78,138 +77,11 @@ def test_summary_has_the_difference_to_no_over_sampling():
     }
 
 
-@pytest.mark.parametrize(
-    ("scores", "start", "words"),
-    [
-        (
-            {"none": [0.5, 0.6, 0.55], "smote": [0.6, 0.7, 0.65], "eos": [0.8, 0.9, 0.86]},
-            "EOS scored above every other method, beyond noise. Its balanced accuracy is 0.8533, ",
-            ["0.2033 above SMOTE, the best other method (95 % interval over 3 seeds: +0."],
-        ),
-        (
-            {
-                "none": [0.5, 0.6, 0.55],
-                "random": [0.2, 0.9, 0.5],
-                "smote": [0.6, 0.7, 0.65],
-                "eos": [0.8, 0.9, 0.86],
-            },
-            "EOS scored above the best other method. It scored above no over-sampling.",
-            ["0.2033 above SMOTE, the best other method (95 % interval over 3 seeds: +0."],
-        ),
-        (
-            {"none": [0.7, 0.8, 0.6], "eos": [0.75, 0.85, 0.65]},
-            "EOS scored above no over-sampling by the same amount on each of 3 seeds, so the noise "
-            "is unknown.",
-            ["is 0.7500, 0.0500 above no over-sampling, the best other method."],
-        ),
-        (
-            {"none": [0.5, 0.6, 0.5], "smote": [0.7, 0.7, 0.7], "eos": [0.8, 0.82, 0.69]},
-            "EOS scored above the best other method, within noise. It scored above no "
-            "over-sampling.",
-            [", within noise)", "above no over-sampling"],
-        ),
-        (
-            {"none": [0.5, 0.6, 0.55], "random": [0.8, 0.9, 0.85], "eos": [0.7, 0.8, 0.76]},
-            "EOS scored below the best method. It scored above no over-sampling.",
-            ["0.0967 below random over-sampling, the best other method", "0.2033 above"],
-        ),
-        (
-            {"none": [0.8, 0.9, 0.85], "eos": [0.7, 0.8, 0.76]},
-            "EOS scored below no over-sampling.",
-            ["0.0967 below no over-sampling, the best other method (95 %"],
-        ),
-        (
-            {"none": [0.7, 0.8], "eos": [0.6, 0.85]},
-            "EOS scored below no over-sampling, within noise.",
-            ["0.0250 below no over-sampling, the best other method (95 %", ", within noise)"],
-        ),
-        (
-            {"none": [0.7], "eos": [0.6]},
-            "EOS scored below no over-sampling on one seed, so the noise is unknown.",
-            ["is 0.6000, 0.1000 below no over-sampling, the best other method."],
-        ),
-        (
-            {"network": [0.9, 0.91, 0.9], "none": [0.5, 0.5, 0.5], "eos": [0.6, 0.6, None]},
-            "EOS scored below the best method. It scored above no over-sampling by the same amount "
-            "on each of 2 seeds, so the noise is unknown.",
-            ["0.3050 below the network's own head", "over 2 seeds"],
-        ),
-        (
-            {"none": [0.5, None], "random": [1.0, 1.0], "eos": [1.0, 1.0]},
-            "EOS scored the same as the best other method. It scored above no over-sampling on one "
-            "seed, so the noise is unknown.",
-            ["0.5000 above no over-sampling"],
-        ),
-        (
-            {"none": [0.5, 0.6, 0.5], "random": [0.8, 0.9, 0.81], "eos": [0.8, 0.9, 0.81]},
-            "EOS scored the same as the best other method. It scored above no over-sampling.",
-            [", the same as random over-sampling, the best other method, and 0.3033 above"],
-        ),
-        (
-            {"none": [0.2, 0.9, 0.5], "random": [0.4, 0.1, 0.6], "eos": [0.6, 0.91, 0.8]},
-            "EOS scored above no over-sampling, within noise.",
-            [],
-        ),
-        (
-            {"none": [0.4, 0.9, 0.5], "random": [0.8, 0.9, 0.9], "eos": [0.7, 0.8, 0.76]},
-            "EOS scored below the best method. Its difference from no over-sampling is within "
-            "noise.",
-            ["0.1133 below random over-sampling", "0.1533 above no over-sampling (95 %"],
-        ),
-        (
-            {"none": [0.5, 0.6], "eos": [0.6, 0.7]},
-            "EOS scored above no over-sampling by the same amount on each of 2 seeds, so the noise "
-            "is unknown.",
-            ["is 0.6500, 0.1000 above no over-sampling, the best other method."],
-        ),
-        (
-            {"none": [0.5, 0.6], "eos": [0.5, 0.6], "rows_added": 0},
-            "The classes are already balanced, so EOS added no rows",
-            [],
-        ),
-        (
-            {"none": [0.7, 0.8], "eos": [0.7, 0.8]},
-            "EOS scored the same as no over-sampling.",
-            ["is 0.7500, the same as no over-sampling, the best other method."],
-        ),
-        ({"none": [0.7], "eos": [None]}, "EOS failed on every seed.", []),
-        (
-            {"none": [None], "eos": [0.5]},
-            "No other method succeeded on a seed where EOS did.",
-            [],
-        ),
-        ({"none": [0.5]}, "EOS was not among the samplers.", []),
-    ],
-)
-def test_verdict_is_plain_about_who_wins_and_by_how_much(scores, start, words):
-    verdict = format_verdict(make_results(**scores))
-    assert verdict.startswith(start)
-    for text in words:
-        assert text in verdict
-
-
-def test_table_tells_failures_and_their_reason():
-    table = format_table(make_results(none=[0.5, 0.6], smote=[None, 0.7]))
-    assert "1/2" in table
-    assert "SMOTE failed on 1 of 2 seeds: ValueError: too few rows" in table
-    table = format_table(make_results(none=[0.5, 0.5], smote=[None, None]))
-    assert "failed" in table.splitlines()[3]
-
-
-def test_runs_without_a_network_tell_rows_only():
-    assert format_runs(make_results(none=[0.5])) == (
-        "Train: 2 rows, 2 in the largest class, 2 in the smallest. Test: 1 rows, used for the "
-        "scores only.\n"
-    )
-
-
-@pytest.mark.parametrize("use", [format_table, format_verdict, summarize])
-def test_what_can_be_read_only_once_is_read_once(use):
+def test_what_can_be_read_only_once_is_read_once():
     results = make_results(none=[0.7, 0.6, 0.7], eos=[0.8, 0.8, 0.9])
-    assert use(iter(results)) == use(results)
+    assert summarize(iter(results)) == summarize(results)
 
 
-@pytest.mark.parametrize("use", [format_table, format_verdict, summarize])
-def test_nothing_to_tell_of_is_an_error(use):
+def test_nothing_to_tell_of_is_an_error():
     with pytest.raises(ValueError, match=r"results is empty.*list\(compare"):
-        use(iter([]))
+        summarize(iter([]))

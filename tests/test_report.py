@@ -1,19 +1,21 @@
 """The report, as a reader sees it: opened in headless Chromium."""
 
 import json
-import re
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from interrupts import InterruptedBar
+from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
 from imblearn_eos import cli
 from imblearn_eos.compare import (
     METHODS,
+    MethodResult,
     _report,
     compare,
     compare_table,
@@ -22,9 +24,12 @@ from imblearn_eos.compare import (
     summarize,
     write_report,
 )
-from imblearn_eos.compare._registry import select_samplers
+from imblearn_eos.compare._pictures import _most_confused
+from imblearn_eos.compare._registry import find_method, select_samplers
+from imblearn_eos.compare._summary import order_methods, rare_classes, rare_scores
+from imblearn_eos.compare._text import format_headline
 from imblearn_eos.datasets import load_digit_images
-from imblearn_eos.models import SmallCNN
+from imblearn_eos.datasets._labeled import LabeledData
 
 WIDTHS = [400, 1400]
 CHROMIUM = next(
@@ -33,25 +38,36 @@ CHROMIUM = next(
 HOSTILE = ["<script>alert(1)</script>", '$x_1$ & 50% "quoted"', "ünïcödé " + "long " * 30]
 
 
+def add_validation(results, best):
+    """Let the validation rows choose a method."""
+    for result in results:
+        ran = [name for name, outcome in result.methods.items() if outcome.error is None]
+        result.validation = {name: [0.8 + 0.1 * (name == best)] for name in ran}
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Return the report of a short run on three digits whose classes have names of all kinds."""
     X, y = load_digit_images()
     X, y = X[y < 3], np.array(HOSTILE)[y[y < 3]]
-    results = list(compare(X, y, seeds=2, epochs=2, imbalance_ratio=4))
-    arguments = {"seeds": 2, "epochs": 2, "imbalance_ratio": 4}
+    results = list(compare(X, y, seeds=3, epochs=3, imbalance_ratio=20, validation_folds=0))
+    add_validation(results, "eos")
+    results[0].warnings = ["The <b>embeddings</b> look memorized."]
+    arguments = {"seeds": 3, "epochs": 3, "imbalance_ratio": 20}
     record = make_record(X, y, source="<b>digits</b>", arguments=arguments, command="repeat <me>")
-    return write_report(tmp_path_factory.mktemp("images"), record, results), record, results
+    folder, data = tmp_path_factory.mktemp("images"), LabeledData("images", X, y)
+    return write_report(folder, record, results, data), record, results
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """Return the report of a table with 100 classes, of which EOS knows nothing good."""
+    """Return the report of a table with 100 classes and 150 features."""
     rng = np.random.RandomState(0)
     y = np.repeat(np.arange(100), np.geomspace(60, 6, 100).astype(int))
-    X = rng.normal(size=(len(y), 5)) + rng.normal(size=(100, 5))[y] * 2
-    results = list(compare_table(X, y, seeds=3, samplers=["random", "eos"]))
-    features = {"features": [f"<i>f{i}</i>" for i in range(5)], "left_out": {"<u>id": "text"}}
+    X = rng.normal(size=(len(y), 150)) + rng.normal(size=(100, 150))[y] * 0.3
+    samplers = ["random", "eos"]
+    results = list(compare_table(X, y, seeds=3, samplers=samplers, validation_folds=0))
+    features = {"features": [f"<i>f{i}</i>" for i in range(150)], "left_out": {"<u>id": "text"}}
     arguments = {"seeds": 3, "classifier": "logistic"}
     record = make_record(X, y, source="numbers.csv", arguments=arguments, **features)
     return write_report(tmp_path_factory.mktemp("table"), record, results), record, results
@@ -100,12 +116,18 @@ def cells(page, table):
     return [[cell.inner_text() for cell in row.locator("th, td").all()] for row in rows]
 
 
+def unfold(page):
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("report", ["images", "table"])
 def test_nothing_sticks_out_and_every_picture_is_there(open_page, request, report, width):
     page = open_page(request.getfixturevalue(report)[0], width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    pictures = page.locator("img")
+    unfold(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    pictures = page.locator("figure img")
     assert pictures.count() == 4
     for picture in pictures.all():
         assert picture.evaluate("image => image.complete && image.naturalWidth > 300")
@@ -116,73 +138,121 @@ def test_nothing_sticks_out_and_every_picture_is_there(open_page, request, repor
         assert box.bounding_box()["x"] + box.bounding_box()["width"] <= width
 
 
-@pytest.mark.parametrize(
-    ("report", "headings"),
-    [
-        ("images", ["What was run", "Scores", "Classes", "Calibration", "Generalization gap"]),
-        ("table", ["What was run", "Scores", "Classes", "Calibration", "Generalization gap"]),
-    ],
-)
-def test_headings_are_in_order(open_page, request, report, headings):
+@pytest.mark.parametrize("width", WIDTHS)
+def test_first_screen_has_the_sentence_and_the_picture(open_page, images, width):
+    path, _, results = images
+    page = open_page(path, width)
+    verdict = page.locator("p").first
+    assert verdict.inner_text() == format_headline(results)
+    assert verdict.inner_text().startswith("Use EOS")
+    dots = page.locator(".dots").bounding_box()
+    assert dots["y"] + dots["height"] < 900
+    assert page.locator(".dots .name").all_inner_texts()[0] == "EOS"
+    # Terminal and page say the same.
+    assert format_verdict(results).startswith(verdict.inner_text())
+
+
+def test_dots_stand_where_their_differences_are(open_page, images):
+    path, _, results = images
+    page, summary = open_page(path), summarize(results)
+    zero = page.locator(".zero").first.bounding_box()["x"]
+    for row in page.locator(".dots > div:not(.axis)").all():
+        name = row.locator(".name").inner_text()
+        method = next(key for key, entry in METHODS.items() if entry.name == name)
+        dot = row.locator(".dot").bounding_box()
+        middle = dot["x"] + dot["width"] / 2
+        if method == "none":
+            assert middle == pytest.approx(zero, abs=1)
+            continue
+        difference = summary[method]["balanced_accuracy"]["difference"]
+        assert (middle > zero) == (difference["mean"] > 0)
+        assert row.locator(".number").inner_text() == f"{100 * difference['mean']:+.1f}"
+        interval = row.locator(".interval").bounding_box()
+        assert interval["x"] < middle < interval["x"] + interval["width"]
+        covers_zero = interval["x"] < zero < interval["x"] + interval["width"]
+        assert covers_zero == (difference["low"] <= 0 <= difference["high"])
+
+
+@pytest.mark.parametrize("report", ["images", "table"])
+def test_headings_are_in_order(open_page, request, report):
     page = open_page(request.getfixturevalue(report)[0])
     found = page.locator("h2").all_inner_texts()
-    assert found == [*headings, "Seconds", "How to repeat it"]
-
-
-def test_first_paragraph_says_whether_eos_lost(open_page, images, table):
-    for path, _, results in (images, table):
-        first = open_page(path).locator("p").first
-        assert first.inner_text() == format_verdict(results)
-    assert "EOS scored below" in first.inner_text()
+    shown = [name for name in found if name != "Examples"]
+    assert shown == ["Scores", "Classes", "The model", "Details"]
+    parts = ["calibration", "gap", "seconds", "run", "repeat"]
+    folded = [part.get_attribute("id") for part in page.locator("main > details").all()]
+    assert [name for name in folded if name not in ("suspects", "notes")] == parts
+    for name in parts:
+        assert page.locator(f"#{name}").get_attribute("open") is None
 
 
 def test_scores_are_those_of_the_results(open_page, images):
     path, _, results = images
-    rows = cells(open_page(path), "scores")
-    assert rows[0] == ["method", "balanced accuracy", "macro g mean", "macro f1", "seeds"]
-    assert [row[0] for row in rows[1:]] == [method.name for method in METHODS.values()]
-    for row, metrics in zip(rows[1:], summarize(results).values(), strict=True):
-        for cell, value in zip(row[1:4], metrics.values(), strict=True):
-            assert cell.startswith(f"{value['mean']:.4f} ± {value['spread']:.4f}")
-            difference = value["difference"]
-            if difference is None:
-                assert row[0] == "no over-sampling"
-                continue
-            assert f"{difference['mean']:+.4f}" in cell
-            assert f"{difference['low']:+.4f} to {difference['high']:+.4f}" in cell
-            is_noise = difference["low"] <= 0 <= difference["high"]
-            assert ("within noise" in cell) == is_noise
-            assert ("better" in cell) == (not is_noise and difference["mean"] > 0)
-        assert row[4] == "2 of 2"
+    header, *rows = cells(open_page(path), "scores")
+    assert " ".join(header[1].split()) == "balanced accuracy, validation"
+    assert [row[0] for row in rows] == [find_method(m).name for m in order_methods(results)]
+    assert rows[0][0] == "EOS"
+    summary = summarize(results)
+    for row, method in zip(rows, order_methods(results), strict=True):
+        value = summary[method]["balanced_accuracy"]
+        assert row[1] == ("90.0" if method == "eos" else "80.0")
+        assert row[2] == f"{100 * value['mean']:.1f}"
+        difference = value["difference"]
+        if difference is None:
+            assert (method, row[3]) == ("none", "-")
+            continue
+        low, high = (f"{100 * difference[bound]:+.1f}" for bound in ("low", "high"))
+        assert row[3].startswith(f"{100 * difference['mean']:+.1f}")
+        assert f"{low} to {high}" in row[3]
+        is_noise = difference["low"] <= 0 <= difference["high"]
+        assert ("within noise" in row[3]) == is_noise
+        assert ("better" in row[3]) == (not is_noise and difference["mean"] > 0)
+        rare = rare_scores(results, method)
+        assert row[4:6] == [f"{100 * rare.recall:.1f}", f"{100 * rare.false_alarms:.1f}"]
+        assert row[7] == "3 of 3"
+
+
+def test_without_validation_rows_there_is_no_such_column(open_page, table):
+    page = open_page(table[0])
+    header, *rows = cells(page, "scores")
+    assert " ".join(header[1].split()) == "balanced accuracy, test"
+    assert rows[0][0] == "EOS"
+    assert "EOS is the default and was not chosen" in page.locator("p").first.inner_text()
 
 
 def test_lower_calibration_errors_are_better(open_page, table):
     path, _, results = table
-    rows = cells(open_page(path), "calibration")
+    page = open_page(path)
+    unfold(page)
+    rows = cells(page, "calibration")
     # Test and training rows of one stratified split have the same frequencies.
-    assert rows[0] == ["method", "calibration error", "Brier score"]
+    assert rows[0][-2:] == ["calibration error", "Brier score"]
     name = "brier_score_at_training_frequencies"
+    none = [result.methods["none"].calibration[name] for result in results]
     for row, method in zip(rows[1:], results[0].methods, strict=True):
         values = [result.methods[method].calibration[name] for result in results]
-        assert row[2].startswith(f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}")
-        none = [result.methods["none"].calibration[name] for result in results]
-        if "better" in row[2]:
+        assert row[-1].startswith(f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}")
+        if "better" in row[-1]:
             assert np.mean(values) < np.mean(none)
-        if "worse" in row[2]:
+        if "worse" in row[-1]:
             assert np.mean(values) > np.mean(none)
-    assert any("better" in row[2] or "worse" in row[2] for row in rows)
+    assert any("better" in row[-1] or "worse" in row[-1] for row in rows)
 
 
 def test_calibration_is_shown_at_both_frequencies_where_they_differ(open_page, images):
-    rows = cells(open_page(images[0]), "calibration")
-    assert len(rows[0]) == 5
-    assert "at training frequencies" in rows[0][1]
-    assert "on the test rows" in rows[0][4]
+    page = open_page(images[0])
+    unfold(page)
+    header = cells(page, "calibration")[0]
+    assert len(header) == 8
+    assert "at training frequencies" in header[4]
+    assert "on the test images" in header[7]
 
 
 def test_gap_stands_beside_both_references(open_page, images):
     path, _, results = images
-    rows = cells(open_page(path), "gap")
+    page = open_page(path)
+    unfold(page)
+    rows = cells(page, "gap")
     assert [row[0] for row in rows[1:]] == [METHODS[name].name for name in select_samplers()]
     names = ["before", "size_matched", "after", "label_noise"]
     assert "class size alone" in rows[0][2]
@@ -195,58 +265,107 @@ def test_gap_stands_beside_both_references(open_page, images):
 def test_names_are_shown_as_they_are(open_page, images, table):
     page = open_page(images[0])
     assert page.locator("h1").inner_text() == "Over-sampling compared on <b>digits</b>"
-    assert page.locator("pre").first.inner_text() == "repeat <me>"
-    shown = page.locator("details th[scope=row]").all_inner_texts()
+    unfold(page)
+    assert page.locator("#repeat pre").inner_text() == "repeat <me>"
+    shown = page.locator("#classes th[scope=row]").all_inner_texts()
     assert sorted(" ".join(name.split()) for name in shown) == sorted(map(str.strip, HOSTILE))
+    assert page.locator(".advice").last.inner_text() == "The <b>embeddings</b> look memorized."
     page = open_page(table[0])
-    text = page.locator("dl").first.inner_text()
+    unfold(page)
+    text = page.locator("#run").inner_text()
     assert "<i>f0</i>, <i>f1</i>" in text
     assert "<u>id (text)" in text
     assert page.locator("script").count() == 0
 
 
-def test_many_classes_are_folded(open_page, table):
+def test_many_classes_and_features_are_folded_and_capped(open_page, table):
     page = open_page(table[0])
-    assert not page.locator("details table").is_visible()
-    page.locator("summary").click()
-    assert page.locator("details table").is_visible()
-    assert page.locator("details tbody tr").count() == 100
+    page.locator("#run > summary").click()
+    assert not page.locator("#classes table").is_visible()
+    page.locator("#classes summary").click()
+    assert page.locator("#classes tbody tr").count() == 100
+    features = page.locator("#run > details").first
+    assert features.inner_text() == "150 features used, 1 left out"
+    features.locator("summary").click()
+    assert "<i>f99</i> and 50 more" in features.inner_text()
+
+
+def test_confusions_of_many_classes_are_those_with_most_errors():
+    matrix = np.full((30, 30), 1) + 100 * np.eye(30, dtype=int)
+    matrix[3, 20] = matrix[20, 3] = 40
+    counts = {f"c{i}": 30 - i for i in range(30)}
+    merged, names = _most_confused(matrix, counts)
+    assert len(names) == 16
+    assert {"c3", "c20"} <= set(names)
+    assert names[-1] == "15 others"
+    assert names.index("c3") < names.index("c20")
+    # Nothing is lost, so that the shares of a row are those of all predictions.
+    assert merged.sum() == matrix.sum()
+    assert merged[names.index("c3")].sum() == matrix[3].sum()
+    same, names = _most_confused(matrix[:15, :15], {f"c{i}": i for i in range(15)})
+    assert names == [f"c{i}" for i in range(15)][::-1]
+    np.testing.assert_array_equal(same, matrix[:15, :15][::-1, ::-1])
 
 
 def test_page_says_how_to_repeat_the_run(open_page, images):
     path, record, _ = images
-    text = open_page(path).locator("body").inner_text()
+    page = open_page(path)
+    unfold(page)
+    text = page.locator("#repeat").inner_text()
     for value in (record["data"]["sha256"], record["date"], record["versions"]["torch"]):
         assert value in text
-    assert "imbalance_ratio=4" in text
+    assert "imbalance_ratio=20" in text
 
 
-def test_results_and_network_lie_beside_the_page(open_page, images):
+def test_changed_images_are_shown_with_what_they_were_taken_for(open_page, images):
+    path, _, results = images
+    fitted, page = results[0].fitted, open_page(path)
+    is_rare = fitted.y_test == rare_classes(results)[0]
+    right = {name: fitted.predictions[name] == fitted.y_test for name in ("none", "eos")}
+    better = np.flatnonzero(is_rare & right["eos"] & ~right["none"])
+    assert len(better) > 0
+    shown = page.locator("#better li")
+    assert shown.count() == min(len(better), 12)
+    assert f"Corrected: {len(better)} test images" in page.inner_text("main")
+    for picture in page.locator(".thumbs img").all():
+        assert picture.get_attribute("src").startswith("data:image/jpeg;base64,")
+        assert picture.evaluate("image => image.complete && image.naturalWidth > 40")
+
+
+def test_bases_and_enemies_of_new_rows_are_shown(open_page, images):
+    path, _, results = images
+    sampler, page = results[0].fitted.samplers["eos"], open_page(path)
+    pairs = page.locator("#synthetic li")
+    assert 1 <= pairs.count() <= 6
+    assert page.locator("#synthetic img").count() == 2 * pairs.count()
+    steps = {f"{100 * step:.0f} % of the way to" for step in sampler.steps_}
+    for pair in pairs.all():
+        assert pair.locator(".soft").inner_text().replace("\n", " ") in steps
+
+
+def test_results_and_model_lie_beside_the_page(open_page, images):
     path, _, results = images
     page = open_page(path)
     links = [link.get_attribute("href") for link in page.locator("a").all()]
-    assert links == ["results.json", "network.pt"]
-    assert all((path.parent / link).exists() for link in links)
+    files = ["network.pt", "load.py", "README.md", "results.json"]
+    assert [link for link in links if not link.startswith("#")] == files
+    assert all((path.parent / link).exists() for link in files)
     content = json.loads((path.parent / "results.json").read_text())
     assert content["summary"] == summarize(results)
+    assert content["recommendation"]["method"] == "eos"
 
 
-def test_the_code_on_the_page_loads_the_network(images, monkeypatch):
-    """What it returns is what the refitted head of the first seed returns."""
-    path, _, results = images
-    code = re.findall(r"<pre>(import torch.*?)</pre>", path.read_text(), flags=re.DOTALL)[0]
-    monkeypatch.chdir(path.parent)
-    names = {}
-    exec(code.replace("&#34;", '"'), names)
-    assert isinstance(names["network"], SmallCNN)
-    assert names["classes"] == sorted(HOSTILE)
-    fitted, X = results[0].fitted, load_digit_images()[0][:50]
-    proba = names["network"](torch.from_numpy(X)).softmax(dim=1).detach()
-    expected = fitted.heads["eos"].predict_proba(fitted.embedder.transform(X))
-    np.testing.assert_allclose(proba, expected, atol=1e-5)
+def test_saved_model_is_the_recommended_one(images, tmp_path):
+    """Not EOS, where validation rows chose another method."""
+    _, record, results = images
+    results = [replace(result) for result in results]
+    add_validation(results, "smote")
+    write_report(tmp_path, record, results)
+    assert torch.load(tmp_path / "network.pt", weights_only=True)["method"] == "smote"
+    assert "balanced by SMOTE" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
-def test_network_of_an_earlier_report_does_not_stay(table, tmp_path):
+def test_model_of_an_earlier_report_does_not_stay(table, tmp_path):
     _, record, results = table
     write_report(tmp_path, record, results)
     (tmp_path / "network.pt").touch()
@@ -258,7 +377,7 @@ def test_an_earlier_page_does_not_stand_beside_new_results(table, tmp_path, monk
     _, record, results = table
     page = write_report(tmp_path, record, results)
 
-    def fail(*args):
+    def fail(*args, **params):
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:
@@ -266,19 +385,10 @@ def test_an_earlier_page_does_not_stand_beside_new_results(table, tmp_path, monk
         with pytest.raises(OSError, match="disk"):
             write_report(tmp_path, record, results)
     # What took long is kept.
-    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+    files = {"results.json", "pipeline.skops", "load.py", "README.md"}
+    assert {file.name for file in tmp_path.iterdir()} == files
     assert write_report(tmp_path, record, results) == page
     assert page.exists()
-
-
-def test_options_of_eos_are_told(table, tmp_path):
-    _, record, results = table
-    for arguments, words in (
-        ({}, "with their defaults. Logit"),
-        ({"n_neighbors": 77}, "but EOS with\nn_neighbors=77 and enemy_search=neighborhood."),
-    ):
-        path = write_report(tmp_path, {**record, "arguments": arguments}, results)
-        assert words in path.read_text(encoding="utf-8")
 
 
 def test_arguments_may_be_anything(table, tmp_path):
@@ -297,17 +407,21 @@ def test_only_the_name_of_a_file_is_shown(table, tmp_path):
     assert "someone" not in text
 
 
-def test_table_has_no_network(table):
+def test_table_has_a_pipeline(table):
     assert sorted(file.name for file in table[0].parent.iterdir()) == [
+        "README.md",
+        "load.py",
+        "pipeline.skops",
         "report.html",
         "results.json",
     ]
-    assert "network.pt" not in table[0].read_text(encoding="utf-8")
 
 
 def test_same_results_give_the_same_page(images, tmp_path):
     path, record, results = images
-    again = write_report(tmp_path, record, results)
+    X, y = load_digit_images()
+    data = LabeledData("images", X[y < 3], np.array(HOSTILE)[y[y < 3]])
+    again = write_report(tmp_path, record, results, data)
     assert again.read_bytes() == path.read_bytes()
 
 
@@ -315,16 +429,17 @@ def test_failed_sampler_is_told(tmp_path, open_page):
     X, y = load_digit_images()
     kept = np.r_[np.flatnonzero(y < 2), np.flatnonzero(y == 2)[:4]]
     X, y = X[kept], y[kept]
-    results = list(compare(X, y, seeds=1, epochs=1, samplers=["smote", "random"]))
+    params = {"samplers": ["smote", "random"], "validation_folds": 0}
+    results = list(compare(X, y, seeds=1, epochs=1, **params))
     record = make_record(X, y, source="few", arguments={})
     page = open_page(write_report(tmp_path, record, results))
     rows = {row[0]: row for row in cells(page, "scores")}
-    assert rows["SMOTE"][1:] == ["failed", "failed", "failed", "0 of 1"]
-    assert "SMOTE failed on 1 of 1 seeds: ValueError: Expected n_neighbors" in page.inner_text("ul")
-    assert "noise unknown" in rows["random"][1]
-    assert page.locator("p").first.inner_text() == "EOS was not among the samplers."
-    assert torch.load(tmp_path / "network.pt", weights_only=True)["sampler"] == "random"
-    assert "with the head refitted for random:" in page.inner_text("main")
+    assert rows["SMOTE"][1:] == ["failed", "-", "-", "-", "-", "0 of 1"]
+    words = "SMOTE failed on 1 of 1 seeds: ValueError: Expected n_neighbors"
+    assert words in page.locator("#notes").inner_text()
+    assert page.locator("a[href='#notes']").inner_text() == "1 warning"
+    assert "noise unknown" in rows["random"][2]
+    assert torch.load(tmp_path / "network.pt", weights_only=True)["method"] == "random"
 
 
 @pytest.mark.parametrize("n_features", [1, 2])
@@ -335,7 +450,20 @@ def test_small_or_balanced_data_have_a_report_too(tmp_path, open_page, n_feature
     results = list(compare_table(X, y, seeds=2, samplers=["eos"], n_neighbors=3))
     page = open_page(write_report(tmp_path, make_record(X, y, source="few", arguments={}), results))
     has_plane = n_features > 1 and counts[0] > counts[1]
-    assert page.locator("img").count() == 3 + has_plane
+    assert page.locator("figure img").count() == 3 + has_plane
+
+
+def test_without_test_rows_there_is_a_page_too(tmp_path, open_page):
+    X, y = make_classification(200, weights=[0.8], random_state=0)
+    [result] = compare_table(X, y, seeds=1, samplers=["eos"], validation_folds=0)
+    for name, outcome in result.methods.items():
+        result.methods[name] = MethodResult(rows_added=outcome.rows_added)
+    result.test_counts = {"0": 0, "1": 0}
+    record = make_record(X, y, source="few", arguments={})
+    page = open_page(write_report(tmp_path, record, [result]))
+    assert "there are no validation rows." in page.locator("p").first.inner_text()
+    assert page.locator("figure").count() == 0
+    assert "There were no test rows" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
@@ -369,7 +497,8 @@ def test_command_ends_with_the_path_of_the_report(tmp_path, capsys):
 def test_interrupted_run_leaves_a_report_of_the_finished_seeds(
     tmp_path, capsys, monkeypatch, open_page
 ):
-    monkeypatch.setattr(cli, "tqdm", lambda **params: InterruptedBar(after=2))
+    # Each seed trains one network for its scores and one to choose a method.
+    monkeypatch.setattr(cli, "tqdm", lambda **params: InterruptedBar(after=3))
     arguments = ["--seeds", "3", "--epochs", "1", "--samplers", "eos", "--report", str(tmp_path)]
     assert cli.main(["compare", *arguments]) == cli.INTERRUPTED
     assert "Finished 1 of 3 seeds." in capsys.readouterr().err

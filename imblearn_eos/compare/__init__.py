@@ -6,8 +6,10 @@ into tables, files and a report, as the command ``imblearn-eos compare`` does.
 """
 
 from imblearn_eos.compare._adasyn import LenientADASYN
+from imblearn_eos.compare._embeddings import compare_embeddings
 from imblearn_eos.compare._files import make_record, write_csv, write_json
 from imblearn_eos.compare._images import compare
+from imblearn_eos.compare._recommend import Recommendation, recommend
 from imblearn_eos.compare._registry import CLASSIFIERS, METHODS, Method
 from imblearn_eos.compare._report import write_report
 from imblearn_eos.compare._rows import compare_table
@@ -23,12 +25,15 @@ __all__ = [
     "LenientADASYN",
     "Method",
     "MethodResult",
+    "Recommendation",
     "SeedResult",
     "compare",
+    "compare_embeddings",
     "compare_table",
     "format_table",
     "format_verdict",
     "make_record",
+    "recommend",
     "summarize",
     "write_csv",
     "write_json",

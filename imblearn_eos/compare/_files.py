@@ -9,7 +9,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,10 +20,10 @@ import torch
 from numpy.typing import ArrayLike
 
 from imblearn_eos._device import resolve_device
+from imblearn_eos.compare._recommend import recommend
 from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._scores import METRICS
 from imblearn_eos.compare._statistics import as_list, summarize
-from imblearn_eos.embedding import EmbeddingPipeline
 
 PACKAGES = (
     "imblearn-eos",
@@ -135,7 +135,7 @@ def _installed_version(package):
 def write_json(
     path: str | os.PathLike, record: dict[str, Any], results: Iterable[SeedResult]
 ) -> None:
-    """Write a comparison as JSON: the record, a summary, and the result of each seed.
+    """Write a comparison as JSON: the record, the recommendation, a summary, and each seed.
 
     Parameters
     ----------
@@ -170,7 +170,13 @@ def write_json(
     """
     results = as_list(results)
     runs = [_to_dict(result) for result in results]
-    content = {**record, "summary": summarize(results), "runs": runs}
+    found = recommend(results)
+    content = {
+        **record,
+        "recommendation": asdict(found) if found else None,
+        "summary": summarize(results),
+        "runs": runs,
+    }
     text = json.dumps(content, indent=2, ensure_ascii=False, default=_to_json)
     write_text(path, text + "\n")
 
@@ -225,35 +231,6 @@ def write_csv(
     write_text(path, text.getvalue())
 
 
-def write_network(path, result):
-    """Write the network of one seed, with the head refitted for EOS, or for the last sampler.
-
-    ``torch.load(path, weights_only=True)`` reads the file.
-    """
-    fitted, name = result.fitted, sampler_of_network(result)
-    steps = [("embedder", fitted.embedder), ("head", fitted.heads[name])]
-    net = fitted.embedder.net_
-    content = {
-        "state_dict": EmbeddingPipeline(steps).to_module().state_dict(),
-        "arguments": {
-            "n_classes": net.module__n_classes,
-            "in_channels": net.module__in_channels,
-        },
-        "classes": [str(label) for label in fitted.classes],
-        "sampler": name,
-        "seed": result.seed,
-    }
-    stream = io.BytesIO()
-    torch.save(content, stream)
-    _write(path, stream.getvalue())
-
-
-def sampler_of_network(result):
-    """Return the sampler whose head the network gets: EOS, or else the last one."""
-    heads = result.fitted.heads
-    return "eos" if "eos" in heads else list(heads)[-1]
-
-
 def _to_dict(result):
     """Return the fields of a result, and of its methods, that are written to files."""
     content = {
@@ -279,10 +256,10 @@ def _to_json(value):
 
 def write_text(path, text):
     # Names of files may contain what UTF-8 cannot encode.
-    _write(path, text.encode("utf-8", errors="backslashreplace"))
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
-def _write(path, content):
+def write_bytes(path, content):
     """Write a file under another name first, so that a failure leaves an earlier file as it is."""
     path = Path(path).resolve()
     # In the same folder, because replacing is atomic only within one file system.

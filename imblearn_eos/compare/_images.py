@@ -7,7 +7,6 @@ the samplers differ only in the rows that they add.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -16,17 +15,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from skorch import NeuralNetClassifier
+from sklearn.base import BaseEstimator, clone
+from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback
 
-from imblearn_eos._compat import Interval, validate_params
+from imblearn_eos._compat import HasMethods, Interval, validate_params
 from imblearn_eos._device import resolve_device
+from imblearn_eos.compare._fit import clone_with_seed
+from imblearn_eos.compare._parallel import choose_cores
 from imblearn_eos.compare._registry import make_samplers
 from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
 from imblearn_eos.embedding import Embedder, LinearHead
 from imblearn_eos.models import SmallCNN
 
 MIN_PIXELS = 8
+# For fewer numbers, torch's threads wait for each other longer than they compute.
+MANY_NUMBERS = 10_000_000
 
 
 @validate_params(
@@ -36,6 +40,8 @@ MIN_PIXELS = 8
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "net": [HasMethods(["fit", "predict_proba"]), None],
+        "embedder": [HasMethods(["fit", "transform"]), None],
         "on_epoch": [callable, None],
     },
     prefer_skip_nested_validation=True,
@@ -44,7 +50,12 @@ def compare(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    samplers: Sequence[str] | None = None,
+    net: NeuralNet | None = None,
+    embedder: BaseEstimator | None = None,
+    groups: ArrayLike | None = None,
+    test: ArrayLike | None = None,
+    validation: ArrayLike | None = None,
+    samplers: Sequence[str | tuple[str, Any]] | None = None,
     seeds: int = 5,
     epochs: int = 40,
     batch_size: int = 64,
@@ -52,18 +63,24 @@ def compare(
     alpha: float = 0.01,
     test_size: float = 0.3,
     imbalance_ratio: float | None = None,
+    validation_folds: int = 1,
     n_neighbors: int = 10,
     enemy_search: str = "neighborhood",
     device: str | torch.device = "auto",
+    n_jobs: int | None = None,
     on_epoch: Callable[[], Any] | None = None,
 ) -> Iterator[SeedResult]:
-    """Compare samplers in the embedding space of a `SmallCNN`, seed after seed.
+    """Compare samplers in the embedding space of a network trained on images, seed after seed.
 
-    For each seed: split, train the network by Adam on the training rows, embed the training and
-    the test rows, and for each sampler refit a `LinearHead` on the over-sampled training
-    embeddings. Two methods without new rows are added: the network's own head, and the head
-    refitted without a sampler but with logit adjustment. The test rows are used for the scores
+    For each seed: split, train the network on the training rows, embed the training and the test
+    rows, and for each sampler refit a `LinearHead` on the over-sampled training embeddings. Two
+    methods without new rows are added: the network's own head, and the head refitted without a
+    sampler but with logit adjustment. The same is done with a fifth of the training rows held out,
+    for the scores that choose a method (see `recommend`). The test rows are used for the scores
     only.
+
+    The network is a `SmallCNN`, trained by Adam, unless ``net`` or ``embedder`` is given. With a
+    pretrained backbone, `compare_embeddings` takes seconds instead.
 
     Parameters
     ----------
@@ -71,9 +88,21 @@ def compare(
         Images of at least 8 x 8 pixels, converted to float32.
     y : array-like of shape (n_samples,)
         Labels of at least two classes, each with at least two rows.
-    samplers : array-like of str, default=None
-        Names of samplers in `METHODS`. None means all. "none", which refits the head on the
-        embeddings as they are, always runs: it is the baseline.
+    net : skorch.NeuralNet or None, default=None
+        A network to be trained instead of `SmallCNN`, as for `Embedder`. X is then what it takes,
+        and ``epochs``, ``batch_size`` and ``lr`` have no effect.
+    embedder : estimator object or None, default=None
+        Instead of ``net``, an `Embedder`, or any transformer that embeds rows; it is cloned and
+        fitted to the training rows.
+    groups : array-like of shape (n_samples,) or None, default=None
+        Rows of one group, such as a patient or a video, stay on one side of every split.
+    test, validation : array-like or None, default=None
+        The rows of a test and of a validation part, as a mask or as positions. All seeds then
+        share them. Without a validation part, rows are held out of the training part.
+    samplers : array-like, default=None
+        Names of samplers in `METHODS`, and pairs of a new name and a sampler, as in
+        ``["eos", ("Borderline", BorderlineSMOTE())]``. None means all names. "none", which refits
+        the head on the embeddings as they are, always runs: it is the baseline.
     seeds : int, default=5
         Number of seeds; they are 0, 1, 2...
     epochs : int, default=40
@@ -88,14 +117,20 @@ def compare(
         Share of each class's rows that goes to the test part.
     imbalance_ratio : float or None, default=None
         Make the training part long-tailed by this ratio. None leaves it unchanged.
+    validation_folds : int, default=1
+        How many of five folds of the training rows are held out in turn to choose a method. Each
+        trains a network more. With 0, no method is chosen.
     n_neighbors : int, default=10
         K of EOS.
     enemy_search : {"neighborhood", "nearest"}, default="neighborhood"
         Where EOS looks for enemies.
     device : str or torch.device, default="auto"
         Where the network, EOS and the heads compute.
+    n_jobs : int or None, default=None
+        CPU threads. None means one for small data, which more threads slow down, else all cores.
     on_epoch : callable or None, default=None
-        Called without arguments after each epoch, for progress.
+        Called without arguments after each epoch, for progress. The networks are those of the
+        seeds and of their folds.
 
     Returns
     -------
@@ -118,34 +153,53 @@ def compare(
     ...     print(result.seed, *result.methods)
     0 network none logit_adjustment eos
     """
-    X = np.asarray(X, dtype=np.float32)
-    if X.ndim != 4 or min(X.shape[2:]) < MIN_PIXELS:
-        raise ValueError(
-            f"X has shape {X.shape}, but images must have shape (n_samples, channels, height, "
-            f"width) with at least {MIN_PIXELS} x {MIN_PIXELS} pixels. Move channels that are last "
-            "with X.transpose(0, 3, 1, 2); for rows of features use compare_table."
+    after_epoch = _AfterEpoch(on_epoch and (lambda: on_epoch()))
+    if embedder is not None or net is not None:
+        X = np.asarray(X)
+        make_embedder = partial(_clone_embedder, embedder or Embedder(net), after_epoch)
+    else:
+        X = np.asarray(X, dtype=np.float32)
+        if X.ndim != 4 or min(X.shape[2:]) < MIN_PIXELS:
+            raise ValueError(
+                f"X has shape {X.shape}, but images must have shape (n_samples, channels, height, "
+                f"width) with at least {MIN_PIXELS} x {MIN_PIXELS} pixels. Move channels that are "
+                "last with X.transpose(0, 3, 1, 2); for embeddings use compare_embeddings, for "
+                "rows of features compare_table."
+            )
+        make_embedder = partial(
+            _make_embedder,
+            X.shape[1],
+            lr=lr,
+            batch_size=batch_size,
+            max_epochs=epochs,
+            device=str(resolve_device(device)),
+            callbacks=[after_epoch],
         )
     samplers = make_samplers(
         samplers, n_neighbors=n_neighbors, enemy_search=enemy_search, device=device
     )
-    train = partial(
-        _train_and_embed,
-        lr=lr,
-        batch_size=batch_size,
-        max_epochs=epochs,
-        device=str(resolve_device(device)),
-        callbacks=[_AfterEpoch(on_epoch and (lambda: on_epoch()))],
+    return run(
+        X,
+        y,
+        partial(_embed, make_embedder),
+        LinearHead(alpha=alpha, device=device),
+        samplers,
+        seeds=seeds,
+        cores=choose_cores(n_jobs, X.size, many=MANY_NUMBERS, n_tasks=1, device=device),
+        test_size=test_size,
+        imbalance_ratio=imbalance_ratio,
+        groups=groups,
+        test=test,
+        validation=validation,
+        validation_folds=validation_folds,
     )
-    head = LinearHead(alpha=alpha, device=device)
-    split = {"seeds": seeds, "test_size": test_size, "imbalance_ratio": imbalance_ratio}
-    return run(X, y, train, head, samplers, **split)
 
 
-def _train_and_embed(seed, X_train, X_test, y_train, **params):
+def _make_embedder(in_channels, n_classes, **params):
     net = NeuralNetClassifier(
         SmallCNN,
-        module__n_classes=len(np.unique(y_train)),
-        module__in_channels=X_train.shape[1],
+        module__n_classes=n_classes,
+        module__in_channels=in_channels,
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
         iterator_train__shuffle=True,
@@ -153,20 +207,26 @@ def _train_and_embed(seed, X_train, X_test, y_train, **params):
         verbose=0,
         **params,
     )
-    embedder = Embedder(net, random_state=seed)
-    start = time.perf_counter()
-    embedder.fit(X_train, y_train)
-    trained = time.perf_counter()
-    Z_train, Z_test = embedder.transform(X_train), embedder.transform(X_test)
-    return Embedded(
-        embedder,
-        Z_train,
-        Z_test,
-        seconds_train=trained - start,
-        seconds_embed=time.perf_counter() - trained,
-        own_head=_OwnHead(embedder),
-        train_loss=float(embedder.net_.history[-1, "train_loss"]),
-    )
+    return Embedder(net)
+
+
+def _clone_embedder(embedder, after_epoch, n_classes):
+    embedder = clone(embedder)
+    callbacks = getattr(getattr(embedder, "net", None), "callbacks", "disable")
+    if callbacks != "disable":
+        embedder.net.set_params(callbacks=[*(callbacks or []), after_epoch])
+    return embedder
+
+
+def _embed(make_embedder, seed, X_train, y_train):
+    embedder = make_embedder(len(np.unique(y_train)))
+    if not isinstance(embedder, Embedder):
+        return Embedded(clone_with_seed(embedder, seed).fit(X_train, y_train))
+    embedder.set_params(random_state=seed).fit(X_train, y_train)
+    history = embedder.net_.history
+    # A frozen net may have been trained elsewhere.
+    loss = float(history[-1, "train_loss"]) if len(history) else None
+    return Embedded(embedder, _OwnHead(embedder), loss)
 
 
 class _OwnHead:

@@ -8,42 +8,52 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from imblearn_eos import plotting
-from imblearn_eos.compare._registry import METHODS
-from imblearn_eos.compare._statistics import best_rival
+from imblearn_eos.compare._registry import find_method
 from imblearn_eos.plotting._axes import import_pyplot
 
+# Classes in the confusion matrix; more are unreadable.
+MAX_CONFUSED = 15
 
-def draw(results, gap_rows):
-    """Return the pictures of a report by name, as data URIs."""
-    pictures = {"recall": _picture(_draw_recall(results))}
-    shown = "eos" if any(row.method == "eos" for row in gap_rows) else None
-    if shown is None and gap_rows:
-        shown = gap_rows[-1].method
+
+def draw(results, gap_rows, method):
+    """Return the pictures of a report by name, as data URIs.
+
+    ``shown`` is the name of the sampler in the pictures of the gap: EOS, or else the last one.
+    """
+    pictures, with_gap = {}, [row.method for row in gap_rows]
+    shown = "eos" if "eos" in with_gap else with_gap[-1] if with_gap else None
     if shown is not None:
         display = plotting.GeneralizationGapDisplay(_mean_gap(results, shown)).plot()
         pictures["gap"] = _picture(display.figure_)
+        pictures["embeddings"] = _draw_embeddings(results[0], shown)
+    confusion = _draw_confusion(results, method)
+    if confusion is not None:
+        pictures.update(confusion=_picture(confusion), recall=_picture(_draw_recall(results)))
+    return Bunch(shown=shown and find_method(shown).name, **pictures)
+
+
+def _draw_embeddings(result, method):
+    """Draw new rows among the old in a plane, or return None where there is nothing to show."""
+    fitted = result.fitted
     # Without new rows there is nothing to show, and a plane needs two features.
-    if shown is not None and results[0].methods[shown].rows_added > 0:
-        fitted = results[0].fitted
-        if fitted.Z_train.shape[1] > 1:
-            with warnings.catch_warnings():
-                # The page lists them already: the sampler ran before, for the scores.
-                warnings.simplefilter("ignore")
-                display = plotting.EmbeddingDisplay.from_embeddings(
-                    fitted.Z_train, fitted.y_train, fitted.samplers[shown], max_rows=500
-                )
-            pictures["embeddings"] = _picture(display.figure_)
-    pictures["confusion"] = _picture(_draw_confusion(results))
-    return Bunch(shown=shown and METHODS[shown].name, **pictures)
+    if fitted is None or not result.methods[method].rows_added or fitted.Z_train.shape[1] < 2:
+        return None
+    with warnings.catch_warnings():
+        # The page lists them already: the sampler ran before, for the scores.
+        warnings.simplefilter("ignore")
+        display = plotting.EmbeddingDisplay.from_embeddings(
+            fitted.Z_train, fitted.y_train, fitted.samplers[method], max_rows=500
+        )
+    return _picture(display.figure_)
 
 
 def _draw_recall(results):
     classes = list(results[0].train_counts)
     recalls = {}
     for method in results[0].methods:
-        rows = [r.methods[method].recall for r in results if r.methods[method].error is None]
+        rows = [r.methods[method].recall for r in results if r.methods[method].recall]
         if rows:
-            recalls[METHODS[method].name] = np.mean(
+            recalls[find_method(method).name] = np.mean(
                 [[row[name] for name in classes] for row in rows], 0
             )
     counts = np.array(list(results[0].train_counts.values()))
@@ -52,7 +62,7 @@ def _draw_recall(results):
 
 def _mean_gap(results, method):
     """Return a report of the gap with the means over the seeds."""
-    gaps = [r.methods[method].details.gap for r in results if r.methods[method].error is None]
+    gaps = [r.methods[method].details.gap for r in results if "gap" in r.methods[method].details]
 
     def mean(pick):
         values = np.array([pick(gap) for gap in gaps], dtype=np.float64)
@@ -74,22 +84,41 @@ def _mean_gap(results, method):
     )
 
 
-def _draw_confusion(results):
-    """Draw the matrices of no over-sampling, EOS and the best other, summed over the seeds."""
-    methods = results[0].methods
-    shown = ["none", "eos"] if "eos" in methods else ["none"]
-    shown.append(best_rival(results, shown[-1]))
-    matrices = {}
-    for method in dict.fromkeys(shown):
-        found = [
-            r.methods[method].details.confusion
-            for r in results
-            if method in methods and r.methods[method].error is None
-        ]
-        if found:
-            matrices[METHODS[method].name] = np.sum(found, axis=0)
-    labels = list(results[0].train_counts)
-    return plotting.plot_confusion_matrices(matrices, display_labels=labels)[0].figure_
+def _draw_confusion(results, method):
+    """Draw one large matrix of a method, summed over the seeds, or None without test rows."""
+    found = [
+        result.methods[method].details.confusion
+        for result in results
+        if "confusion" in result.methods[method].details
+    ]
+    if not found:
+        return None
+    matrix, names = _most_confused(np.sum(found, axis=0), results[0].train_counts)
+    side = float(np.clip(3 + 0.5 * len(names), 5.5, 9.5))
+    _, ax = import_pyplot().subplots(figsize=(side, 0.9 * side), layout="compressed")
+    [display] = plotting.plot_confusion_matrices(
+        {find_method(method).name: matrix}, display_labels=names, axes=ax
+    )
+    return display.figure_
+
+
+def _most_confused(matrix, train_counts):
+    """Return the matrix of the classes with most errors and their names, the largest class first.
+
+    All others are added up in one more row and column, so that the shares of a row stay right.
+    """
+    names, counts = list(train_counts), np.array(list(train_counts.values()))
+    errors = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * matrix.diagonal()
+    kept = np.argsort(-errors, kind="stable")[:MAX_CONFUSED]
+    kept = kept[np.argsort(-counts[kept], kind="stable")]
+    shown = [names[i] for i in kept]
+    if len(names) == len(kept):
+        return matrix[np.ix_(kept, kept)], shown
+    place = np.full(len(names), len(kept))
+    place[kept] = np.arange(len(kept))
+    merged = np.zeros((len(kept) + 1, len(kept) + 1), dtype=matrix.dtype)
+    np.add.at(merged, (place[:, np.newaxis], place), matrix)
+    return merged, [*shown, f"{len(names) - len(kept)} others"]
 
 
 def _picture(figure):

@@ -62,6 +62,11 @@ CLASSIFIERS: dict[str, BaseEstimator] = {
 }
 
 
+def find_method(key: str) -> Method:
+    """Return the method of a key in ``SeedResult.methods``, also of a sampler of the user."""
+    return METHODS.get(key) or Method(key, FunctionSampler)
+
+
 def select_samplers(names: Iterable[str] | None = None) -> list[str]:
     """Return the names of the samplers to run: "none", the baseline, and those of ``names``.
 
@@ -71,16 +76,33 @@ def select_samplers(names: Iterable[str] | None = None) -> list[str]:
     names = known if names is None else list(names)
     if not names or any(name not in known for name in names):
         raise ValueError(
-            f"The 'samplers' parameter must name some of {', '.join(known)}. Got {names} instead."
+            f"The 'samplers' parameter must name some of {', '.join(known)}, or hold pairs of a "
+            f"new name and a sampler (an object, not a class). Got {names} instead."
         )
     return list(dict.fromkeys(["none", *names]))
 
 
-def make_samplers(names, *, n_neighbors, enemy_search, device):
-    """Return unfitted samplers by name; every EOS among them takes the options."""
+def make_samplers(samplers, *, n_neighbors, enemy_search, device):
+    """Return unfitted samplers by name.
+
+    ``samplers`` holds names of `METHODS` and pairs of a new name and a sampler. Every EOS of the
+    registry takes the options; a sampler that is given as a pair keeps its own.
+    """
     resolve_device(device)
-    samplers = {name: METHODS[name].make_sampler() for name in select_samplers(names)}
-    for sampler in samplers.values():
-        if isinstance(sampler, EOS):
-            sampler.set_params(n_neighbors=n_neighbors, enemy_search=enemy_search, device=device)
-    return samplers
+    pairs = dict(entry for entry in samplers or () if _is_pair(entry))
+    names = samplers and [entry for entry in samplers if not _is_pair(entry)]
+    made = {}
+    for name in select_samplers(names or (["none"] if pairs else samplers)):
+        made[name] = METHODS[name].make_sampler()
+        if isinstance(made[name], EOS):
+            options = {"n_neighbors": n_neighbors, "enemy_search": enemy_search}
+            made[name].set_params(**options, device=device)
+    return made | pairs
+
+
+def _is_pair(entry):
+    if not isinstance(entry, (tuple, list)) or len(entry) != 2:
+        return False
+    name, sampler = entry
+    is_new = isinstance(name, str) and name not in METHODS
+    return is_new and hasattr(sampler, "fit_resample") and not isinstance(sampler, type)

@@ -1,51 +1,58 @@
-"""The report: a page that needs no internet connection and no scripts."""
+"""The report: a page that needs no internet connection and no scripts, and the model beside it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sklearn.utils import Bunch
-
 from imblearn_eos._extras import import_extra
-from imblearn_eos.compare._files import sampler_of_network, write_json, write_network, write_text
-from imblearn_eos.compare._pictures import draw
-from imblearn_eos.compare._registry import METHODS
+from imblearn_eos.compare import _page
+from imblearn_eos.compare._card import render_card
+from imblearn_eos.compare._examples import find_examples
+from imblearn_eos.compare._files import write_json, write_text
+from imblearn_eos.compare._models import CARD, MODEL_FILES, write_model
+from imblearn_eos.compare._pictures import MAX_CONFUSED, draw
+from imblearn_eos.compare._recommend import has_too_few_runs, is_near_chance, validation_means
 from imblearn_eos.compare._run import SeedResult
-from imblearn_eos.compare._scores import CALIBRATION, METRICS
-from imblearn_eos.compare._statistics import (
-    as_list,
-    collect,
-    mean_and_spread,
-    paired_difference,
-    summarize,
-)
-from imblearn_eos.compare._text import format_notes, format_value, format_verdict
+from imblearn_eos.compare._scores import METRICS
+from imblearn_eos.compare._statistics import as_list, mean_and_spread
+from imblearn_eos.compare._summary import choose_method, measure_fit
+from imblearn_eos.compare._templates import render
+from imblearn_eos.compare._text import format_advice, format_headline, format_notes, phrase_of
+from imblearn_eos.datasets._labeled import LabeledData
 
-PAGE, RESULTS, NETWORK = "report.html", "results.json", "network.pt"
-NOTHING = "-"
+PAGE, RESULTS = "report.html", "results.json"
+# Names of features on the page.
+MAX_FEATURES = 100
 
 
 def write_report(
-    directory: str | os.PathLike, record: dict[str, Any], results: Iterable[SeedResult]
+    directory: str | os.PathLike,
+    record: dict[str, Any],
+    results: Iterable[SeedResult],
+    data: LabeledData | None = None,
 ) -> Path:
-    """Write a page that shows a comparison, and beside it the results and the network.
+    """Write a page that shows a comparison, and beside it the results and the model to use.
 
     Parameters
     ----------
     directory : str or path-like
-        Where to write ``report.html``, ``results.json`` and, for images, ``network.pt``: the
-        network of the first seed, with the head refitted for EOS, or without EOS for the last
-        sampler. It is made if it does not exist; existing files of these names are replaced.
+        Where to write. It is made if it does not exist; existing files of these names are
+        replaced:
+
+        - ``report.html``, the page, and ``results.json``, all figures;
+        - the model of the first seed with the method that `recommend` names, or EOS without
+          validation rows: ``network.pt`` of a trained network, ``head.safetensors`` of a linear
+          head on embeddings, or else ``pipeline.skops``;
+        - ``load.py``, which loads it, and ``README.md``, its model card.
     record : dict
         What is needed to repeat the run, from `make_record`.
     results : iterable of SeedResult
         As returned by `compare` or `compare_table`; the first one with its ``fitted``.
+    data : LabeledData or None, default=None
+        The rows of the comparison, for thumbnails and names of single rows.
 
     Returns
     -------
@@ -74,22 +81,30 @@ def write_report(
     """
     results = as_list(results)
     prepare_report(directory)
-    page, results_file, network = files = report_files(directory)
-    # A page or a network of an earlier report must not stand beside new results.
+    page, results_file, *_ = files = report_files(directory)
+    # A page or a model of an earlier report must not stand beside new results.
     for file in files:
         file.unlink(missing_ok=True)
     write_json(results_file, record, results)
-    has_network = results[0].train_loss is not None
-    if has_network:
-        write_network(network, results[0])
-    sampler = sampler_of_network(results[0]) if has_network else None
-    write_text(page, _render(record, results, sampler))
+    method = choose_method(results)
+    saved = write_model(page.parent, record, results[0], method)
+    content = {
+        "record": record,
+        "saved": saved,
+        "title": _page.shorten_source(record["data"]["source"]),
+        "headline": format_headline(results),
+        "advice": format_advice(results),
+        "notes": list(format_notes(results)),
+        "rare": _page.describe_rare(results),
+    }
+    write_text(page.parent / CARD, render_card(results, method, **content))
+    write_text(page, _render(results, method, data, **content))
     return page
 
 
 def report_files(directory: str | os.PathLike) -> list[Path]:
-    """Return the paths of the files of a report: the page, the results and the network."""
-    return [Path(directory).resolve() / name for name in (PAGE, RESULTS, NETWORK)]
+    """Return the paths that a report may write: the page, the results, and the model's files."""
+    return [Path(directory).resolve() / name for name in (PAGE, RESULTS, *MODEL_FILES)]
 
 
 def prepare_report(directory: str | os.PathLike) -> None:
@@ -99,150 +114,33 @@ def prepare_report(directory: str | os.PathLike) -> None:
     Path(directory).mkdir(parents=True, exist_ok=True)
 
 
-def _make_environment():
-    jinja2 = import_extra("jinja2", "report")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+def _render(results, method, data, **content):
+    gaps, first = _page.gap_rows(results), results[0]
+    return render(
+        "report.html",
+        **content,
+        method_name=phrase_of(method),
+        results_file=RESULTS,
+        first=first,
+        n_seeds=len(results),
+        has_network=first.train_loss is not None,
+        is_validated=bool(validation_means(results)),
+        has_intervals=not has_too_few_runs(results),
+        dots=_page.place_dots(results),
+        score_rows=_page.score_rows(results),
+        class_rows=_page.class_rows(first),
+        max_open=_page.MAX_OPEN,
+        max_confused=MAX_CONFUSED,
+        max_features=MAX_FEATURES,
+        # Compared with itself, nothing changes: near chance, no row counts as corrected.
+        examples=find_examples(results, "none" if is_near_chance(results) else method, data),
+        seconds_train=mean_and_spread(result.seconds_train for result in results)[0],
+        seconds_embed=mean_and_spread(result.seconds_embed for result in results)[0],
+        fit=measure_fit(results).train,
+        metric_names=[name.replace("_", " ") for name in METRICS],
+        detail_rows=_page.detail_rows(results),
+        same_frequencies=_page.have_same_frequencies(first),
+        gap_rows=gaps,
+        second_rows=_page.second_rows(results),
+        pictures=draw(results, gaps, method),
     )
-    environment.filters["number"] = lambda value: NOTHING if value is None else f"{value:.4f}"
-    environment.filters["seconds"] = lambda value: NOTHING if value is None else f"{value:.3f}"
-    return environment
-
-
-def _render(record, results, sampler):
-    template = resources.files("imblearn_eos.compare").joinpath("report.html").read_text("utf-8")
-    gaps, has_network = _gap_rows(results), sampler is not None
-    return (
-        _make_environment()
-        .from_string(template)
-        .render(
-            record=record,
-            title=_shorten_source(record["data"]["source"]),
-            has_network=has_network,
-            network_file=NETWORK,
-            results_file=RESULTS,
-            n_seeds=len(results),
-            verdict=format_verdict(results),
-            class_rows=_class_rows(results[0]),
-            first=results[0],
-            seconds_train=mean_and_spread(result.seconds_train for result in results)[0],
-            seconds_embed=mean_and_spread(result.seconds_embed for result in results)[0],
-            fit=mean_and_spread(result.train_balanced_accuracy for result in results)[0],
-            metric_names=[name.replace("_", " ") for name in METRICS],
-            score_rows=_score_rows(results),
-            calibration_rows=_calibration_rows(results),
-            same_frequencies=_have_same_frequencies(results[0]),
-            gap_rows=gaps,
-            second_rows=_second_rows(results),
-            notes=list(format_notes(results)),
-            pictures=draw(results, gaps),
-            sampler_of_network=METHODS[sampler].name if has_network else None,
-        )
-    )
-
-
-def _shorten_source(source):
-    """Return the name of a file or folder without its location, which is private."""
-    return Path(source).name if Path(source).is_absolute() else source
-
-
-def _class_rows(result):
-    """Return name, training rows and test rows of each class, the largest class first."""
-    test = result.test_counts
-    rows = [(name, n_rows, test.get(name, 0)) for name, n_rows in result.train_counts.items()]
-    return sorted(rows, key=lambda row: -row[1])
-
-
-def _score_rows(results):
-    """Yield a row for each method: its name, and a cell for each metric."""
-    for method, summary in summarize(results).items():
-        outcomes = [result.methods[method] for result in results]
-        n_failed = sum(outcome.error is not None for outcome in outcomes)
-        yield Bunch(
-            name=METHODS[method].name,
-            is_reference=method == "none",
-            seeds=f"{len(outcomes) - n_failed} of {len(outcomes)}",
-            cells=[
-                Bunch(
-                    value=format_value(value["mean"], value["spread"]),
-                    difference=_describe_difference(value["difference"]),
-                )
-                for value in summary.values()
-            ],
-        )
-
-
-def _describe_difference(difference, *, lower_is_better=False):
-    """Return the kind of a difference to no over-sampling, with words for it; or None."""
-    if difference is None:
-        return None
-    mean, low, high = difference["mean"], difference["low"], difference["high"]
-    if low is None:
-        return Bunch(kind="unknown", word="noise unknown", mean=_signed(mean), interval="")
-    is_better = (mean > 0) != lower_is_better
-    kind = "noise" if low <= 0 <= high else "better" if is_better else "worse"
-    word = {"noise": "≈ within noise", "better": "▲ better", "worse": "▼ worse"}[kind]
-    interval = f"{_signed(low)} to {_signed(high)}"
-    return Bunch(kind=kind, word=word, mean=_signed(mean), interval=interval)
-
-
-def _signed(value):
-    """Return a number with four decimals and a sign; zero has no sign."""
-    text = f"{value:+.4f}"
-    return "0.0000" if text in ("+0.0000", "-0.0000") else text
-
-
-def _calibration_rows(results):
-    """Yield a row for each method: its name, and a cell for each measure of calibration."""
-    for method in results[0].methods:
-        cells = []
-        for suffix in ("_at_training_frequencies", ""):
-            for name in CALIBRATION:
-                metric = name + suffix
-                found = collect(results, method, metric, "calibration").values()
-                difference = None
-                if method != "none":
-                    difference = paired_difference(
-                        results, method, metric=metric, kind="calibration"
-                    )
-                cells.append(
-                    Bunch(
-                        value=format_value(*mean_and_spread(found)),
-                        difference=_describe_difference(
-                            difference and asdict(difference), lower_is_better=True
-                        ),
-                    )
-                )
-        yield Bunch(name=METHODS[method].name, is_reference=method == "none", cells=cells)
-
-
-def _have_same_frequencies(result):
-    # A stratified split is within one row of its share.
-    return all(
-        abs(n_test - result.test_size * (n_test + result.train_counts[name])) <= 1
-        for name, n_test in result.test_counts.items()
-    )
-
-
-def _gap_rows(results):
-    """Return the mean macro gaps of each sampler."""
-    rows = []
-    for method in results[0].methods:
-        gaps = [result.methods[method].gap for result in results if result.methods[method].gap]
-        if gaps:
-            means = {name: float(np.mean([gap[name] for gap in gaps])) for name in gaps[0]}
-            rows.append(Bunch(method=method, name=METHODS[method].name, **means))
-    return rows
-
-
-def _second_rows(results):
-    for method in results[0].methods:
-        outcomes = [r.methods[method] for r in results if r.methods[method].error is None]
-        if METHODS[method].make_sampler is None or not outcomes:
-            continue
-        yield Bunch(
-            name=METHODS[method].name,
-            rows_added=round(mean_and_spread(o.rows_added for o in outcomes)[0]),
-            resample=mean_and_spread(o.seconds_resample for o in outcomes)[0],
-            refit=mean_and_spread(o.seconds_refit for o in outcomes)[0],
-        )

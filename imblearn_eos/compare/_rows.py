@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +15,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from imblearn_eos._compat import HasMethods, validate_params
+from imblearn_eos.compare._parallel import choose_cores
 from imblearn_eos.compare._registry import CLASSIFIERS, make_samplers
 from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
+
+# For fewer numbers, tasks side by side take longer than one after the other.
+MANY_NUMBERS = 200_000
 
 
 @validate_params(
@@ -28,20 +32,26 @@ def compare_table(
     y: ArrayLike,
     *,
     classifier: BaseEstimator | None = None,
-    samplers: Sequence[str] | None = None,
+    groups: ArrayLike | None = None,
+    test: ArrayLike | None = None,
+    validation: ArrayLike | None = None,
+    samplers: Sequence[str | tuple[str, Any]] | None = None,
     seeds: int = 5,
     test_size: float = 0.3,
     imbalance_ratio: float | None = None,
+    validation_folds: int = 5,
     n_neighbors: int = 10,
     enemy_search: str = "neighborhood",
     device: str | torch.device = "auto",
+    n_jobs: int | None = None,
 ) -> Iterator[SeedResult]:
     """Compare samplers on rows of numbers, seed after seed.
 
     For each seed: split, fill in missing values by the median and scale the features to unit
     variance, as fitted to the training rows, and for each sampler fit the classifier on the
     over-sampled training rows. The classifier without a sampler but with logit adjustment is
-    added. The test rows are used for the scores only.
+    added. The same is done inside each of five folds of the training rows, for the scores that
+    choose a method. The test rows are used for the scores only.
 
     Parameters
     ----------
@@ -53,20 +63,32 @@ def compare_table(
         A scikit-learn classifier with ``predict_proba``. None means
         :class:`~sklearn.linear_model.LogisticRegression`. The more rows there are, the less its
         penalty weighs, so over-sampling also loosens the penalty.
-    samplers : array-like of str, default=None
-        Names of samplers in `METHODS`. None means all. "none" always runs: it is the baseline.
+    groups : array-like of shape (n_samples,) or None, default=None
+        Rows of one group, such as a patient or a video, stay on one side of every split.
+    test, validation : array-like or None, default=None
+        The rows of a test and of a validation part, as a mask or as positions. All seeds then
+        share them. Without a validation part, rows are held out of the training part.
+    samplers : array-like, default=None
+        Names of samplers in `METHODS`, and pairs of a new name and a sampler, as in
+        ``["eos", ("Borderline", BorderlineSMOTE())]``. None means all names. "none" always runs:
+        it is the baseline.
     seeds : int, default=5
         Number of seeds; they are 0, 1, 2...
     test_size : float, default=0.3
         Share of each class's rows that goes to the test part.
     imbalance_ratio : float or None, default=None
         Make the training part long-tailed by this ratio. None leaves it unchanged.
+    validation_folds : int, default=5
+        How many of five folds of the training rows are held out in turn to choose a method (see
+        `recommend`). With 0, no method is chosen.
     n_neighbors : int, default=10
         K of EOS.
     enemy_search : {"neighborhood", "nearest"}, default="neighborhood"
         Where EOS looks for enemies.
     device : str or torch.device, default="auto"
         Where EOS computes.
+    n_jobs : int or None, default=None
+        CPU cores. None means one for small data, else all.
 
     Returns
     -------
@@ -92,15 +114,26 @@ def compare_table(
     samplers = make_samplers(
         samplers, n_neighbors=n_neighbors, enemy_search=enemy_search, device=device
     )
-    classifier = CLASSIFIERS["logistic"] if classifier is None else classifier
-    split = {"seeds": seeds, "test_size": test_size, "imbalance_ratio": imbalance_ratio}
-    return run(X, y, _scale, classifier, samplers, **split)
+    return run(
+        X,
+        y,
+        _scale,
+        CLASSIFIERS["logistic"] if classifier is None else classifier,
+        samplers,
+        seeds=seeds,
+        cores=choose_cores(
+            n_jobs, X.size, many=MANY_NUMBERS, n_tasks=1 + validation_folds, device=device
+        ),
+        test_size=test_size,
+        imbalance_ratio=imbalance_ratio,
+        groups=groups,
+        test=test,
+        validation=validation,
+        validation_folds=validation_folds,
+    )
 
 
-def _scale(seed, X_train, X_test, y_train):
-    start = time.perf_counter()
+def _scale(seed, X_train, y_train):
     # A feature may be missing in all rows of a small training part.
     imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-    scaler = make_pipeline(imputer, StandardScaler())
-    Z_train, Z_test = scaler.fit_transform(X_train), scaler.transform(X_test)
-    return Embedded(scaler, Z_train, Z_test, seconds_embed=time.perf_counter() - start)
+    return Embedded(make_pipeline(imputer, StandardScaler()).fit(X_train))

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import time
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, recall_score
 from sklearn.utils import Bunch, check_consistent_length, column_or_1d
 
 from imblearn_eos._compat import Interval, StrOptions
 from imblearn_eos._device import DEVICE_CONSTRAINT
+from imblearn_eos.compare._fit import fit_methods
 from imblearn_eos.compare._scores import MethodResult, score
-from imblearn_eos.compare._splits import check_classes, count, make_splits
+from imblearn_eos.compare._splits import N_FOLDS, check_classes, count, make_splits
 from imblearn_eos.metrics import generalization_gap_report
 
-# Parameters that the comparisons of images and of tables share.
+# Parameters that all comparisons share.
 CONSTRAINTS = {
     "X": ["array-like"],
     "y": ["array-like"],
+    "groups": ["array-like", None],
+    "test": ["array-like", None],
+    "validation": ["array-like", None],
     "samplers": ["array-like", None],
     "seeds": [Interval(Integral, 1, None, closed="left")],
     "test_size": [Interval(Real, 0, 1, closed="neither")],
     "imbalance_ratio": [Interval(Real, 1, None, closed="left"), None],
+    "validation_folds": [Interval(Integral, 0, N_FOLDS, closed="both")],
     "n_neighbors": [Interval(Integral, 1, None, closed="left")],
     "enemy_search": [StrOptions({"neighborhood", "nearest"})],
     "device": DEVICE_CONSTRAINT,
+    "n_jobs": [Interval(Integral, 1, None, closed="left"), None],
 }
 
 
@@ -55,10 +61,21 @@ class SeedResult:
         One for each sampler, "none" among them, and for the methods without a sampler:
         "logit_adjustment" of the head or classifier of "none" and, on images, "network", the
         network's own head.
+    validation : dict of str to list of float
+        Balanced accuracy of each method on the validation rows, one value for each fold inside the
+        training rows, or one for a given validation part. Methods that failed on a fold are left
+        out. Empty if there are no validation rows.
+    test_is_given : bool
+        Whether the test part was given. Then all seeds share it, and intervals come from its rows.
+        A method without error but with empty ``scores`` was not scored, because there are no test
+        rows.
+    warnings : list of str
+        What is doubtful about the data or the comparison as a whole, one sentence or two each.
     fitted : :class:`~sklearn.utils.Bunch` or None
         What is not written to files: ``embedder``, ``classes``, the training rows as ``Z_train``
-        and ``y_train``, and by method the ``samplers`` and ``heads``. Set it to None to save
-        memory.
+        and ``y_train``, the test rows as ``Z_test`` and ``y_test``, the positions of both in the
+        data as ``train`` and ``test``, and by method the ``samplers``, the ``heads`` and the
+        ``predictions``, labels of the test rows. Set it to None to save memory.
     """
 
     seed: int
@@ -70,27 +87,26 @@ class SeedResult:
     seconds_train: float
     seconds_embed: float
     methods: dict[str, MethodResult]
+    validation: dict[str, list[float]] = field(default_factory=dict)
+    test_is_given: bool = False
+    warnings: list[str] = field(default_factory=list)
     fitted: Bunch | None = field(default=None, repr=False)
 
 
 @dataclass
 class Embedded:
-    """The rows of one split as samplers and heads see them.
+    """What embeds the rows of one split.
 
-    ``own_head`` is the head that the embedding network was trained with, a classifier of
-    embeddings, or None without a network.
+    ``embedder`` has ``transform``. ``own_head`` is the head that an embedding network was trained
+    with, a classifier of embeddings, or None without a network.
     """
 
     embedder: object
-    Z_train: np.ndarray
-    Z_test: np.ndarray
-    seconds_embed: float
     own_head: object = None
     train_loss: float | None = None
-    seconds_train: float = 0.0
 
 
-def run(X, y, embed, head, samplers, *, seeds, test_size, imbalance_ratio):
+def run(X, y, embed, head, samplers, *, seeds, cores, inspect=None, notes=(), **params):
     """Check the labels and make the splits now; return an iterator that runs seed after seed.
 
     Parameters
@@ -98,12 +114,20 @@ def run(X, y, embed, head, samplers, *, seeds, test_size, imbalance_ratio):
     X : ndarray of shape (n_samples, ...)
     y : array-like of shape (n_samples,)
     embed : callable
-        Called as ``embed(seed, X_train, X_test, y_train)``; returns `Embedded`.
+        Called as ``embed(seed, X_train, y_train)`` for the training rows of a split, and for the
+        rows of each fold inside of them; returns `Embedded`.
     head : estimator object
         Classifier of embeddings, cloned for each sampler.
     samplers : dict of str to estimator object
-    seeds, test_size, imbalance_ratio
-        As in `compare`.
+    seeds : int
+    cores : Cores
+    inspect : callable or None, default=None
+        Called with the ``fitted`` of the first seed, if it has test rows; returns a list of
+        warnings.
+    notes : sequence of str, default=()
+        Warnings on the comparison as a whole.
+    **params : dict
+        Of `make_splits`.
 
     Returns
     -------
@@ -112,123 +136,125 @@ def run(X, y, embed, head, samplers, *, seeds, test_size, imbalance_ratio):
     y = column_or_1d(y)
     check_consistent_length(X, y)
     check_classes(y)
-    splits = make_splits(y, seeds, test_size, imbalance_ratio)
+    splits = make_splits(y, seeds, **params)
+    comparison = _Comparison(X, y, embed, head, samplers)
 
-    def run_seed(seed, train, test):
-        y_train, y_test = y[train], y[test]
-        embedded = embed(seed, X[train], X[test], y_train)
-        Z_train, Z_test = embedded.Z_train, embedded.Z_test
-        methods, own_head = {}, embedded.own_head
-        if own_head is not None:
-            y_pred, y_proba = own_head.predict(Z_test), own_head.predict_proba(Z_test)
-            methods["network"] = score(y_train, y_test, y_pred, y_proba)
-        rows = Z_train, Z_test, y_train, y_test
-        results, fitted = run_samplers(samplers, head, rows, seed)
-        y_fitted = (own_head or fitted.heads["none"]).predict(Z_train)
+    def run_seed(seed, split):
+        tasks = [partial(comparison.run_split, seed, split)]
+        tasks += [partial(comparison.validate, seed, *fold) for fold in split.folds]
+        result, *folds = cores.map(tasks)
+        if folds:
+            kept = [name for name in result.methods if all(name in fold for fold in folds)]
+            result.validation = {name: [fold[name] for fold in folds] for name in kept}
+        result.test_is_given = params.get("test") is not None
+        is_plain = params.get("groups") is None and not result.test_is_given
+        result.test_size = params["test_size"] if is_plain else len(split.test) / len(y)
+        result.warnings = list(notes)
+        if inspect is not None and seed == 0 and len(split.test):
+            result.warnings += inspect(result.fitted)
+        return result
+
+    return (run_seed(seed, split) for seed, split in enumerate(splits))
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The data and the methods that all splits share."""
+
+    X: np.ndarray
+    y: np.ndarray
+    embed: Callable[..., Embedded]
+    head: object
+    samplers: dict[str, object]
+
+    def run_split(self, seed, split):
+        """Fit all methods to the training rows, and score them on the test rows."""
+        y_train, y_test = self.y[split.train], self.y[split.test]
+        start = time.perf_counter()
+        embedded = self.embed(seed, self.X[split.train], y_train)
+        trained = time.perf_counter()
+        Z_train, Z_test, Z_validation = (
+            # Not every embedder takes zero rows.
+            embedded.embedder.transform(self.X[rows]) if len(rows) else None
+            for rows in (split.train, split.test, split.validation)
+        )
+        seconds_embed = time.perf_counter() - trained
+        methods, validation, kept = {}, {}, Bunch(samplers={}, heads={}, predictions={})
+        own_head = embedded.own_head
+        for name, fitted in fit_methods(self.samplers, self.head, Z_train, y_train, seed, own_head):
+            if fitted.error is None:
+                kept.heads[name] = fitted.head
+                if fitted.sampler is not None:
+                    kept.samplers[name] = fitted.sampler
+                if Z_validation is not None:
+                    rows = Z_validation, self.y[split.validation]
+                    validation[name] = [_balanced_accuracy(fitted.head, *rows)]
+            elif name == "none":
+                raise ValueError(
+                    f"The classifier {self.head!r} cannot be fitted to the training rows as they "
+                    f"are. It says: {fitted.error}"
+                )
+            methods[name], kept.predictions[name] = _score(fitted, Z_train, y_train, Z_test, y_test)
+        classes = np.unique(y_train)
+        y_fitted = (own_head or kept.heads["none"]).predict(Z_train)
         return SeedResult(
             seed=seed,
-            train_counts=count(y_train),
-            test_counts=count(y_test),
-            test_size=test_size,
+            train_counts=count(y_train, classes),
+            test_counts=count(y_test, classes),
+            test_size=0.0,
             train_loss=embedded.train_loss,
             train_balanced_accuracy=float(balanced_accuracy_score(y_train, y_fitted)),
-            seconds_train=embedded.seconds_train,
-            seconds_embed=embedded.seconds_embed,
-            methods={**methods, **results},
+            seconds_train=trained - start,
+            seconds_embed=seconds_embed,
+            methods=methods,
+            validation=validation,
             fitted=Bunch(
                 embedder=embedded.embedder,
-                classes=np.unique(y_train),
+                classes=classes,
+                train=split.train,
+                test=split.test,
                 Z_train=Z_train,
                 y_train=y_train,
-                **fitted,
+                Z_test=Z_test,
+                y_test=y_test,
+                **kept,
             ),
         )
 
-    return (run_seed(seed, *split) for seed, split in enumerate(splits))
+    def validate(self, seed, fit, held):
+        """Return the score of each method that does not fail, on rows held out of the training."""
+        embedded = self.embed(seed, self.X[fit], self.y[fit])
+        Z_fit, Z_held = (embedded.embedder.transform(self.X[rows]) for rows in (fit, held))
+        methods = fit_methods(self.samplers, self.head, Z_fit, self.y[fit], seed, embedded.own_head)
+        return {
+            name: _balanced_accuracy(fitted.head, Z_held, self.y[held])
+            for name, fitted in methods
+            if fitted.error is None
+        }
 
 
-def run_samplers(samplers, head, rows, seed):
-    """Fit a head to the result of each sampler on the same rows.
-
-    Parameters
-    ----------
-    samplers : dict of str to estimator object
-    head : estimator object
-        A classifier with ``predict_proba``.
-    rows : tuple of Z_train, Z_test, y_train, y_test
-    seed : int
-
-    Returns
-    -------
-    results : dict of str to MethodResult
-        For each sampler, and for logit adjustment of the head without a sampler.
-    fitted : :class:`~sklearn.utils.Bunch`
-        The fitted ``samplers`` and ``heads`` of the methods that did not fail.
-
-    Raises
-    ------
-    ValueError
-        When the head cannot be fitted to the rows without over-sampling.
-    """
-    _, Z_test, y_train, y_test = rows
-    results, fitted = {}, Bunch(samplers={}, heads={})
-    for name, sampler in samplers.items():
-        sampler, fitted_head = (clone_with_seed(part, seed) for part in (sampler, head))
-        results[name] = _run_sampler(sampler, fitted_head, rows)
-        if results[name].error is None:
-            fitted.samplers[name], fitted.heads[name] = sampler, fitted_head
-        elif name == "none":
-            raise ValueError(
-                f"The classifier {head!r} cannot be fitted to the training rows as they are. It "
-                f"says: {results[name].error}"
-            )
-        if name == "none":
-            y_proba = fitted_head.predict_proba(Z_test)
-            results["logit_adjustment"] = _adjust_logits(y_train, y_test, y_proba)
-    return results, fitted
+def _balanced_accuracy(head, Z, y):
+    # As scikit-learn's, without its warning where a class of the training rows is absent from y.
+    return float(recall_score(y, head.predict(Z), labels=np.unique(y), average="macro"))
 
 
-def clone_with_seed(estimator, seed):
-    """Clone an estimator and set the seed of it and of its parts, where they take one."""
-    estimator = clone(estimator)
-    names = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
-    return estimator.set_params(**dict.fromkeys(names, seed))
-
-
-def _run_sampler(sampler, head, rows):
-    Z_train, Z_test, y_train, y_test = rows
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            start = time.perf_counter()
-            Z, y = sampler.fit_resample(Z_train, y_train)
-            resampled = time.perf_counter()
-            head.fit(Z, y)
-            refitted = time.perf_counter()
-        # A sampler that cannot handle these data is a result, not the end of the comparison.
-        except (ValueError, RuntimeError) as error:
-            result = MethodResult(error=f"{type(error).__name__}: {error}")
-        else:
-            y_pred = head.predict(Z_test)
-            result = score(y_train, y_test, y_pred, head.predict_proba(Z_test))
-            result.seconds_resample, result.seconds_refit = resampled - start, refitted - resampled
-            result.rows_added = len(Z) - len(Z_train)
-            gap = generalization_gap_report(Z_train, y_train, Z, y, Z_test, y_test, y_pred=y_pred)
-            result.details.gap, result.gap = gap, _macro_gaps(gap)
-    result.warnings = list(dict.fromkeys(str(warning.message) for warning in caught))
-    return result
-
-
-def _adjust_logits(y_train, y_test, y_proba):
-    """Divide the probabilities of a classifier by the class frequencies that it was trained on.
-
-    With tau 1, as here, logit adjustment has nothing to tune. Its decisions are those of
-    moved thresholds.
-    """
-    classes, counts = np.unique(y_train, return_counts=True)
-    adjusted = y_proba / counts
-    adjusted /= adjusted.sum(axis=1, keepdims=True)
-    return score(y_train, y_test, classes[adjusted.argmax(axis=1)], adjusted)
+def _score(fitted, Z_train, y_train, Z_test, y_test):
+    """Return the result of a fitted method on the test rows, and its predictions for them."""
+    if fitted.error is not None:
+        return MethodResult(error=fitted.error, warnings=fitted.warnings), None
+    result, y_pred = MethodResult(), None
+    if Z_test is not None:
+        y_pred = fitted.head.predict(Z_test)
+        result = score(y_train, y_test, y_pred, fitted.head.predict_proba(Z_test))
+    if fitted.sampler is not None:
+        result.rows_added = len(fitted.Z) - len(Z_train)
+        if Z_test is not None:
+            rows = Z_train, y_train, fitted.Z, fitted.y, Z_test, y_test
+            result.details.gap = generalization_gap_report(*rows, y_pred=y_pred)
+            result.gap = _macro_gaps(result.details.gap)
+    result.seconds_resample, result.seconds_refit = fitted.seconds_resample, fitted.seconds_refit
+    result.warnings = fitted.warnings
+    return result, y_pred
 
 
 def _macro_gaps(gap):

@@ -30,7 +30,7 @@ class MethodResult:
     Attributes
     ----------
     scores : dict of str to float
-        A value for each of `METRICS`; empty if the method failed.
+        A value for each of `METRICS`; empty if the method failed or there are no test rows.
     calibration : dict of str to float
         Expected calibration error and Brier score, on the test rows as they are. With the suffix
         "_at_training_frequencies", the test rows are weighted so that their classes are as
@@ -50,8 +50,9 @@ class MethodResult:
     warnings : list of str
         The warnings of the method.
     details : :class:`~sklearn.utils.Bunch`
-        Data of the plots, which are not written to files: the ``confusion`` matrix, and the ``gap``
-        of each class as `generalization_gap_report` returns it.
+        What is not written to files: the ``confusion`` matrix, ``hits``, for each class whether
+        each of its test rows is predicted correctly, and the ``gap`` of each class as
+        `generalization_gap_report` returns it.
     """
 
     scores: dict[str, float] = field(default_factory=dict)
@@ -91,5 +92,8 @@ def score(y_train, y_test, y_pred, y_proba):
         scores={name: float(metric(y_test, y_pred)) for name, metric in METRICS.items()},
         calibration=calibration,
         recall={str(label): float(r) for label, r in zip(classes, recall, strict=True)},
-        details=Bunch(confusion=confusion),
+        details=Bunch(
+            confusion=confusion,
+            hits=[(y_pred == y_test)[y_test == label] for label in classes],
+        ),
     )

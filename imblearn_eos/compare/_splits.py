@@ -1,12 +1,33 @@
-"""The labels of a comparison, and the training and test rows of each seed."""
+"""The labels of a comparison, and the rows of each seed: training, test and validation."""
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass, field
+
 import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
 
-from imblearn_eos.datasets import split_imbalanced
+from imblearn_eos.datasets import make_imbalanced, split_imbalanced
 from imblearn_eos.datasets._imbalance import count_classes
+
+N_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions of the rows of one seed.
+
+    ``folds`` are pairs of the rows to fit to and the rows to validate on, all of them training
+    rows; ``validation`` is a given validation part.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    validation: np.ndarray
+    folds: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
 
 def check_classes(y):
@@ -17,24 +38,135 @@ def check_classes(y):
         raise ValueError(f"y has 1 class ({classes[0]}), but a comparison needs at least 2.")
 
 
-def make_splits(y, seeds, test_size, imbalance_ratio):
-    """Return the positions of the training and of the test rows for each seed.
+def make_splits(
+    y,
+    seeds,
+    *,
+    test_size,
+    imbalance_ratio,
+    groups=None,
+    test=None,
+    validation=None,
+    all_to_train=False,
+    validation_folds=N_FOLDS,
+):
+    """Return the split of each seed.
 
     All splits are made before any work, so that an unusable class is found at once.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+    seeds : int
+    test_size, imbalance_ratio, groups, test, validation
+        As in `compare_embeddings`.
+    all_to_train : bool, default=False
+        Without a given test part, have none.
+    validation_folds : int, default=5
+        How many of five folds are used, if no validation part is given.
+
+    Returns
+    -------
+    list of Split
     """
-    return [
-        split_imbalanced(
-            np.arange(len(y)),
-            y,
-            test_size=test_size,
-            imbalance_ratio=imbalance_ratio,
-            random_state=seed,
-        )[:2]
-        for seed in range(seeds)
-    ]
+    test, validation = (_positions(part, y) for part in (test, validation))
+    if groups is not None:
+        groups = np.asarray(groups)
+        check_consistent_length(y, groups)
+    pool = np.setdiff1d(np.arange(len(y)), np.concatenate([test, validation]))
+    _check_parts(y, pool, {"test": test, "validation": validation})
+    splits = []
+    for seed in range(seeds):
+        ratio = {"imbalance_ratio": imbalance_ratio, "random_state": seed}
+        if len(test) or all_to_train:
+            train, part = _make_long_tailed(pool, y, **ratio), test
+        elif groups is None:
+            train, part = split_imbalanced(pool, y[pool], test_size=test_size, **ratio)[:2]
+        else:
+            train, part = _split_groups(pool, y, groups, test_size, seed)
+            train = _make_long_tailed(train, y, **ratio)
+        folds = []
+        if validation_folds and not len(validation):
+            folds = _make_folds(train, y, groups, N_FOLDS, seed)[:validation_folds]
+        splits.append(Split(train, part, validation, folds))
+    return splits
 
 
-def count(y):
+def _positions(part, y):
+    """Return the positions of the rows of a part, given as positions or as a mask."""
+    if part is None:
+        return np.empty(0, dtype=np.int64)
+    part = np.asarray(part)
+    if part.dtype == bool:
+        check_consistent_length(y, part)
+    return np.unique(np.arange(len(y))[part])
+
+
+def _check_parts(y, train, parts):
+    test, validation = parts.values()
+    for name, rows in parts.items():
+        unknown = np.setdiff1d(y[rows], y[train]).tolist()
+        if unknown:
+            problem = f"has labels without a training row: {unknown}"
+        elif len(np.unique(y[rows])) == 1:
+            problem = f"has 1 class ({y[rows][0]})"
+        elif len(np.intersect1d(test, validation)):
+            problem = "has rows in common with another part"
+        else:
+            continue
+        raise ValueError(
+            f"The {name!r} part {problem}. It must hold rows of its own, of at least two classes, "
+            "all of which have training rows as well."
+        )
+
+
+def _make_long_tailed(rows, y, imbalance_ratio, random_state):
+    if imbalance_ratio is None:
+        return rows
+    return make_imbalanced(rows, y[rows], ratio=imbalance_ratio, random_state=random_state)[0]
+
+
+def _split_groups(rows, y, groups, test_size, seed):
+    """Return training and test rows that share no group, with every class on both sides."""
+    n_splits = round(1 / min(test_size, 1 - test_size))
+    for train, test in _make_folds(rows, y, groups, n_splits, seed):
+        train, test = (test, train) if test_size > 0.5 else (train, test)
+        if len(np.unique(y[train])) == len(np.unique(y[test])) == len(np.unique(y[rows])):
+            return train, test
+    n_groups = {label: len(np.unique(groups[rows][y[rows] == label])) for label in np.unique(y)}
+    rarest = min(n_groups, key=n_groups.get)
+    raise ValueError(
+        "No split into training and test rows that keeps 'groups' apart has every class on both "
+        f"sides; class {rarest} has {n_groups[rarest]} groups. Add groups, remove the class, or "
+        "give the test part."
+    )
+
+
+def _make_folds(rows, y, groups, n_splits, seed):
+    """Return stratified folds of rows, fewer than asked for where the rows are few."""
+    _, counts = np.unique(y[rows], return_counts=True)
+    n_splits = min(n_splits, counts.max())
+    make = StratifiedKFold
+    if groups is not None:
+        make, groups = StratifiedGroupKFold, groups[rows]
+        n_splits = min(n_splits, len(np.unique(groups)))
+    if n_splits < 2:
+        return []
+    folds = []
+    with warnings.catch_warnings():
+        # A class with fewer rows than folds is absent from some.
+        warnings.simplefilter("ignore", UserWarning)
+        kfold = make(n_splits, shuffle=True, random_state=seed)
+        for fit, held in kfold.split(rows, y[rows], groups):
+            fit, held = rows[fit], rows[held]
+            # No method can know a class without a row to fit to.
+            held = held[np.isin(y[held], y[fit])]
+            if len(held) and len(np.unique(y[fit])) > 1:
+                folds.append((fit, held))
+    # If not all are used, then those in which no class is absent.
+    return sorted(folds, key=lambda fold: -len(np.unique(y[fold[0]])))
+
+
+def count(y, classes):
     """Return the number of rows of each class, by the class's name."""
-    classes, counts = np.unique(y, return_counts=True)
-    return {str(label): int(n_rows) for label, n_rows in zip(classes, counts, strict=True)}
+    return {str(label): int(np.sum(y == label)) for label in classes}

@@ -54,11 +54,11 @@ def as_list(results):
 
 
 def collect(results, method, metric, kind="scores"):
-    """Return {seed: value} of a method, for the seeds on which it did not fail."""
+    """Return {seed: value} of a method, for the seeds on which it was scored and did not fail."""
     return {
         result.seed: getattr(result.methods[method], kind)[metric]
         for result in results
-        if result.methods[method].error is None
+        if metric in getattr(result.methods[method], kind)
     }
 
 
@@ -78,6 +78,9 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
     the one of the split: leaving out rows afterwards, for a long tail, does not make splits more
     alike.
 
+    With a given test part, all seeds share their test rows, and the interval is that of
+    `row_margin`. It is known for the balanced accuracy only.
+
     Returns
     -------
     Difference or None
@@ -89,13 +92,47 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
     differences, n = differences.round(12), len(differences)
     if n == 0:
         return None
-    mean, low, high = float(differences.mean()), None, None
-    if n > 1 and (np.ptp(differences) > 0 or mean == 0):
-        share = results[0].test_size
-        error = differences.std(ddof=1) * np.sqrt(1 / n + share / (1 - share))
-        margin = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * error
-        low, high = float(mean - margin), float(mean + margin)
-    return Difference(mean, low, high, n)
+    mean, margin = float(differences.mean()), None
+    if results[0].test_is_given:
+        if (metric, kind) == ("balanced_accuracy", "scores"):
+            margin = row_margin(results, method, other)
+    elif n > 1 and (np.ptp(differences) > 0 or mean == 0):
+        margin = seed_margin(differences, results[0].test_size)
+    if margin is None:
+        return Difference(mean, None, None, n)
+    return Difference(mean, mean - margin, mean + margin, n)
+
+
+def seed_margin(values, test_size):
+    """Return half the 95 % interval of a mean over seeds, corrected for the rows they share."""
+    n = len(values)
+    error = values.std(ddof=1) * np.sqrt(1 / n + test_size / (1 - test_size))
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * error)
+
+
+def row_margin(results, method, other=None):
+    """Return half the 95 % interval of a balanced accuracy, or of the difference to another.
+
+    It follows from the exact variance of a mean of recalls, for test rows drawn class by class. All
+    seeds must have the same test rows; each row counts by its mean over the seeds.
+    """
+    names = [method] if other is None else [method, other]
+    hits = [
+        [result.methods[name].details.hits for name in names]
+        for result in results
+        if all(result.methods[name].error is None for name in names)
+    ]
+    variances = []
+    for c in range(len(hits[0][0])):
+        # The second method, if there is one, is subtracted.
+        values = np.mean(
+            [np.subtract(h[0][c], h[1][c] if other else 0.0, dtype=float) for h in hits], 0
+        )
+        if len(values):
+            # One row of a class says nothing about their variance, which is at most 1.
+            variances.append(values.var(ddof=1) / len(values) if len(values) > 1 else 1.0)
+    error = np.sqrt(np.sum(variances)) / len(variances)
+    return float(stats.norm.ppf((1 + CONFIDENCE) / 2) * error)
 
 
 def beats_all(results, method="eos"):

@@ -1,4 +1,4 @@
-"""The results of a comparison, as a printed table and in words."""
+"""The results of a comparison, in words and as a printed table."""
 
 from __future__ import annotations
 
@@ -6,38 +6,48 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
-from imblearn_eos.compare._registry import METHODS
-from imblearn_eos.compare._run import SeedResult
-from imblearn_eos.compare._scores import METRICS
-from imblearn_eos.compare._statistics import (
-    as_list,
-    beats_all,
-    best_rival,
-    collect,
-    mean_and_spread,
-    paired_difference,
-    summarize,
+from imblearn_eos.compare._recommend import (
+    has_too_few_runs,
+    is_near_chance,
+    recommend,
+    validation_means,
 )
+from imblearn_eos.compare._registry import find_method
+from imblearn_eos.compare._run import SeedResult
+from imblearn_eos.compare._statistics import as_list, collect, mean_and_spread
+from imblearn_eos.compare._summary import (
+    choose_method,
+    find_difference,
+    measure_fit,
+    order_methods,
+    rare_classes,
+    rare_scores,
+)
+
+# More names than this do not fit into a sentence.
+MAX_NAMES, MAX_LETTERS = 3, 40
+MORE_IMAGES = "use a pretrained backbone (--backbone), augmentation or more images"
+MORE_TRAINING = "train for more epochs (--epochs) or with a higher learning rate (--lr)"
+OTHER_FEATURES = "check the labels, and use other features, such as another backbone, or more rows"
 
 
 def format_runs(results: list[SeedResult]) -> str:
     """Return lines on the rows of the split and on how the networks were trained."""
-    first = results[0]
+    first, rows = results[0], _rows(results)
     train, test = first.train_counts, first.test_counts
-    has_network = first.train_loss is not None
-    rows = "images" if has_network else "rows"
-    fit, _ = mean_and_spread(result.train_balanced_accuracy for result in results)
     lines = [
         f"Train: {sum(train.values())} {rows}, {max(train.values())} in the largest class, "
         f"{min(train.values())} in the smallest. Test: {sum(test.values())} {rows}, used for the "
         "scores only."
     ]
-    if has_network:
+    fit = measure_fit(results)
+    if fit.has_network:
         seconds_train, _ = mean_and_spread(result.seconds_train for result in results)
         seconds_embed, _ = mean_and_spread(result.seconds_embed for result in results)
         lines.append(
             f"Network, mean over seeds: trained in {seconds_train:.2f} s to balanced accuracy "
-            f"{fit:.4f} on its training images, all images embedded in {seconds_embed:.3f} s."
+            f"{percent(fit.train)} on its training images, all images embedded in "
+            f"{seconds_embed:.3f} s."
         )
     return "\n".join(lines) + "\n"
 
@@ -53,44 +63,83 @@ def format_table(results: Iterable[SeedResult]) -> str:
     Returns
     -------
     str
+        Scores in percent, the method to use first. ``vs none`` is the paired difference to no
+        over-sampling in points, with its 95 % interval.
 
     Examples
     --------
     >>> from sklearn.datasets import make_classification
     >>> from imblearn_eos.compare import compare_table, format_table
     >>> X, y = make_classification(n_samples=500, weights=[0.9], random_state=0)
-    >>> results = list(compare_table(X, y, samplers=["eos"], seeds=2))
+    >>> results = list(compare_table(X, y, samplers=["eos"], seeds=3))
     >>> print(format_table(results).splitlines()[0].split()[:3])
-    ['method', 'balanced', 'accuracy']
+    ['method', 'validation', 'balanced']
     """
     rows, results = [], as_list(results)
-    for method, metrics in summarize(results).items():
+    means = validation_means(results)
+    for method in order_methods(results):
         outcomes = [result.methods[method] for result in results]
         succeeded = [outcome for outcome in outcomes if outcome.error is None]
-        cells = [format_value(value["mean"], value["spread"]) for value in metrics.values()]
-        for seconds in ("seconds_resample", "seconds_refit"):
-            mean, _ = mean_and_spread(getattr(outcome, seconds) for outcome in succeeded)
-            has_none = mean is None or METHODS[method].make_sampler is None
-            cells.append("-" if has_none else f"{mean:.3f}")
-        cells.append(f"{len(succeeded)}/{len(outcomes)}")
-        rows.append([METHODS[method].name, *cells])
-    headers = ["method", *METRICS, "resample_s", "refit_s", "seeds"]
-    headers = [header.replace("_", " ") for header in headers]
+        rare = rare_scores(results, method)
+        f1, _ = mean_and_spread(collect(results, method, "macro_f1").values())
+        seconds, _ = mean_and_spread(o.seconds_resample + o.seconds_refit for o in succeeded)
+        has_seconds = seconds is not None and find_method(method).make_sampler is not None
+        rows.append(
+            [
+                find_method(method).name,
+                points(means.get(method)),
+                format_score(results, method),
+                _format_interval(find_difference(results, method)),
+                points(rare and rare.recall),
+                points(rare and rare.false_alarms),
+                points(f1),
+                f"{seconds:.3f}" if has_seconds else "-",
+                f"{len(succeeded)}/{len(outcomes)}",
+            ]
+        )
+    headers = ["method", "validation", "balanced accuracy", "vs none", "rarest recall"]
+    headers += ["false alarms", "macro f1", "seconds", "seeds"]
     table = tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=["left"])
     return "\n".join([table, *(f"\n{note}" for note in format_notes(results))])
 
 
-def format_value(mean, spread):
-    """Return a mean and its spread as text."""
-    if mean is None:
+def format_score(results, method):
+    """Return the mean balanced accuracy of a method in percent, or why there is none."""
+    mean, _ = mean_and_spread(collect(results, method, "balanced_accuracy").values())
+    if mean is None and all(r.methods[method].error is not None for r in results):
         return "failed"
-    return f"{mean:.4f}" if spread is None else f"{mean:.4f} ± {spread:.4f}"
+    return points(mean)
+
+
+def points(value):
+    """Return a share as a number of percent with one decimal."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def percent(value):
+    """Return a share in percent with one decimal."""
+    return f"{points(value)} %"
+
+
+def signed_points(value):
+    """Return a difference in points with a sign; zero has no sign."""
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
+
+
+def _format_interval(difference):
+    if difference is None:
+        return "-"
+    text = signed_points(difference.mean)
+    if difference.low is None:
+        return text
+    return f"{text} ({signed_points(difference.low)} to {signed_points(difference.high)})"
 
 
 def format_notes(results):
     """Yield one line for each method that failed, and one for each that warned."""
     for method in results[0].methods:
-        name, outcomes = METHODS[method].name, [result.methods[method] for result in results]
+        name, outcomes = find_method(method).name, [result.methods[method] for result in results]
         errors = [outcome.error for outcome in outcomes if outcome.error is not None]
         warned = [outcome.warnings for outcome in outcomes if outcome.warnings]
         if errors:
@@ -107,7 +156,7 @@ def _format_note(fact, n_seeds, text):
 
 
 def format_verdict(results: Iterable[SeedResult]) -> str:
-    """Return a paragraph on whether EOS was better, by how much, and whether that is within noise.
+    """Return what to use and what it brings, with the remedy where training went wrong.
 
     Parameters
     ----------
@@ -117,81 +166,127 @@ def format_verdict(results: Iterable[SeedResult]) -> str:
     Returns
     -------
     str
-        One paragraph. It begins with how EOS compares with the best other method.
+        One paragraph. Its first sentence names the method with the best validation score, with the
+        recall of the rarest third of the classes and the false alarms on the test rows: the share
+        of rows of all other classes that are taken for one of the rarest.
 
     Examples
     --------
     >>> from sklearn.datasets import make_classification
     >>> from imblearn_eos.compare import compare_table, format_verdict
     >>> X, y = make_classification(n_samples=500, weights=[0.9], random_state=0)
-    >>> print(format_verdict(list(compare_table(X, y, samplers=["smote"], seeds=2))))
-    EOS was not among the samplers.
+    >>> results = compare_table(X, y, samplers=["smote"], seeds=3)
+    >>> "of the rarest class (1)" in format_verdict(results)
+    True
     """
     results = as_list(results)
-    if "eos" not in results[0].methods:
-        return "EOS was not among the samplers."
-    eos = collect(results, "eos", "balanced_accuracy")
-    if not eos:
-        return "EOS failed on every seed."
-    if not any(result.methods["eos"].rows_added for result in results):
-        return "The classes are already balanced, so EOS added no rows and changed nothing."
-    best = best_rival(results)
-    if best is None:
-        return "No other method succeeded on a seed where EOS did."
-    mean, _ = mean_and_spread(eos.values())
-    rivals = dict.fromkeys([best, "none"])
-    differences = {rival: paired_difference(results, "eos", rival) for rival in rivals}
-    parts = [
-        _format_difference(difference, _describe(rival, best))
-        for rival, difference in differences.items()
-        if difference is not None
-    ]
-    headline = _headline(differences[best], differences["none"], beats_all(results))
-    return f"{headline} Its balanced accuracy is {mean:.4f}, {', and '.join(parts)}."
+    return " ".join([format_headline(results), *format_advice(results)])
 
 
-def _headline(to_best, to_none, is_ahead_of_all):
-    is_none = to_best is to_none
-    if is_ahead_of_all and to_best.is_noise is False:
-        return "EOS scored above every other method, beyond noise."
-    if to_none is not None and to_none.mean == to_none.low == to_none.high == 0:
-        return "EOS scored the same as no over-sampling."
-    relation = "above" if to_best.mean > 0 else "below" if to_best.mean < 0 else "the same as"
-    best = "no over-sampling" if is_none else "the best other method"
-    best = "the best method" if to_best.mean < 0 and not is_none else best
-    sentences = [f"EOS scored {relation} {best}{_describe_noise(to_best)}."]
-    if to_best.is_noise is not None and to_none is not None and not is_none:
-        relation = "above" if to_none.mean > 0 else "below"
-        sentences.append(
-            "Its difference from no over-sampling is within noise."
-            if to_none.is_noise or to_none.mean == 0
-            else f"It scored {relation} no over-sampling{_describe_noise(to_none)}."
-        )
-    return " ".join(sentences)
+def format_headline(results):
+    """Return the first sentence of the report."""
+    if is_near_chance(results):
+        return _format_chance(results)
+    added = [o.rows_added for result in results for o in result.methods.values()]
+    ran = [m for m, o in results[0].methods.items() if o.error is None]
+    has_sampled = any(m != "none" and find_method(m).make_sampler is not None for m in ran)
+    if has_sampled and not any(added):
+        return "The classes are already balanced, so over-sampling adds no rows."
+    method = choose_method(results)
+    lead, gain = _format_lead(results, method), _format_gain(results, method)
+    return f"{lead}: {gain}." if gain else f"{lead}."
 
 
-def _describe_noise(difference):
-    if difference.is_noise is None:
-        n = difference.n_seeds
-        seeds = "on one seed" if n == 1 else f"by the same amount on each of {n} seeds"
-        return f" {seeds}, so the noise is unknown"
-    return ", within noise" if difference.is_noise and difference.mean != 0 else ""
+def format_advice(results):
+    """Return sentences on what to mend first, none if nothing is known to be wrong."""
+    warned = list(dict.fromkeys(text for result in results for text in result.warnings))
+    fit = measure_fit(results)
+    if not fit.has_network or is_near_chance(results):
+        return warned
+    if fit.is_overfit:
+        return [
+            f"The network scores {percent(fit.train)} on its training images but "
+            f"{percent(fit.test)} on new ones: {MORE_IMAGES}. More epochs will not help.",
+            *warned,
+        ]
+    if fit.is_underfit:
+        return [
+            f"The network scores only {percent(fit.train)} on its own training images: "
+            f"{MORE_TRAINING}, and compare again.",
+            *warned,
+        ]
+    return warned
 
 
-def _describe(name, best):
-    method = METHODS[name]
-    return (method.phrase or method.name) + (", the best other method" if name == best else "")
-
-
-def _format_difference(difference, name):
-    if f"{abs(difference.mean):.4f}" == "0.0000":
-        return f"the same as {name}"
-    direction = "above" if difference.mean > 0 else "below"
-    size = f"{abs(difference.mean):.4f} {direction} {name}"
-    if difference.low is None:
-        return size
-    noise = ", within noise" if difference.is_noise else ""
+def _format_chance(results):
+    found, fit = recommend(results), measure_fit(results)
+    method = found.method if found else "none"
+    mean, _ = mean_and_spread(collect(results, method, "balanced_accuracy").values())
+    remedy = OTHER_FEATURES
+    if fit.has_network:
+        remedy = MORE_TRAINING if fit.is_underfit else MORE_IMAGES
+        remedy = f"the network scores {percent(fit.train)} on its training images; {remedy}"
     return (
-        f"{size} (95 % interval over {difference.n_seeds} seeds: {difference.low:+.4f} to "
-        f"{difference.high:+.4f}{noise})"
+        f"Nothing was learnt, so no conclusion about over-sampling can be drawn: the balanced "
+        f"accuracy, {percent(mean)}, is within noise of guessing, "
+        f"{percent(1 / len(results[0].train_counts))}; {remedy}."
     )
+
+
+def _format_lead(results, method):
+    """Return what to use, and how sure that is."""
+    found, name = recommend(results), phrase_of(method)
+    if found is None or found.method != method:
+        return (
+            f"{name[0].upper()}{name[1:]} is the default and was not chosen, because there are no "
+            "validation rows"
+        )
+    if method == "none":
+        return "Do not over-sample, because no other method scored higher on the validation rows"
+    difference, n_seeds = find_difference(results, method), len(results)
+    if difference is None:
+        return f"Use {name}, which scored best on the validation rows"
+    if has_too_few_runs(results):
+        runs = "1 run is" if n_seeds == 1 else f"{n_seeds} runs are"
+        return f"Use {name}, but {runs} too few to tell whether it beats no over-sampling"
+    if difference.is_noise:
+        return f"Use {name}, although its difference from no over-sampling is within noise"
+    if difference.mean < 0:
+        return (
+            f"Use {name}, which scored best on the validation rows, although it scored below no "
+            "over-sampling on the test rows"
+        )
+    return f"Use {name}"
+
+
+def _format_gain(results, method):
+    """Return what a method brings to the rarest classes; None without test rows."""
+    found, before = rare_scores(results, method), rare_scores(results, "none")
+    if found is None:
+        return None
+    rows, rare = _rows(results), rare_classes(results)
+    if len(rare) > MAX_NAMES or len(", ".join(rare)) > MAX_LETTERS:
+        classes = f"the {len(rare)} rarest classes"
+    else:
+        classes = f"the rarest class{'es' * (len(rare) > 1)} ({', '.join(rare)})"
+    if len(rare) == 1 and len(rare[0]) > MAX_LETTERS:
+        classes = "the rarest class"
+    instead, alarms = "", ""
+    if method != "none" and before is not None:
+        instead = f" instead of {percent(before.recall)} without over-sampling"
+        alarms = f" instead of {percent(before.false_alarms)}"
+    subject = "the classifier" if method == "none" else "it"
+    return (
+        f"{subject} finds {percent(found.recall)} of {classes}{instead}, with false alarms in "
+        f"{percent(found.false_alarms)}{alarms} of the other {rows}"
+    )
+
+
+def phrase_of(method):
+    """Return the name of a method in sentences."""
+    entry = find_method(method)
+    return entry.phrase or entry.name
+
+
+def _rows(results):
+    return "images" if results[0].train_loss is not None else "rows"

@@ -159,7 +159,7 @@ def read(
 def _read_part(path, options):
     path = Path(path)
     reader = find_reader(path)
-    given = {name: value for name, value in options.items() if _is_given(name, value)}
+    given = {name: value for name, value in options.items() if is_given(name, value)}
     if unused := sorted(set(given) - set(reader.options)):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
         raise ValueError(f"{names} does not apply to {path}, which is read as {reader.format}.")
@@ -168,7 +168,7 @@ def _read_part(path, options):
         return reader.load(path, **given)
 
 
-def _is_given(name, value):
+def is_given(name, value):
     # The command passes all options, and the point as the default of this one.
     return value is not None and value is not False and (name, value) != ("decimal", ".")
 

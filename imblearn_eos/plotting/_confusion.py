@@ -20,7 +20,7 @@ from imblearn_eos.plotting._axes import (
 )
 
 _MAX_COLUMNS = 3
-# With more classes, numbers no longer fit into their cells.
+# With more classes, numbers no longer fit into the cells of a new figure.
 _MAX_CLASSES_WITH_VALUES = 10
 
 
@@ -111,7 +111,8 @@ def _check_matrix(name, matrix, n_classes):
 def _plot_matrix(name, matrix, labels, ax, grow):
     n_rows = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, n_rows, out=np.zeros(matrix.shape), where=n_rows > 0)
-    has_values = len(labels) <= _MAX_CLASSES_WITH_VALUES
+    cell = room(ax) / len(labels)
+    has_values = len(labels) <= _MAX_CLASSES_WITH_VALUES or text_size(ax, ["0.00"])[0] <= cell
     display = ConfusionMatrixDisplay(shares, display_labels=labels).plot(
         include_values=has_values,
         values_format=".2f",

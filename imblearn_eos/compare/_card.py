@@ -1,0 +1,94 @@
+"""The model card, ``README.md`` in the form of Hugging Face."""
+
+from __future__ import annotations
+
+from sklearn.utils import Bunch
+
+from imblearn_eos.compare._statistics import collect, mean_and_spread, row_margin
+from imblearn_eos.compare._summary import find_interval, rare_scores
+from imblearn_eos.compare._templates import render
+from imblearn_eos.compare._text import phrase_of, points
+
+# With fewer test rows of a class, one row changes its recall by more than ten points.
+FEW = 10
+MAX_CLASSES = 50
+# Metrics by their names on the Hugging Face Hub.
+NAMES = {
+    "balanced_accuracy": "Balanced accuracy",
+    "f1": "Macro F1",
+    "recall": "Recall of the rarest classes",
+    "false_positive_rate": "False alarms",
+}
+
+
+def render_card(results, method, **content):
+    """Return the text of the model card of a method; ``content`` is what it shares with the page.
+
+    Parameters
+    ----------
+    results : list of SeedResult
+    method : str
+        The method whose model is saved.
+    **content : dict
+        ``record``, ``saved``, ``title``, ``headline``, ``advice``, ``notes``, ``rare``.
+
+    Returns
+    -------
+    str
+    """
+    first = results[0]
+    has_network = first.train_loss is not None
+    is_image = has_network or len(content["record"]["data"]["shape"]) == 4
+    few = [name for name, n_rows in first.test_counts.items() if 0 < n_rows < FEW]
+    names = list(first.train_counts)
+    more = f" and {len(names) - MAX_CLASSES} more" * (len(names) > MAX_CLASSES)
+    return render(
+        "model_card.jinja",
+        **content,
+        method_name=phrase_of(method),
+        task="image-classification" if is_image else "tabular-classification",
+        unit="images" if has_network else "rows",
+        metrics=_metrics(results, method),
+        train_counts=list(first.train_counts.values()),
+        n_test=sum(first.test_counts.values()),
+        n_seeds=len(results),
+        seed=first.seed,
+        classes=", ".join(names[:MAX_CLASSES]) + more,
+        few=", ".join(few[:MAX_CLASSES]),
+        is_balanced=method not in ("none", "network"),
+    )
+
+
+def _metrics(results, method):
+    """Return the metrics of a method with their intervals, empty without test rows."""
+    values, before = (_values(results, name) for name in (method, "none"))
+    margins = {}
+    if values and results[0].test_is_given:
+        margins["balanced_accuracy"] = row_margin(results, method)
+    return [
+        _describe(
+            metric, find_interval(results, found, margins.get(metric)), before.get(metric, ())
+        )
+        for metric, found in values.items()
+    ]
+
+
+def _values(results, method):
+    """Return the values of each metric for each seed."""
+    rare = rare_scores(results, method)
+    if rare is None:
+        return {}
+    scores = [collect(results, method, name).values() for name in ("balanced_accuracy", "macro_f1")]
+    return dict(zip(NAMES, [*map(list, scores), rare.recalls, rare.alarms], strict=True))
+
+
+def _describe(metric, interval, before):
+    mean, low, high = interval
+    return Bunch(
+        type=metric,
+        name=NAMES[metric],
+        mean=round(mean, 4),
+        value=points(mean),
+        interval="unknown" if low is None else f"{points(low)} to {points(high)} %",
+        before=points(mean_and_spread(before)[0]),
+    )

@@ -1,0 +1,203 @@
+"""Compare samplers on embeddings: of a frozen backbone, or of any network, computed before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_array
+
+from imblearn_eos._compat import HasMethods, Interval, validate_params
+from imblearn_eos._validation import to_array
+from imblearn_eos.compare._memorized import find_memorized
+from imblearn_eos.compare._parallel import choose_cores
+from imblearn_eos.compare._registry import make_samplers
+from imblearn_eos.compare._rows import MANY_NUMBERS
+from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
+from imblearn_eos.embedding import LinearHead
+
+NO_SCORES = (
+    "There are no scores and no recommendation, because the network was trained on all of these "
+    "rows, and scores of rows that it has seen are too good: give test and validation rows that "
+    "it has not seen."
+)
+NO_CHOICE = (
+    "There is no recommendation, because the network was trained on the training rows, and a "
+    "choice by rows that it has seen is no guide to new ones: give validation rows that it has not "
+    "seen."
+)
+NO_TEST = (
+    "There are no test scores, because the network was trained on the training rows: give test "
+    "rows that it has not seen."
+)
+
+
+@validate_params(
+    {
+        **{name: kinds for name, kinds in CONSTRAINTS.items() if name != "X"},
+        "Z": "no_validation",
+        "trained_on_rows": ["boolean"],
+        "head": [HasMethods(["fit", "predict", "predict_proba"]), None],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def compare_embeddings(
+    Z: ArrayLike | torch.Tensor,
+    y: ArrayLike,
+    *,
+    trained_on_rows: bool = False,
+    groups: ArrayLike | None = None,
+    test: ArrayLike | None = None,
+    validation: ArrayLike | None = None,
+    head: BaseEstimator | None = None,
+    samplers: Sequence[str | tuple[str, Any]] | None = None,
+    seeds: int = 5,
+    test_size: float = 0.3,
+    imbalance_ratio: float | None = None,
+    validation_folds: int = 5,
+    n_neighbors: int = 1000,
+    enemy_search: str = "neighborhood",
+    alpha: float = 0.01,
+    device: str | torch.device = "auto",
+    n_jobs: int | None = None,
+) -> Iterator[SeedResult]:
+    """Compare samplers on embeddings, seed after seed.
+
+    For each seed: split, subtract the mean of the training rows and divide by one common scale,
+    and for each sampler fit the head on the over-sampled training rows. The head without a sampler
+    but with logit adjustment is added. The same is done inside each of five folds of the training
+    rows, for the scores that choose a method (see `recommend`). The test rows are used for the
+    scores only.
+
+    Parameters
+    ----------
+    Z : array-like or torch.Tensor of shape (n_samples, n_features)
+        Embeddings, finite numbers, as from `FeatureExtractor` or any network. They are computed
+        with as float32.
+    y : array-like of shape (n_samples,)
+        Labels of at least two classes, each with at least two rows.
+    trained_on_rows : bool, default=False
+        Whether the network that made the embeddings was trained on these rows (all but the
+        ``test`` and ``validation`` rows) and their labels. This cannot be seen from the numbers.
+        Scores and choices then need ``test`` and ``validation`` rows that it has not seen. Without
+        them there are none, and ``SeedResult.warnings`` says why.
+    groups : array-like of shape (n_samples,) or None, default=None
+        Rows of one group, such as a patient or a video, stay on one side of every split.
+    test, validation : array-like or None, default=None
+        The rows of a test and of a validation part, as a mask or as positions. All seeds then
+        share them. Without a validation part, rows are held out of the training part.
+    head : estimator object, default=None
+        A scikit-learn classifier with ``predict_proba``. None means `LinearHead`.
+    samplers : array-like, default=None
+        Names of samplers in `METHODS`, and pairs of a new name and a sampler, as in
+        ``["eos", ("Borderline", BorderlineSMOTE())]``. None means all names. "none" always runs:
+        it is the baseline.
+    seeds : int, default=5
+        Number of seeds; they are 0, 1, 2...
+    test_size : float, default=0.3
+        Share of each class's rows that goes to the test part; with ``groups``, about this share.
+    imbalance_ratio : float or None, default=None
+        Make the training part long-tailed by this ratio. None leaves it unchanged.
+    validation_folds : int, default=5
+        How many of five folds of the training rows are held out in turn to choose a method. With
+        0, no method is chosen.
+    n_neighbors : int, default=1000
+        K of EOS; at most all rows count.
+    enemy_search : {"neighborhood", "nearest"}, default="neighborhood"
+        Where EOS looks for enemies.
+    alpha : float, default=0.01
+        L2 penalty of the default head.
+    device : str or torch.device, default="auto"
+        Where EOS and the default head compute.
+    n_jobs : int or None, default=None
+        CPU cores. None means one for small data, else all.
+
+    Returns
+    -------
+    iterator of SeedResult
+        The input is checked at once; each seed runs when its result is requested.
+
+    Raises
+    ------
+    ValueError
+        When a parameter, an embedding or a class cannot be used, and from the iterator when the
+        head cannot be fitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from imblearn_eos.compare import compare_embeddings, recommend
+    >>> Z, y = make_classification(n_samples=500, weights=[0.9], random_state=0)
+    >>> results = list(compare_embeddings(Z, y, samplers=["smote", "eos"], seeds=1))
+    >>> list(results[0].methods)
+    ['none', 'logit_adjustment', 'smote', 'eos']
+    >>> recommend(results).method in results[0].methods
+    True
+    """
+    Z = check_array(to_array(Z), dtype=np.float32, input_name="Z")
+    samplers = make_samplers(
+        samplers, n_neighbors=n_neighbors, enemy_search=enemy_search, device=device
+    )
+    notes = []
+    if trained_on_rows:
+        validation_folds = 0
+        if validation is None:
+            notes = [NO_SCORES if test is None else NO_CHOICE]
+        elif test is None:
+            notes = [NO_TEST]
+    return run(
+        Z,
+        y,
+        _scale,
+        LinearHead(alpha=alpha, device=device) if head is None else head,
+        samplers,
+        # The seeds of samplers whose results nobody scores make no difference.
+        seeds=1 if NO_SCORES in notes else seeds,
+        cores=choose_cores(
+            n_jobs, Z.size, many=MANY_NUMBERS, n_tasks=1 + validation_folds, device=device
+        ),
+        inspect=None if trained_on_rows or groups is not None else partial(find_memorized, device),
+        notes=notes,
+        test_size=test_size,
+        imbalance_ratio=imbalance_ratio,
+        groups=groups,
+        test=test,
+        validation=validation,
+        all_to_train=trained_on_rows,
+        validation_folds=validation_folds,
+    )
+
+
+def _scale(seed, Z_train, y_train):
+    return Embedded(CommonScaler().fit(Z_train))
+
+
+class CommonScaler(TransformerMixin, BaseEstimator):
+    """Subtract the mean of each feature and divide all features by one common scale.
+
+    To scale every column by itself, as :class:`~sklearn.preprocessing.StandardScaler` does, would
+    blow up the many directions of embeddings in which there is only noise.
+
+    Attributes
+    ----------
+    mean_ : ndarray of shape (n_features,)
+    scale_ : float
+        Root of the mean square of all centered numbers; 1 if they are all 0.
+    """
+
+    def fit(self, X: np.ndarray, y: Any = None) -> CommonScaler:
+        self.mean_ = X.mean(axis=0, dtype=np.float64)
+        self.scale_ = float(np.sqrt(np.square(X - self.mean_).mean())) or 1.0
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        Z = X - self.mean_.astype(X.dtype)
+        Z /= self.scale_
+        return Z

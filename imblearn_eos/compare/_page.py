@@ -1,0 +1,205 @@
+"""What the page of a report shows, as rows of its tables and places in its picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from imblearn_eos.compare._recommend import has_too_few_runs, is_near_chance, validation_means
+from imblearn_eos.compare._registry import find_method
+from imblearn_eos.compare._scores import CALIBRATION, METRICS
+from imblearn_eos.compare._statistics import collect, mean_and_spread, paired_difference
+from imblearn_eos.compare._summary import (
+    choose_method,
+    find_difference,
+    order_methods,
+    rare_classes,
+    rare_scores,
+)
+from imblearn_eos.compare._text import format_score, points, signed_points
+
+# Class counts and lists of features are folded beyond this.
+MAX_OPEN = 10
+# Ticks of the picture are one of these numbers of points apart.
+STEPS = (1, 2, 5, 10, 20, 50)
+
+
+def shorten_source(source):
+    """Return the name of a file or folder without its location, which is private."""
+    return Path(source).name if Path(source).is_absolute() else source
+
+
+def class_rows(result):
+    """Return name, training rows and test rows of each class, the largest class first."""
+    test = result.test_counts
+    rows = [(name, n_rows, test.get(name, 0)) for name, n_rows in result.train_counts.items()]
+    return sorted(rows, key=lambda row: -row[1])
+
+
+def score_rows(results):
+    """Yield a row of the table for each method, the one to use first and marked."""
+    means = validation_means(results)
+    chosen = None if is_near_chance(results) else choose_method(results)
+    for method in order_methods(results):
+        outcomes = [result.methods[method] for result in results]
+        n_failed = sum(outcome.error is not None for outcome in outcomes)
+        rare = rare_scores(results, method)
+        f1, _ = mean_and_spread(collect(results, method, "macro_f1").values())
+        yield Bunch(
+            name=find_method(method).name,
+            is_chosen=method == chosen,
+            validation=points(means.get(method)),
+            score=format_score(results, method),
+            difference=describe_difference(find_difference(results, method)),
+            recall=points(rare and rare.recall),
+            false_alarms=points(rare and rare.false_alarms),
+            f1=points(f1),
+            seeds=f"{len(outcomes) - n_failed} of {len(outcomes)}",
+        )
+
+
+def describe_difference(difference, *, format_=signed_points, lower_is_better=False):
+    """Return the kind of a difference to no over-sampling, with words for it; or None."""
+    if difference is None:
+        return None
+    mean, low, high = difference.mean, difference.low, difference.high
+    if low is None:
+        return Bunch(kind="unknown", word="noise unknown", mean=format_(mean), interval="")
+    is_better = (mean > 0) != lower_is_better
+    kind = "noise" if low <= 0 <= high else "better" if is_better else "worse"
+    word = {"noise": "within noise", "better": "▲ better", "worse": "▼ worse"}[kind]
+    interval = f"{format_(low)} to {format_(high)}"
+    return Bunch(kind=kind, word=word, mean=format_(mean), interval=interval)
+
+
+def place_dots(results):
+    """Return the differences to no over-sampling as places on an axis, in percent of its width.
+
+    Returns
+    -------
+    :class:`~sklearn.utils.Bunch` or None
+        ``rows`` and ``ticks``. None near chance, where no order means anything, and if no method
+        was scored together with no over-sampling.
+    """
+    if is_near_chance(results):
+        return None
+    chosen, rows = choose_method(results), []
+    # Over so few seeds an interval is as wide as the page and says nothing.
+    has_bounds = not has_too_few_runs(results)
+    for method in order_methods(results):
+        found = find_difference(results, method)
+        if method == "none":
+            mean = low = high = 0.0
+        elif found is None:
+            continue
+        else:
+            mean, low, high = (
+                100 * (value if value is not None and has_bounds else found.mean)
+                for value in (found.mean, found.low, found.high)
+            )
+        rows.append(Bunch(method=method, mean=mean, low=low, high=high, difference=found))
+    if len(rows) < 2:
+        return None
+    low = min(min(row.low for row in rows), -1.0)
+    high = max(max(row.high for row in rows), 1.0)
+    step = next((s for s in STEPS if (high - low) / s <= 6), STEPS[-1])
+    low, high = step * np.floor(low / step), step * np.ceil(high / step)
+
+    def place(value):
+        return round(float(100 * (value - low) / (high - low)), 2)
+
+    for row in rows:
+        row.update(
+            name=find_method(row.method).name,
+            is_chosen=row.method == chosen,
+            is_reference=row.method == "none",
+            left=place(row.low),
+            width=round(place(row.high) - place(row.low), 2),
+            place=place(row.mean),
+            text=signed_points(row.mean / 100),
+        )
+    ticks = [
+        Bunch(place=place(value), text=f"{value:+.0f}" if value else "0")
+        for value in np.arange(low, high + step / 2, step)
+    ]
+    return Bunch(rows=rows, ticks=ticks, zero=place(0))
+
+
+def detail_rows(results):
+    """Yield all scores and the measures of calibration of each method, with differences."""
+    measures = [(name, "scores", False) for name in METRICS]
+    for suffix in ("_at_training_frequencies", ""):
+        measures += [(name + suffix, "calibration", True) for name in CALIBRATION]
+    for method in results[0].methods:
+        cells = []
+        for metric, kind, lower_is_better in measures:
+            found = None
+            if method != "none":
+                found = paired_difference(results, method, metric=metric, kind=kind)
+            mean, spread = mean_and_spread(collect(results, method, metric, kind).values())
+            cells.append(
+                Bunch(
+                    value=_format_value(mean, spread),
+                    difference=describe_difference(
+                        found, format_=_signed, lower_is_better=lower_is_better
+                    ),
+                )
+            )
+        name = find_method(method).name
+        yield Bunch(name=name, is_reference=method == "none", cells=cells)
+
+
+def _format_value(mean, spread):
+    if mean is None:
+        return "-"
+    return f"{mean:.4f}" if spread is None else f"{mean:.4f} ± {spread:.4f}"
+
+
+def _signed(value):
+    """Return a number with four decimals and a sign; zero has no sign."""
+    text = f"{value:+.4f}"
+    return "0.0000" if text in ("+0.0000", "-0.0000") else text
+
+
+def have_same_frequencies(result):
+    """Return whether the classes are as frequent in the test rows as in the training rows."""
+    # A stratified split is within one row of its share.
+    return all(
+        abs(n_test - result.test_size * (n_test + result.train_counts[name])) <= 1
+        for name, n_test in result.test_counts.items()
+    )
+
+
+def gap_rows(results):
+    """Return the mean macro gaps of each sampler."""
+    rows = []
+    for method in results[0].methods:
+        gaps = [result.methods[method].gap for result in results if result.methods[method].gap]
+        if gaps:
+            means = {name: float(np.mean([gap[name] for gap in gaps])) for name in gaps[0]}
+            rows.append(Bunch(method=method, name=find_method(method).name, **means))
+    return rows
+
+
+def second_rows(results):
+    """Yield the rows that each sampler added and the time of its steps."""
+    for method in results[0].methods:
+        outcomes = [r.methods[method] for r in results if r.methods[method].error is None]
+        if find_method(method).make_sampler is None or not outcomes:
+            continue
+        yield Bunch(
+            name=find_method(method).name,
+            rows_added=round(mean_and_spread(o.rows_added for o in outcomes)[0]),
+            resample=mean_and_spread(o.seconds_resample for o in outcomes)[0],
+            refit=mean_and_spread(o.seconds_refit for o in outcomes)[0],
+        )
+
+
+def describe_rare(results):
+    """Return the rarest classes and their training rows, as text."""
+    counts = results[0].train_counts
+    names = [f"{name} ({counts[name]})" for name in rare_classes(results)]
+    more = f" and {len(names) - MAX_OPEN} more" * (len(names) > MAX_OPEN)
+    return ", ".join(names[:MAX_OPEN]) + more

@@ -1,0 +1,106 @@
+"""Which method to use, chosen by validation rows alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from imblearn_eos.compare._registry import METHODS
+from imblearn_eos.compare._run import SeedResult
+from imblearn_eos.compare._statistics import collect, paired_difference, row_margin, seed_margin
+
+# Scores that differ by less are equal.
+TIE = 1e-12
+# An interval over fewer seeds says nothing.
+MIN_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The method with the best validation score.
+
+    Attributes
+    ----------
+    method : str
+        Its key in ``SeedResult.methods``.
+    validation : float
+        Its mean balanced accuracy on the validation rows of all folds and seeds.
+    runner_up : str or None
+        The next best method; None if no other method succeeded on every fold.
+    is_noise : bool or None
+        Whether its paired difference to no over-sampling on the test rows is within noise. None
+        where the noise is unknown, and for no over-sampling itself.
+    near_chance : bool
+        See `is_near_chance`.
+    too_few_runs : bool
+        Whether there are too few seeds for an interval. Never with a given test part, whose
+        intervals come from the test rows.
+    """
+
+    method: str
+    validation: float
+    runner_up: str | None
+    is_noise: bool | None
+    near_chance: bool
+    too_few_runs: bool
+
+
+def recommend(results: list[SeedResult]) -> Recommendation | None:
+    """Return the method with the best mean validation score, or None without validation rows.
+
+    Methods that failed on a fold are left out, because means over different folds cannot be
+    compared. Ties go to the method that comes first in `METHODS`.
+    """
+    means = validation_means(results)
+    if not means:
+        return None
+    best, runner_up, *_ = [*_rank(means), None]
+    difference = paired_difference(results, best) if best != "none" else None
+    return Recommendation(
+        method=best,
+        validation=means[best],
+        runner_up=runner_up,
+        is_noise=difference and difference.is_noise,
+        near_chance=is_near_chance(results),
+        too_few_runs=has_too_few_runs(results),
+    )
+
+
+def validation_means(results: list[SeedResult]) -> dict[str, float]:
+    """Return the mean validation score of each method that succeeded on every fold."""
+    methods = [m for m in results[0].methods if all(m in result.validation for result in results)]
+    return {m: float(np.mean(np.concatenate([r.validation[m] for r in results]))) for m in methods}
+
+
+def is_near_chance(results: list[SeedResult]) -> bool:
+    """Return whether the chosen method is within noise of a classifier that learns nothing.
+
+    The balanced accuracy of such a classifier, as of scikit-learn's ``DummyClassifier``, is 1 over
+    the number of classes. The method is the one with the best validation score, or no over-sampling
+    without validation rows; its scores are those on the test rows. False without such scores.
+    """
+    means = validation_means(results)
+    method = _rank(means)[0] if means else "none"
+    scores = list(collect(results, method, "balanced_accuracy").values())
+    if not scores:
+        return False
+    chance = 1 / len(results[0].train_counts)
+    if has_too_few_runs(results) or results[0].test_is_given:
+        margin = row_margin(results if results[0].test_is_given else results[:1], method)
+    else:
+        margin = seed_margin(np.array(scores), results[0].test_size)
+    return bool(np.mean(scores) - chance <= margin)
+
+
+def has_too_few_runs(results: list[SeedResult]) -> bool:
+    """Return whether there are too few seeds for an interval."""
+    return len(results) < MIN_SEEDS and not results[0].test_is_given
+
+
+def _rank(means):
+    """Return the methods, the best first."""
+    order = {method: position for position, method in enumerate(METHODS)}
+    # Objects of the user follow the registry, in the order given.
+    position = {method: order.get(method, len(order)) for method in means}
+    return sorted(means, key=lambda method: (-round(means[method] / TIE), position[method]))

@@ -1,0 +1,207 @@
+"""Saved models: another process loads every file and predicts the same."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from sklearn.datasets import make_classification
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils import Bunch
+
+from imblearn_eos import Embedder, LinearHead
+from imblearn_eos.compare import CLASSIFIERS, compare, compare_table, make_record
+from imblearn_eos.compare._models import write_model
+from imblearn_eos.datasets import load_digit_images
+from imblearn_eos.datasets._readers import read
+
+PREDICT = """
+import json, runpy, sys
+import numpy as np
+folder, *models = sys.argv[1:]
+rows, predicted = np.load(f"{folder}/X.npy"), {}
+for model in models:
+    predict = runpy.run_path(f"{folder}/{model}/load.py")["predict"]
+    predicted[model] = [str(label) for label in predict(rows)]
+print(json.dumps([predicted, "imblearn_eos" in sys.modules]))
+"""
+NAMES = np.array(["cat", "lynx ünï", "<dog>"])
+
+
+def predict_elsewhere(folder, X):
+    """Return what each load.py predicts in a new process, and whether it imported this package."""
+    np.save(folder / "X.npy", X)
+    models = [path.parent.name for path in folder.glob("*/load.py")]
+    command = [sys.executable, "-c", PREDICT, folder, *models]
+    path = os.pathsep.join([str(Path(networks.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def save(folder, record, result, method):
+    (folder / method).mkdir()
+    return write_model(folder / method, record, result, method)
+
+
+@pytest.fixture(scope="module")
+def images():
+    X, y = load_digit_images()
+    X, y = X[y < 3], NAMES[y[y < 3]]
+    [result] = compare(X, y, seeds=1, epochs=2, imbalance_ratio=4, samplers=["smote", "eos"])
+    return X, result, make_record(X, y, source="digits", arguments={})
+
+
+def make_rows(dtype=object):
+    X, y = make_classification(
+        600, 8, n_informative=5, n_classes=3, weights=[0.7, 0.2], class_sep=0.7, random_state=0
+    )
+    return 3 * X + 5, NAMES[y].astype(dtype)
+
+
+def embedded_result(X, y, scaler, head=None):
+    """Return a result as of embeddings, whose scaling fills in nothing."""
+    [result] = compare_table(X, y, classifier=head or LinearHead(), samplers=["eos"], seeds=1)
+    fitted = result.fitted
+    rows = fitted.embedder[-1].inverse_transform(fitted.Z_train)
+    fitted.embedder = scaler.fit(rows)
+    Z = scaler.transform(rows)
+    fitted.heads = {name: (head or LinearHead()).fit(Z, fitted.y_train) for name in ("none", "eos")}
+    fitted.Z_train = Z
+    return result
+
+
+def test_network_is_loaded_by_torch_alone(images, tmp_path):
+    X, result, record = images
+    for method in ("eos", "network"):
+        assert save(tmp_path, record, result, method).file == "network.pt"
+    predicted, has_package = predict_elsewhere(tmp_path, X)
+    assert not has_package
+    embedder = result.fitted.embedder
+    assert predicted["network"] == embedder.predict(X).tolist()
+    expected = result.fitted.heads["eos"].predict(embedder.transform(X)).tolist()
+    assert predicted["eos"] == expected
+    assert predicted["network"] != expected
+    saved = torch.load(tmp_path / "eos" / "network.pt", weights_only=True)
+    assert saved["classes"] == sorted(NAMES)
+    assert saved["input_shape"] == [1, 8, 8]
+    assert saved["preprocessing"] == "scaled as the data were"
+    assert saved["method"] == "eos"
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L"])
+def test_photos_are_read_as_for_training(images, tmp_path, mode):
+    rng, exif = np.random.RandomState(0), Image.Exif()
+    exif[274] = 6  # lies on its side
+    for i, label in enumerate("aabb"):
+        (tmp_path / label).mkdir(exist_ok=True)
+        pixels = rng.randint(256, size=(30, 40 + i, len(mode))).astype(np.uint8).squeeze()
+        Image.fromarray(pixels).save(tmp_path / label / f"{i}.png", exif=exif)
+    data = read(tmp_path, pixels=True, image_size=12)
+    _, result, record = images
+    facts = {"shape": list(data.X.shape), "image_size": data.facts["image_size"]}
+    folder = tmp_path / "report"
+    folder.mkdir()
+    saved = write_model(folder, {**record, "data": facts}, result, "eos")
+    assert saved.names == ("read", "predict")
+    code = runpy.run_path(str(folder / "load.py"))
+    for path, pixels in zip(sorted(tmp_path.glob("?/*.png")), data.X, strict=True):
+        np.testing.assert_array_equal(code["read"](path), pixels)
+    shape = torch.load(folder / "network.pt", weights_only=True)["input_shape"]
+    assert shape == [3 if mode == "RGBA" else 1, 12, 12]
+
+
+def test_network_of_the_user_is_imported_from_its_module(tmp_path):
+    rng = np.random.RandomState(0)
+    X, y = rng.normal(size=(60, 6)).astype(np.float32), NAMES[np.arange(60) % 3]
+    embedder = Embedder(networks.make_net(module__width=7)).fit(X, y)
+    head = LinearHead().fit(embedder.transform(X), y)
+    fitted = Bunch(embedder=embedder, heads={"eos": head}, classes=np.unique(y))
+    result = Bunch(fitted=fitted, seed=0)
+    save(tmp_path, make_record(X, y, source="", arguments={}), result, "eos")
+    predicted, _ = predict_elsewhere(tmp_path, X)
+    assert predicted["eos"] == head.predict(embedder.transform(X)).tolist()
+
+
+def test_head_takes_embeddings_as_they_are_in_the_data(tmp_path):
+    """The scaling is folded in, and neither scikit-learn nor this package is needed."""
+    X, y = make_rows()
+    result = embedded_result(X, y, StandardScaler())
+    record, fitted = make_record(X, y, source="embeddings.npz", arguments={}), result.fitted
+    for method in ("eos", "logit_adjustment"):
+        assert save(tmp_path, record, result, method).file == "head.safetensors"
+    predicted, has_package = predict_elsewhere(tmp_path, X)
+    assert not has_package
+    Z = fitted.embedder.transform(X)
+    assert predicted["eos"] == fitted.heads["eos"].predict(Z).tolist()
+    assert predicted["logit_adjustment"] == adjusted_predictions(fitted, Z)
+
+
+def adjusted_predictions(fitted, Z):
+    proba = fitted.heads["none"].predict_proba(Z) / np.unique(fitted.y_train, return_counts=True)[1]
+    return fitted.classes[proba.argmax(axis=1)].tolist()
+
+
+def test_head_on_what_an_embedder_returns_says_so(tmp_path):
+    X, y = make_rows()
+    result = embedded_result(X, y, FunctionTransformer(np.square))
+    write_model(tmp_path, make_record(X, y, source="", arguments={}), result, "eos")
+    with safe_open(tmp_path / "head.safetensors", "np") as file:
+        weights = file.get_tensor("weight")
+    head = result.fitted.heads["eos"]
+    np.testing.assert_allclose(weights, head.coef_, rtol=1e-6)
+    assert "as FunctionTransformer returns them" in (tmp_path / "load.py").read_text()
+
+
+def test_loader_of_a_frozen_backbone_embeds_photos(tmp_path):
+    X, y = make_rows()
+    record = make_record(X, y, source="photos", arguments={"backbone": 'timm/"resnet50'})
+    saved = write_model(tmp_path, record, embedded_result(X, y, StandardScaler()), "eos")
+    assert saved.names == ("embed", "predict")
+    code = (tmp_path / "load.py").read_text()
+    compile(code, "load.py", "exec")
+    assert "FeatureExtractor('timm/\"resnet50').transform(photos)" in code
+
+
+@pytest.mark.parametrize(
+    ("classifier", "dtype"),
+    [
+        ("logistic", object),
+        ("boosting", str),
+        pytest.param("forest", object, marks=pytest.mark.slow),
+    ],
+)
+def test_pipeline_of_a_table_fills_in_and_scales(tmp_path, classifier, dtype):
+    X, y = make_rows(dtype)
+    X[::7, 2] = np.nan
+    params = {"samplers": ["eos"], "seeds": 1}
+    [result] = compare_table(X, y, classifier=CLASSIFIERS[classifier], **params)
+    features = {"features": [f"f{i}" for i in range(8)]}
+    record, fitted = make_record(X, y, source="", arguments={}, **features), result.fitted
+    for method in ("eos", "logit_adjustment"):
+        assert save(tmp_path, record, result, method).file == "pipeline.skops"
+    predicted, _ = predict_elsewhere(tmp_path, X)
+    Z = fitted.embedder.transform(X)
+    assert predicted["eos"] == fitted.heads["eos"].predict(Z).tolist()
+    assert predicted["logit_adjustment"] == adjusted_predictions(fitted, Z)
+    assert "'f0'" in (tmp_path / "eos" / "load.py").read_text()
+
+
+def test_model_that_cannot_be_saved_is_told(tmp_path, monkeypatch):
+    X, y = make_rows()
+    [result] = compare_table(X, y, samplers=["eos"], seeds=1)
+    record = make_record(X, y, source="a.csv", arguments={})
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+    saved = write_model(tmp_path, record, result, "eos")
+    assert saved.file is None
+    assert "imblearn-eos[share]" in saved.problem
+    assert list(tmp_path.iterdir()) == []
