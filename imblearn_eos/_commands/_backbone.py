@@ -25,7 +25,7 @@ def make_extractor(options, kind):
         **({} if options.batch_size is None else {"batch_size": options.batch_size}),
         device=options.device,
         n_jobs=options.n_jobs,
-        memory=options.memory,
+        memory=options.memory and str(options.memory),
         on_error="nan",
         verbose=True,
     )
