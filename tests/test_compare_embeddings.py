@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from imblearn_eos import EOS, LinearHead
 from imblearn_eos.compare import compare_embeddings, compare_table, recommend
-from imblearn_eos.compare._embeddings import NO_CHOICE, NO_SCORES, NO_TEST
+from imblearn_eos.compare._embeddings import NO_CHOICE, NO_SCORES, NO_TEST, TOL
 from imblearn_eos.compare._parallel import choose_cores, record_warnings
 from imblearn_eos.compare._splits import make_splits
 
@@ -45,7 +45,7 @@ def test_scores_are_those_of_the_same_steps_by_hand(rows):
     Z_train, Z_test = scale(Z[train], Z[test])
     samplers = {"smote": SMOTE(random_state=0), "eos": EOS(n_neighbors=1000, random_state=0)}
     for name, sampler in samplers.items():
-        head = LinearHead(alpha=0.1).fit(*sampler.fit_resample(Z_train, y[train]))
+        head = LinearHead(alpha=0.1, tol=TOL).fit(*sampler.fit_resample(Z_train, y[train]))
         expected = balanced_accuracy_score(y[test], head.predict(Z_test))
         assert result.methods[name].scores["balanced_accuracy"] == pytest.approx(expected)
         assert_array_equal(result.fitted.predictions[name], head.predict(Z_test))
@@ -60,7 +60,7 @@ def test_validation_scores_are_those_of_five_folds_of_the_training_rows(rows):
     for fit, held in StratifiedKFold(5, shuffle=True, random_state=0).split(train, y[train]):
         fit, held = train[fit], train[held]
         Z_fit, Z_held = scale(Z[fit], Z[held])
-        head = LinearHead().fit(*SMOTE(random_state=0).fit_resample(Z_fit, y[fit]))
+        head = LinearHead(tol=TOL).fit(*SMOTE(random_state=0).fit_resample(Z_fit, y[fit]))
         expected.append(balanced_accuracy_score(y[held], head.predict(Z_held)))
     assert result.validation["smote"] == pytest.approx(expected)
     assert result.validation.keys() == result.methods.keys()
@@ -126,7 +126,7 @@ def test_another_head_takes_the_place_of_the_linear_one(rows):
 def test_adjusted_head_is_a_refit_with_tau_1(rows):
     (result,) = compare_embeddings(*rows, samplers=["none"], seeds=1, validation_folds=0)
     fitted = result.fitted
-    refitted = LinearHead(tau=1).fit(fitted.Z_train, fitted.y_train)
+    refitted = LinearHead(tau=1, tol=TOL).fit(fitted.Z_train, fitted.y_train)
     found = fitted.heads["logit_adjustment"]
     assert found.get_params() == refitted.get_params()
     assert_allclose(found.intercept_, refitted.intercept_)
