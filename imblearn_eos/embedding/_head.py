@@ -29,9 +29,8 @@ from imblearn_eos._validation import (
 # With a finer tolerance, gradients in float32 would be noise.
 FLOAT32_TOL = 1e-5
 # Features for which principal axes are worth their time, and whose variances differ little enough
-# that a rotation loses nothing.
+# that no feature is lost in the rounding errors of another.
 MAX_ROTATED, MAX_VARIANCE_RATIO = 2048, 1e6
-BLOCK_ROWS = 4096
 
 
 class LinearHead(ClassifierMixin, BaseEstimator):
@@ -187,9 +186,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         features = X.to(device, torch.float32 if is_coarse else torch.float64, copy=True)
         mean = features.mean(dim=0, dtype=torch.float64)
         features -= mean.to(features.dtype)
-        axes = _rotate(features)
-        scale = _feature_scale(features.square().mean(dim=0), self.alpha)
-        features *= scale
+        basis = _make_basis(features, self.alpha)
 
         start = np.zeros((len(classes), features.shape[1] + 1))
         class_counts = np.bincount(codes)
@@ -203,7 +200,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
             result = minimize(
                 _penalized_loss,
                 start.ravel(),
-                args=(features, codes, self.alpha * scale.square()),
+                args=(features, codes, basis, self.alpha),
                 method="L-BFGS-B",
                 jac=True,
                 # Not the relative change of the loss, which is tiny long before the end.
@@ -214,9 +211,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         check_features(self, given, X, reset=True)
         weights = result.x.reshape(len(classes), -1)
         self.classes_, self.n_iter_ = classes, result.nit
-        self.coef_ = weights[:, :-1] * scale.cpu().numpy()
-        if axes is not None:
-            self.coef_ = self.coef_ @ axes.T.cpu().double().numpy()
+        coef = _in_basis(torch.from_numpy(weights[:, :-1]), basis.cpu().double())
+        self.coef_ = coef.numpy()
         self.intercept_ = weights[:, -1] - self.coef_ @ mean.cpu().numpy()
         self.intercept_ -= self.tau * np.log(class_counts / len(X))
         # A shift of all does not change probabilities, and would depend on the number of rows.
@@ -331,12 +327,12 @@ def _feature_scale(variance, alpha):
     return torch.where(variance > 0, variance, 1).rsqrt()
 
 
-def _rotate(features):
-    """Rotate centered features to their principal axes, in place; return the axes, or None.
+def _make_basis(features, alpha):
+    """Return directions of centered features, scaled so that the objective curves alike in all.
 
-    A rotation changes neither the optimum nor the penalty. Along principal axes, though, a factor
-    per feature removes most of the difference in curvature, and the optimizer takes a fraction of
-    the iterations. With few rows, or very different scales, features stay as they are.
+    The optimum does not depend on them, but the number of iterations does. The directions are the
+    principal axes, the columns of a matrix; or the features themselves, and then the result has
+    only their factors, where rows are few or the scales of features very different.
     """
     n_samples, n_features = features.shape
     variance = features.square().mean(dim=0)
@@ -345,30 +341,34 @@ def _rotate(features):
         or not 1 < n_features <= MAX_ROTATED
         or variance.max() > MAX_VARIANCE_RATIO * variance.median()
     ):
-        return None
+        return _feature_scale(variance, alpha)
     # These rows tell the directions well enough.
     rows = features[:: max(1, n_samples // (4 * n_features))]
-    axes = torch.linalg.eigh(rows.T @ rows / len(rows)).eigenvectors
-    for block in features.split(BLOCK_ROWS):
-        block.copy_(block @ axes)
-    return axes
+    variance, axes = torch.linalg.eigh(rows.T @ rows / len(rows))
+    return axes * _feature_scale(variance.clamp(min=0), alpha)
 
 
-def _penalized_loss(weights, features, codes, penalty):
+def _in_basis(weights, basis):
+    """Return the weights of features from weights along a basis of `_make_basis`."""
+    return weights @ basis.T if basis.ndim == 2 else weights * basis
+
+
+def _penalized_loss(weights, features, codes, basis, alpha):
     """Return the loss and its gradient.
 
-    The last column of the weights holds the intercepts; ``penalty`` has one entry per feature.
+    The last column of the weights holds the intercepts; the others are along the basis.
     """
     n_samples, n_features = features.shape
     weights = torch.from_numpy(weights).to(features).reshape(-1, n_features + 1)
-    coef, intercept = weights[:, :-1], weights[:, -1]
+    coef, intercept = _in_basis(weights[:, :-1], basis), weights[:, -1]
     log_proba = torch.addmm(intercept, features, coef.T).log_softmax(dim=1)
     chosen = codes[:, None]
-    loss = (penalty * coef.square()).sum() / 2 - log_proba.gather(1, chosen).mean()
+    loss = alpha * coef.square().sum() / 2 - log_proba.gather(1, chosen).mean()
     residuals = log_proba.exp_()
     residuals.scatter_add_(1, chosen, residuals.new_full(chosen.shape, -1))
     residuals /= n_samples
     gradient = torch.empty_like(weights)
-    gradient[:, :-1] = torch.addmm(penalty * coef, residuals.T, features)
+    of_features = torch.addmm(coef, residuals.T, features, beta=alpha)
+    gradient[:, :-1] = of_features @ basis if basis.ndim == 2 else of_features * basis
     gradient[:, -1] = residuals.sum(dim=0)
     return loss.item(), gradient.double().cpu().numpy().ravel()
