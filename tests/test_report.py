@@ -13,6 +13,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
 from imblearn_eos import cli
+from imblearn_eos._commands import _compare
 from imblearn_eos.compare import (
     METHODS,
     MethodResult,
@@ -498,7 +499,7 @@ def test_interrupted_run_leaves_a_report_of_the_finished_seeds(
     tmp_path, capsys, monkeypatch, open_page
 ):
     # Each seed trains one network for its scores and one to choose a method.
-    monkeypatch.setattr(cli, "tqdm", lambda **params: InterruptedBar(after=3))
+    monkeypatch.setattr(_compare, "tqdm", lambda **params: InterruptedBar(after=3))
     arguments = ["--seeds", "3", "--epochs", "1", "--samplers", "eos", "--report", str(tmp_path)]
     assert cli.main(["compare", *arguments]) == cli.INTERRUPTED
     assert "Finished 1 of 3 seeds." in capsys.readouterr().err

@@ -55,7 +55,8 @@ def recommend(results: list[SeedResult]) -> Recommendation | None:
     means = validation_means(results)
     if not means:
         return None
-    best, runner_up, *_ = [*_rank(means), None]
+    ranked = _rank(means)
+    best, runner_up = ranked[0], (ranked[1] if len(ranked) > 1 else None)
     difference = paired_difference(results, best) if best != "none" else None
     return Recommendation(
         method=best,
