@@ -15,7 +15,7 @@ from skorch.helper import SliceDataset
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from imblearn_eos import Embedder, make_embedding_pipeline
-from imblearn_eos._validation import dataset_labels
+from imblearn_eos._torch_datasets import dataset_labels
 from imblearn_eos.embedding import _pipeline
 
 X, y = make_data()

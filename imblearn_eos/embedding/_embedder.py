@@ -16,23 +16,25 @@ from sklearn.base import (
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetRegressor
 
 from imblearn_eos._compat import HasMethods, fit_context, get_feature_names, uncompiled
-from imblearn_eos._validation import (
-    check_features,
-    check_samples,
-    dataset_labels,
-    encode_labels,
-    is_dataset,
-)
+from imblearn_eos._torch_datasets import dataset_labels, is_dataset
+from imblearn_eos._validation import check_features, encode_labels
 from imblearn_eos.embedding._cache import describe, train
 from imblearn_eos.embedding._head_inputs import ShapeExplained, head_inputs
+from imblearn_eos.embedding._module import FrozenModule, probe_module, with_head
 from imblearn_eos.embedding._probe import check_criterion, probe
-from imblearn_eos.embedding._samples import Labelled, Samples, first_samples
+from imblearn_eos.embedding._samples import Labelled, Samples, as_samples, first_samples
 from imblearn_eos.embedding._seeding import seeded
 from imblearn_eos.embedding._split import encode_split
+
+
+def _has_classes(embedder):
+    """Return whether the network has one output per class of y."""
+    return not isinstance(embedder.net, FrozenModule)
 
 
 class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -195,7 +197,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         net, is_frozen = _check_net(self.net)
         # Raises now, not after training, if names are of several types.
         get_feature_names(X)
-        given, X = X, check_samples(X, estimator=self, min_samples=2)
+        preprocess = _preprocess(net)
+        given, X = X, as_samples(X, estimator=self, preprocess=preprocess, min_samples=2)
         if y is None and is_dataset(X):
             y = dataset_labels(X)
         classes, codes = encode_labels(y, estimator=self)
@@ -203,10 +206,13 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         # The loss of a binary net compares one logit with a float.
         is_binary = isinstance(net, NeuralNetBinaryClassifier)
         targets = codes.astype(np.float32) if is_binary else codes
-        samples = Labelled(X, targets) if is_dataset(X) else X
+        samples = Labelled(X, targets, preprocess) if is_dataset(X) else X
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         first = first_samples(samples, 2)
-        search = partial(probe, X=first, n_classes=len(classes), layer=self.layer)
+        search = partial(probe, n_classes=len(classes))
+        if isinstance(net, FrozenModule):
+            search = probe_module
+        search = partial(search, X=first, layer=self.layer)
         if not is_frozen:
             net = _with_labels(net, classes, codes, targets.dtype)
             with seeded(seed, net.device):
@@ -235,6 +241,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self.classes_ = classes
         self.net_, self.layer_, self.n_features_out_ = net, probed.layer, probed.n_features
         self._returns_softmax = probed.returns_softmax
+        self._is_sequential = probed.is_sequential
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
         if not is_dataset(X) and X.ndim == 2:
@@ -272,6 +279,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             )
         return embeddings if is_tensor else embeddings.numpy()
 
+    @available_if(_has_classes)
     def predict_proba(self, X: Samples) -> np.ndarray:
         """Return the class probabilities of the trained network itself.
 
@@ -291,6 +299,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         with seeded(0, self.net_.device), ShapeExplained(X):
             return self.net_.predict_proba(X)
 
+    @available_if(_has_classes)
     def predict(self, X: Samples) -> np.ndarray:
         """Return the labels that the trained network itself predicts.
 
@@ -312,6 +321,12 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         codes = codes.argmax(axis=1) if codes.ndim == 2 else codes
         return self.classes_[codes.astype(np.int64)]
 
+    def _with_head(self, coef, intercept):
+        """Return a copy of the module with a head of these weights."""
+        return with_head(
+            self.net_, self.layer_, coef, intercept, self.classes_, self._is_sequential
+        )
+
     @property
     def _n_features_out(self):
         return self.n_features_out_
@@ -319,9 +334,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     def _check_new(self, X):
         """Return samples as the net takes them, if they are like those it was fitted to."""
         check_is_fitted(self)
-        given, X = X, check_samples(X, estimator=self)
+        given, X = X, as_samples(X, estimator=self, preprocess=_preprocess(self.net_))
         if is_dataset(X):
-            return Labelled(X)
+            return Labelled(X, preprocess=_preprocess(self.net_))
         if hasattr(self, "n_features_in_"):
             check_features(self, given, X, reset=False)
         return X
@@ -334,8 +349,15 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         return tags
 
 
+def _preprocess(net):
+    """Return what turns one sample into what a net takes, or None."""
+    return net.preprocess if isinstance(net, FrozenModule) else None
+
+
 def _check_net(net):
     """Return the net, and whether it is frozen."""
+    if isinstance(net, FrozenModule):
+        return net, True
     is_frozen = isinstance(net, FrozenEstimator)
     net = net.estimator if is_frozen else net
     is_usable = isinstance(net, NeuralNet) and not isinstance(net, NeuralNetRegressor)
@@ -346,7 +368,8 @@ def _check_net(net):
     if not is_usable:
         raise TypeError(
             "The 'net' parameter of Embedder must be a skorch net that classifies, and if it is "
-            f"frozen, with a module that is not compiled, got {type(net).__name__}. Wrap a module: "
+            f"frozen, with a module that is not compiled, got {type(net).__name__}. A module that "
+            "is trained already goes into EmbeddingPipeline.from_module; to train one, use "
             "skorch.NeuralNetClassifier(ModuleClass, criterion=torch.nn.CrossEntropyLoss)."
         )
     return net, is_frozen

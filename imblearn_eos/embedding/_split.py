@@ -11,13 +11,8 @@ from skorch.dataset import Dataset
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Subset
 
-from imblearn_eos._validation import (
-    arrays_of,
-    check_samples,
-    dataset_labels,
-    encode_known_labels,
-    to_array,
-)
+from imblearn_eos._torch_datasets import arrays_of, dataset_labels
+from imblearn_eos._validation import check_samples, encode_known_labels, to_array
 from imblearn_eos.embedding._samples import Labelled
 
 
