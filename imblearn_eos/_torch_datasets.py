@@ -57,6 +57,34 @@ def dataset_labels(dataset):
     return labels
 
 
+def named_labels(dataset):
+    """Read the labels of a torch dataset, as names if it has them.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset or skorch.helper.SliceDataset
+        As for :func:`dataset_labels`. If it, or the dataset of a subset, has an attribute
+        ``classes`` with distinct strings, and its labels are positions in it, as in torchvision's
+        ImageFolder, the strings become the labels.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+    """
+    labels, names = dataset_labels(dataset), _class_names(dataset)
+    is_list = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
+    if not is_list or len(set(names)) != len(names) or labels.dtype.kind not in "iu":
+        return labels
+    is_position = len(labels) > 0 and labels.min() >= 0 and labels.max() < len(names)
+    return np.asarray(names)[labels] if is_position else labels
+
+
+def _class_names(dataset):
+    # Another subclass of Subset may change labels.
+    is_part = isinstance(dataset, SliceDataset) or type(dataset) is Subset
+    return _class_names(dataset.dataset) if is_part else getattr(dataset, "classes", None)
+
+
 def _targets(dataset):
     """Return the labels that a dataset, or the dataset of a subset, holds as ``targets``."""
     if isinstance(dataset, SliceDataset):

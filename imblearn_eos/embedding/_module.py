@@ -199,10 +199,14 @@ def probe_module(module, X, layer=None):
         is_sequential = isinstance(output, torch.Tensor) and not isinstance(
             sample, (Mapping, tuple, list)
         )
-        return Probe(None, scores.shape[1], True, scores, is_sequential)
+        return Probe(
+            None, scores.shape[1], True, scores, isinstance(output, Mapping), is_sequential
+        )
     embeddings = single_input(layer, [values for name, _, values, _ in runs if name == layer])
     (logits,) = (logits for name, _, _, logits in runs if name == layer)
-    return Probe(layer, embeddings.shape[1], _returns(scores, logits), scores)
+    return Probe(
+        layer, embeddings.shape[1], _returns(scores, logits), scores, isinstance(output, Mapping)
+    )
 
 
 def _find_head(runs, output, scores):

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
 from imblearn_eos._compat import PipelineWithHook
-from imblearn_eos._torch_datasets import dataset_labels, is_dataset
+from imblearn_eos._torch_datasets import is_dataset, named_labels
 from imblearn_eos._validation import encode_labels, label_vector, to_array
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._module import FrozenModule
@@ -388,7 +388,7 @@ class EmbeddingPipeline(PipelineWithHook):
 
     def _labels(self, X, y):
         """Return the labels of samples; if y is None and X a dataset, the labels that it has."""
-        return dataset_labels(X) if y is None and is_dataset(X) else y
+        return named_labels(X) if y is None and is_dataset(X) else y
 
     def _embed(self, X):
         """Transform samples to what the last step takes."""

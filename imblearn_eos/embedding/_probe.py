@@ -1,5 +1,6 @@
 """What one forward pass tells about a network before it is trained, above all its head."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,8 @@ class Probe:
         Whether the net's probabilities are the softmax of what the head returns.
     scores : torch.Tensor of shape (n_samples, n_outputs) or (n_samples,)
         What the network returns.
+    is_mapping : bool
+        Whether it returns them in a mapping.
     is_sequential : bool
         Whether the network takes one tensor and returns one, as the parts of torch.nn.Sequential.
     """
@@ -38,6 +41,7 @@ class Probe:
     n_features: int
     returns_softmax: bool
     scores: torch.Tensor
+    is_mapping: bool
     is_sequential: bool = False
 
 
@@ -74,7 +78,7 @@ def probe(net, X, n_classes, layer=None):
     (logits,) = (logits for name, _, _, logits in runs if name == layer)
     probabilities = torch.as_tensor(predict_nonlinearity(net)(scores))
     is_softmax = is_close(probabilities, logits.softmax(dim=1))
-    return Probe(layer, embeddings.shape[1], is_softmax, scores)
+    return Probe(layer, embeddings.shape[1], is_softmax, scores, isinstance(output, Mapping))
 
 
 def first_batch(net, X):

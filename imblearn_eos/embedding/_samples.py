@@ -12,7 +12,7 @@ from skorch.helper import SliceDataset
 from torch.utils.data import Dataset, Subset
 
 from imblearn_eos._frames import refuse_lazy
-from imblearn_eos._torch_datasets import LABEL_KEYS, is_dataset
+from imblearn_eos._torch_datasets import LABEL_KEYS, arrays_of, is_dataset
 from imblearn_eos._validation import check_numbers, check_samples
 
 # What networks are fitted to and applied to: of shape (n_samples, ...), a dict of such, or a
@@ -42,9 +42,9 @@ def as_samples(X, *, estimator, preprocess=None, min_samples=1):
     """
     refuse_lazy(X)
     if isinstance(X, Mapping):
-        X = Columns(X, estimator=estimator)
+        X = DictDataset(X, estimator=estimator)
     elif preprocess is not None and not is_dataset(X):
-        X = Sequence(X)
+        X = ListDataset(X)
     return check_samples(X, estimator=estimator, min_samples=min_samples)
 
 
@@ -55,7 +55,27 @@ def first_samples(X, n_samples):
     return Subset(X, range(min(n_samples, len(X))))
 
 
-class Columns(Dataset):
+def is_random(X):
+    """Return whether reading the first few samples of a dataset again gives other samples.
+
+    Parameters
+    ----------
+    X : ndarray, torch.Tensor or dataset
+        Samples that were validated. A dataset is read with the global random states.
+    """
+    if not is_dataset(X) or isinstance(X.dataset, DictDataset) or arrays_of(X.dataset):
+        return False
+    # A flip with a probability of one half changes at least one of so many.
+    return not all(_is_same(X[i][0], X[i][0]) for i in range(min(8, len(X))))
+
+
+def _is_same(a, b):
+    if isinstance(a, Mapping):
+        return a.keys() == b.keys() and all(_is_same(a[key], b[key]) for key in a)
+    return not isinstance(a, torch.Tensor) or torch.equal(a, b)
+
+
+class DictDataset(Dataset):
     """A dict of arrays as a dataset of dicts.
 
     Parameters
@@ -87,7 +107,7 @@ class Columns(Dataset):
         return {name: values[index] for name, values in self.columns.items()}
 
 
-class Sequence(Dataset):
+class ListDataset(Dataset):
     """Samples of any type, such as paths or images of Pillow, as a dataset.
 
     Parameters
