@@ -165,6 +165,13 @@ def make_data(counts=(50, 30, 12), n_features=6, seed=0):
     return X.astype(np.float32), y
 
 
+class Mapped(MLP):
+    """Returns a mapping, as models of transformers do."""
+
+    def forward(self, X):
+        return {"logits": super().forward(X)}
+
+
 class Backbone(nn.Module):
     """A network without a head: its output is the embedding."""
 
