@@ -163,3 +163,51 @@ def make_data(counts=(50, 30, 12), n_features=6, seed=0):
     centers = random_state.normal(size=(len(counts), n_features))
     X = centers[y] + random_state.normal(size=(len(y), n_features))
     return X.astype(np.float32), y
+
+
+class Mapped(MLP):
+    """Returns a mapping, as models of transformers do."""
+
+    def forward(self, X):
+        return {"logits": super().forward(X)}
+
+
+class Backbone(nn.Module):
+    """A network without a head: its output is the embedding."""
+
+    def __init__(self, n_features=6, width=5):
+        super().__init__()
+        self.hidden = nn.Linear(n_features, 2 * width)
+        self.norm = nn.LayerNorm(2 * width)
+        self.project = nn.Conv1d(2 * width, width, 1)
+
+    def forward(self, X):
+        hidden = torch.relu(self.norm(self.hidden(X)))
+        return self.project(hidden[:, :, None]).flatten(1)
+
+
+class Inputs(nn.Module):
+    """Takes a dict of token numbers and a mask, and returns a mapping."""
+
+    def __init__(self, n_tokens=20, width=5, n_classes=7, key="logits"):
+        super().__init__()
+        self.tokens = nn.Embedding(n_tokens, width)
+        self.head = nn.Linear(width, n_classes)
+        self.key = key
+
+    def forward(self, tokens, mask):
+        shown = self.tokens(tokens) * mask[..., None]
+        embedding = shown.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+        hidden = {"hidden": shown}
+        if self.key == "logits":
+            return {**hidden, "logits": self.head(embedding)}
+        return {**hidden, self.key: embedding}
+
+
+def make_tokens(n_samples=92, length=6, seed=0):
+    """Make a dict of token numbers and masks, with labels that depend on the tokens."""
+    random_state = np.random.RandomState(seed)
+    y = random_state.permutation(np.repeat([0, 1, 2], [n_samples - 42, 30, 12]))
+    tokens = random_state.randint(6, size=(n_samples, length)) + 6 * y[:, None]
+    mask = random_state.uniform(size=tokens.shape) < 0.8
+    return {"tokens": tokens, "mask": mask.astype(np.float64)}, y

@@ -15,7 +15,7 @@ from skorch.helper import SliceDataset
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from imblearn_eos import Embedder, make_embedding_pipeline
-from imblearn_eos._validation import dataset_labels
+from imblearn_eos._torch_datasets import dataset_labels
 from imblearn_eos.embedding import _pipeline
 
 X, y = make_data()
@@ -117,7 +117,7 @@ def test_before_training_labels_are_read_once_and_few_samples_are(make):
 
 def test_a_pipeline_reads_labels_once(monkeypatch):
     calls = []
-    for name in ("encode_labels", "label_vector", "dataset_labels"):
+    for name in ("encode_labels", "label_vector", "named_labels"):
         function = getattr(_pipeline, name)
         monkeypatch.setattr(
             _pipeline, name, lambda y, f=function, **p: calls.append((f.__name__, y)) or f(y, **p)

@@ -84,7 +84,7 @@ def _warn_without_cache(reason):
         "module instance by its module class with module__... parameters.",
         UserWarning,
         # The line that calls fit.
-        stacklevel=5,
+        stacklevel=6,
     )
 
 
@@ -97,7 +97,7 @@ def _warn_of_instance():
         "module__... parameters; to use the weights as they are, wrap the initialized net in "
         "sklearn.frozen.FrozenEstimator.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -16,23 +17,38 @@ from sklearn.base import (
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetRegressor
+from skorch import NeuralNet, NeuralNetBinaryClassifier
 
-from imblearn_eos._compat import HasMethods, fit_context, get_feature_names, uncompiled
-from imblearn_eos._validation import (
-    check_features,
-    check_samples,
-    dataset_labels,
-    encode_labels,
-    is_dataset,
-)
+from imblearn_eos._compat import HasMethods, fit_context, get_feature_names
+from imblearn_eos._threads import one_thread_after_fork
+from imblearn_eos._torch_datasets import is_dataset, named_labels
+from imblearn_eos._validation import check_features, encode_labels
 from imblearn_eos.embedding._cache import describe, train
 from imblearn_eos.embedding._head_inputs import ShapeExplained, head_inputs
+from imblearn_eos.embedding._module import FrozenModule, probe_module, with_head
+from imblearn_eos.embedding._nets import (
+    check_net,
+    preprocess_of,
+    probabilities,
+    probe_untrained,
+    with_labels,
+)
 from imblearn_eos.embedding._probe import check_criterion, probe
-from imblearn_eos.embedding._samples import Labelled, Samples, first_samples
+from imblearn_eos.embedding._samples import (
+    Labelled,
+    Samples,
+    as_samples,
+    first_samples,
+    is_random,
+)
 from imblearn_eos.embedding._seeding import seeded
-from imblearn_eos.embedding._split import encode_split
+
+
+def _has_classes(embedder):
+    """Return whether the network has one output per class of y."""
+    return not isinstance(embedder.net, FrozenModule)
 
 
 class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -133,7 +149,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     """
 
     _parameter_constraints: dict = {
-        # `_check_net` says how to make one.
+        # `check_net` says how to make one.
         "net": "no_validation",
         "layer": [str, None],
         "memory": [str, HasMethods(["cache"]), None],
@@ -157,6 +173,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
+    @one_thread_after_fork()
     def fit(self, X: Samples, y: ArrayLike | torch.Tensor | None = None) -> Embedder:
         """Train the network.
 
@@ -192,27 +209,31 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         skorch.exceptions.NotInitializedError
             When ``net`` is frozen and not initialized.
         """
-        net, is_frozen = _check_net(self.net)
+        net, is_frozen = check_net(self.net)
         # Raises now, not after training, if names are of several types.
         get_feature_names(X)
-        given, X = X, check_samples(X, estimator=self, min_samples=2)
-        if y is None and is_dataset(X):
-            y = dataset_labels(X)
+        preprocess = preprocess_of(net)
+        given, X = X, as_samples(X, estimator=self, preprocess=preprocess, min_samples=2)
+        if y is None and is_dataset(given):
+            y = named_labels(given)
         classes, codes = encode_labels(y, estimator=self)
         check_consistent_length(X, codes)
         # The loss of a binary net compares one logit with a float.
         is_binary = isinstance(net, NeuralNetBinaryClassifier)
         targets = codes.astype(np.float32) if is_binary else codes
-        samples = Labelled(X, targets) if is_dataset(X) else X
+        samples = Labelled(X, targets, preprocess) if is_dataset(X) else X
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         first = first_samples(samples, 2)
-        search = partial(probe, X=first, n_classes=len(classes), layer=self.layer)
+        search = partial(probe, n_classes=len(classes))
+        if isinstance(net, FrozenModule):
+            search = probe_module
+        search = partial(search, X=first, layer=self.layer)
         if not is_frozen:
-            net = _with_labels(net, classes, codes, targets.dtype)
+            net = with_labels(net, classes, codes, targets.dtype)
             with seeded(seed, net.device):
                 # Hooks do not run in a compiled module.
                 network = clone(net).set_params(compile=False).initialize()
-                probed = _probe_untrained(network, samples, targets, search)
+                probed = probe_untrained(network, samples, targets, search)
             # skorch does not recognize a criterion that it compiles, and takes no logarithm.
             if not net.compile:
                 check_criterion(network, probed.scores)
@@ -235,12 +256,14 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self.classes_ = classes
         self.net_, self.layer_, self.n_features_out_ = net, probed.layer, probed.n_features
         self._returns_softmax = probed.returns_softmax
+        self._is_sequential, self._is_mapping = probed.is_sequential, probed.is_mapping
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
         if not is_dataset(X) and X.ndim == 2:
             check_features(self, given, X, reset=True)
         return self
 
+    @one_thread_after_fork()
     def transform(self, X: Samples) -> np.ndarray | torch.Tensor:
         """Return the embeddings of samples.
 
@@ -264,6 +287,18 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         is_tensor = isinstance(X, torch.Tensor)
         device = X.device if is_tensor else "cpu"
         with seeded(0, self.net_.device):
+            random = is_random(X)
+        if random:
+            warnings.warn(
+                f"Two reads of the first samples of {type(X.dataset).__name__} differ, so its "
+                "transforms are random, and the embeddings with them. Remove random transforms "
+                "from the dataset; BatchAugmentation of imblearn_eos.training augments batches "
+                "in training only.",
+                UserWarning,
+                # The line that calls transform, which is wrapped twice.
+                stacklevel=4,
+            )
+        with seeded(0, self.net_.device):
             embeddings = head_inputs(self.net_, self.layer_, X, device, verbose=self.verbose)
         if not embeddings.isfinite().all():
             raise ValueError(
@@ -272,6 +307,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             )
         return embeddings if is_tensor else embeddings.numpy()
 
+    @available_if(_has_classes)
+    @one_thread_after_fork()
     def predict_proba(self, X: Samples) -> np.ndarray:
         """Return the class probabilities of the trained network itself.
 
@@ -289,8 +326,10 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         """
         X = self._check_new(X)
         with seeded(0, self.net_.device), ShapeExplained(X):
-            return self.net_.predict_proba(X)
+            return probabilities(self.net_, X) if self._is_mapping else self.net_.predict_proba(X)
 
+    @available_if(_has_classes)
+    @one_thread_after_fork()
     def predict(self, X: Samples) -> np.ndarray:
         """Return the labels that the trained network itself predicts.
 
@@ -307,10 +346,16 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         """
         X = self._check_new(X)
         with seeded(0, self.net_.device), ShapeExplained(X):
-            codes = self.net_.predict(X)
+            codes = probabilities(self.net_, X) if self._is_mapping else self.net_.predict(X)
         # A plain NeuralNet predicts scores.
         codes = codes.argmax(axis=1) if codes.ndim == 2 else codes
         return self.classes_[codes.astype(np.int64)]
+
+    def _with_head(self, coef, intercept):
+        """Return a copy of the module with a head of these weights."""
+        return with_head(
+            self.net_, self.layer_, coef, intercept, self.classes_, self._is_sequential
+        )
 
     @property
     def _n_features_out(self):
@@ -319,9 +364,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     def _check_new(self, X):
         """Return samples as the net takes them, if they are like those it was fitted to."""
         check_is_fitted(self)
-        given, X = X, check_samples(X, estimator=self)
+        given, X = X, as_samples(X, estimator=self, preprocess=preprocess_of(self.net_))
         if is_dataset(X):
-            return Labelled(X)
+            return Labelled(X, preprocess=preprocess_of(self.net_))
         if hasattr(self, "n_features_in_"):
             check_features(self, given, X, reset=False)
         return X
@@ -332,55 +377,3 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         # Embeddings are float32 whatever the samples are.
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _check_net(net):
-    """Return the net, and whether it is frozen."""
-    is_frozen = isinstance(net, FrozenEstimator)
-    net = net.estimator if is_frozen else net
-    is_usable = isinstance(net, NeuralNet) and not isinstance(net, NeuralNetRegressor)
-    if is_usable and is_frozen:
-        net.check_is_fitted()
-        # Hooks do not run in a compiled module.
-        is_usable = uncompiled(net.module_) is net.module_
-    if not is_usable:
-        raise TypeError(
-            "The 'net' parameter of Embedder must be a skorch net that classifies, and if it is "
-            f"frozen, with a module that is not compiled, got {type(net).__name__}. Wrap a module: "
-            "skorch.NeuralNetClassifier(ModuleClass, criterion=torch.nn.CrossEntropyLoss)."
-        )
-    return net, is_frozen
-
-
-def _with_labels(net, classes, codes, dtype):
-    """Return a clone of a net with what it has to know of the labels.
-
-    These are the sizes of classes, for a loss that depends on them, unless the user has set them,
-    and how to encode the labels of validation sets. The callback `ClassCounts` sets the sizes when
-    training begins. Here they become a parameter of the net, so that the cache sees them.
-    """
-    net = clone(net)
-    net.set_params(train_split=encode_split(net.train_split, classes, dtype))
-    if not hasattr(net.criterion, "set_class_counts"):
-        return net
-    class_counts = np.bincount(codes)
-    if not isinstance(net.criterion, type):
-        if net.criterion.class_counts is None:
-            net.criterion.set_class_counts(class_counts)
-    elif net.get_params().get("criterion__class_counts") is None:
-        net.set_params(criterion__class_counts=class_counts)
-    return net
-
-
-def _probe_untrained(net, X, y, search):
-    """Search an initialized net for its head, as it will be when its training begins."""
-    try:
-        return search(net)
-    except ValueError:
-        module = net.module_
-        # skorch's InputShapeSetter, for example, sets parameters, from which skorch makes another
-        # module. Not before the first search, because callbacks may write files or open windows.
-        net.notify("on_train_begin", X=X, y=y)
-        if net.module_ is module:
-            raise
-    return search(net)

@@ -1,9 +1,42 @@
 """Reading the embeddings: what flows into the head while a net runs in evaluation mode."""
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 
 import torch
 from tqdm import tqdm
+
+
+def scores_of(output):
+    """Return the scores, or the embedding, in what a module returns.
+
+    Parameters
+    ----------
+    output : torch.Tensor, tuple, list or mapping
+        The tensor itself, the first of a tuple, the "logits" of a mapping such as a ModelOutput of
+        transformers, or its "pooler_output" if it has no logits.
+
+    Returns
+    -------
+    torch.Tensor
+
+    Raises
+    ------
+    ValueError
+        When the module returns anything else.
+    """
+    found = type(output).__name__
+    if isinstance(output, Mapping):
+        found += f" with the keys {list(output)}"
+        output = output.get("logits", output.get("pooler_output"))
+    elif isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    if not isinstance(output, torch.Tensor) or output.ndim == 0:
+        raise ValueError(
+            "The module must return a tensor, alone, first in a tuple, or as 'logits' or "
+            f"'pooler_output' of a mapping, got {found}. Wrap it in a module that does."
+        )
+    return output
 
 
 def head_inputs(net, layer, X, device="cpu", verbose=False):
@@ -11,10 +44,10 @@ def head_inputs(net, layer, X, device="cpu", verbose=False):
 
     Parameters
     ----------
-    net : skorch.NeuralNet
+    net : skorch.NeuralNet or FrozenModule
         Initialized or trained.
-    layer : str
-        Dotted name of a layer.
+    layer : str or None
+        Dotted name of a layer. None means that the output of the net is wanted.
     X : ndarray, torch.Tensor or Dataset of shape (n_samples, ...)
         The samples.
     device : str or torch.device, default="cpu"
@@ -38,7 +71,7 @@ def head_inputs(net, layer, X, device="cpu", verbose=False):
         # A copy, because the network may change its tensors in place later on.
         captured.append(values.detach().to(device, torch.float32, copy=True))
 
-    layers = {layer: net.module_.get_submodule(layer)}
+    layers = {} if layer is None else {layer: net.module_.get_submodule(layer)}
     with watched(layers, capture), ShapeExplained(X):
         batches_of_outputs = tqdm(
             net.forward_iter(X),
@@ -47,7 +80,9 @@ def head_inputs(net, layer, X, device="cpu", verbose=False):
             unit="batch",
             disable=not verbose,
         )
-        for _ in batches_of_outputs:
+        for output in batches_of_outputs:
+            if layer is None:
+                capture(None, scores_of(output), None)
             batches.append(single_input(layer, captured))
             captured.clear()
     embeddings = torch.cat(batches)

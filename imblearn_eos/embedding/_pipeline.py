@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,30 +12,24 @@ from imblearn.pipeline import Pipeline
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Bunch, check_random_state, column_or_1d
+from sklearn.utils import Bunch, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
 from imblearn_eos._compat import PipelineWithHook
-from imblearn_eos._validation import (
-    dataset_labels,
-    encode_labels,
-    is_dataset,
-    label_vector,
-    to_array,
-)
+from imblearn_eos._torch_datasets import is_dataset, named_labels
+from imblearn_eos._validation import encode_labels, label_vector, to_array
 from imblearn_eos.embedding._embedder import Embedder
-from imblearn_eos.embedding._head import LinearHead
+from imblearn_eos.embedding._module import FrozenModule
 from imblearn_eos.embedding._samples import Samples
 from imblearn_eos.embedding._steps import (
     check_later_steps,
     cloned,
-    draw_seed,
     is_active,
-    seed_step,
+    make_steps,
 )
-from imblearn_eos.embedding._to_module import linear_from_arrays, replace_layer, softmax_weights
+from imblearn_eos.embedding._to_module import softmax_weights
 from imblearn_eos.metrics import TrainingRanges, check_rows
 from imblearn_eos.over_sampling import EOS
 
@@ -106,6 +101,91 @@ class EmbeddingPipeline(PipelineWithHook):
     >>> np.allclose(proba.detach(), pipeline.predict_proba(X), atol=1e-5)
     True
     """
+
+    @classmethod
+    def from_module(
+        cls,
+        module: torch.nn.Module,
+        *,
+        trained_on_rows: bool,
+        layer: str | None = None,
+        preprocess: Callable | None = None,
+        sampler: Any = None,
+        head: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> EmbeddingPipeline:
+        """Make a pipeline of a module that is trained already.
+
+        The module is run and not trained; fitting over-samples its embeddings and fits a head to
+        them. It may have any number of outputs, for example 1000 classes of ImageNet, or none of
+        its own classes: without a head, its output is the embedding.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            Returns a tensor, alone or first in a tuple, or a mapping with "logits" or
+            "pooler_output", such as a ``ModelOutput`` of transformers. It stays on its device, is
+            set to evaluation mode, and is shared by clones of the pipeline.
+
+        trained_on_rows : bool
+            Whether the module was trained on the samples that :meth:`fit` will get. If it was,
+            their embeddings are unlike those of new samples, so scores of a cross-validation are
+            too high, and parameters must be chosen on samples that the module has not seen.
+
+        layer : str, default=None
+            Dotted name of the head, the linear layer whose input is the embedding, for example
+            "fc". "" says that the module has no head and returns the embedding. None means the
+            last linear layer whose output, or its softmax, is what the module returns; if there
+            is none, the module has no head.
+
+        preprocess : callable, default=None
+            Turns one sample into a tensor, or a dict of tensors, that the module takes, for
+            example an image of Pillow, a path or a text. X may then be a sequence of any samples.
+
+        sampler : object, default=None
+            A sampler in the sense of imbalanced-learn, or "passthrough" for none. None means
+            ``EOS(n_neighbors=1000)``.
+
+        head : object, default=None
+            A classifier in the sense of scikit-learn. None means :class:`LinearHead`.
+
+        random_state : int, RandomState instance or None, default=None
+            Seeds every step whose ``random_state`` is None. None leaves them as they are.
+
+        verbose : bool, default=False
+            Print the time that each step takes, and show the progress of steps that can.
+
+        Returns
+        -------
+        EmbeddingPipeline
+            Unfitted, with steps "embedder", "sampler" and "head".
+
+        Raises
+        ------
+        TypeError
+            When ``module`` is not a torch.nn.Module.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn.datasets import load_digits
+        >>> from imblearn_eos import EmbeddingPipeline
+        >>> from imblearn_eos.models import SmallCNN
+        >>> X, y = load_digits(return_X_y=True)
+        >>> X = torch.from_numpy(X.reshape(-1, 1, 8, 8) / 16).float()
+        >>> module = SmallCNN(n_classes=1000)  # Or one with trained weights.
+        >>> pipeline = EmbeddingPipeline.from_module(module, trained_on_rows=False)
+        >>> pipeline.named_steps["sampler"]
+        EOS(n_neighbors=1000)
+        >>> pipeline.fit(X, y).to_module()(X[:2]).shape
+        torch.Size([2, 10])
+        """
+        net = FrozenModule(module, trained_on_rows=trained_on_rows, preprocess=preprocess)
+        embedder = Embedder(net, layer=layer, verbose=verbose)
+        sampler = EOS(n_neighbors=1000) if sampler is None else sampler
+        steps = make_steps(embedder, sampler, head, random_state=random_state, verbose=verbose)
+        return cls(steps, verbose=verbose)
 
     def fit(
         self, X: Samples, y: ArrayLike | torch.Tensor | None = None, **params: Any
@@ -189,8 +269,8 @@ class EmbeddingPipeline(PipelineWithHook):
                     "to_module cannot put the head on the network. Remove the step; samplers may "
                     "stay."
                 )
-        layer = embedder.net_.module_.get_submodule(embedder.layer_)
         if not embedder._returns_softmax:
+            layer = embedder.net_.module_.get_submodule(embedder.layer_)
             raise ValueError(
                 "The net's predict_proba must be the softmax of what its head returns, but it is "
                 f"not for the layer {embedder.layer_!r} with {layer.out_features} output(s) and "
@@ -199,8 +279,7 @@ class EmbeddingPipeline(PipelineWithHook):
                 "returns logits, or another 'layer' parameter of Embedder."
             )
         coef, intercept = softmax_weights(name, head, embedder.classes_)
-        head = linear_from_arrays(coef, intercept, like=layer)
-        return replace_layer(embedder.net_.module_, embedder.layer_, head).eval()
+        return embedder._with_head(coef, intercept).eval()
 
     def generalization_gap(
         self, X_test: Samples, y_test: ArrayLike | torch.Tensor | None = None
@@ -309,7 +388,7 @@ class EmbeddingPipeline(PipelineWithHook):
 
     def _labels(self, X, y):
         """Return the labels of samples; if y is None and X a dataset, the labels that it has."""
-        return dataset_labels(X) if y is None and is_dataset(X) else y
+        return named_labels(X) if y is None and is_dataset(X) else y
 
     def _embed(self, X):
         """Transform samples to what the last step takes."""
@@ -392,13 +471,6 @@ def make_embedding_pipeline(
     >>> pipeline = pipeline.set_params(embedder__net__lr=0.1)
     """
     embedder = Embedder(net, layer=layer, memory=memory, verbose=verbose)
-    sampler = EOS() if sampler is None else cloned(sampler)
-    head = LinearHead(verbose=verbose) if head is None else cloned(head)
-    if random_state is not None:
-        random_state = check_random_state(random_state)
-        embedder.random_state = draw_seed(random_state)
-        seed_step(sampler, random_state)
-        seed_step(head, random_state)
-    return EmbeddingPipeline(
-        [("embedder", embedder), ("sampler", sampler), ("head", head)], verbose=verbose
-    )
+    sampler = EOS() if sampler is None else sampler
+    steps = make_steps(embedder, sampler, head, random_state=random_state, verbose=verbose)
+    return EmbeddingPipeline(steps, verbose=verbose)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from sklearn.utils import check_random_state
 
+from imblearn_eos._threads import one_thread_after_fork
+
 # The random states are those of the whole process: one thread at a time may set them.
 _lock = threading.RLock()
 
@@ -18,7 +20,8 @@ def seeded(seed, device):
     numpy_random = check_random_state(None)
     device = torch.device(device or "cpu")
     devices = [device] if device.type == "cuda" else []
-    with _lock, torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+    fork_rng = torch.random.fork_rng(devices=devices)
+    with _lock, one_thread_after_fork(), fork_rng, warnings.catch_warnings():
         python_state, numpy_state = random.getstate(), numpy_random.get_state()
         # Data frames and joblib's memory maps are read-only, and batches are copies of them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

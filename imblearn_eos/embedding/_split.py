@@ -11,13 +11,8 @@ from skorch.dataset import Dataset
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Subset
 
-from imblearn_eos._validation import (
-    arrays_of,
-    check_samples,
-    dataset_labels,
-    encode_known_labels,
-    to_array,
-)
+from imblearn_eos._torch_datasets import arrays_of, dataset_labels, named_labels
+from imblearn_eos._validation import check_samples, encode_known_labels, to_array
 from imblearn_eos.embedding._samples import Labelled
 
 
@@ -66,7 +61,9 @@ class EncodedSplit:
         encoded = _with_base(part, given, dataset)
         if part is None or encoded is not None:
             return encoded
-        codes = encode_known_labels(dataset_labels(part), self.classes, name, "y")
+        # Names of classes stand for integers where y has names, too.
+        read = named_labels if self.classes.dtype.kind in "UO" else dataset_labels
+        codes = encode_known_labels(read(part), self.classes, name, "y")
         codes = codes.astype(self.dtype)
         arrays = arrays_of(part)
         if arrays is None:

@@ -4,6 +4,7 @@ import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_sampling_strategy
 from sklearn.base import clone
+from sklearn.utils import check_random_state
 
 from imblearn_eos._compat import check_parameters
 from imblearn_eos._device import resolve_device
@@ -43,6 +44,32 @@ def check_later_steps(steps, y):
     if isinstance(first, BaseOverSampler) and _is_known(first):
         strategy = first.sampling_strategy
         check_sampling_strategy("auto" if callable(strategy) else strategy, y, "over-sampling")
+
+
+def make_steps(embedder, sampler, head, *, random_state, verbose):
+    """Return the named steps of a pipeline, seeded.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        The first step.
+    sampler : object
+        The second.
+    head : object, default=None
+        The last. None means a LinearHead.
+    random_state : int, RandomState instance or None
+        Seeds every step whose ``random_state`` is None. None leaves them as they are.
+    verbose : bool
+        Of the head, if it is None.
+    """
+    steps = [("embedder", embedder), ("sampler", cloned(sampler))]
+    steps.append(("head", LinearHead(verbose=verbose) if head is None else cloned(head)))
+    if random_state is not None:
+        random_state = check_random_state(random_state)
+        embedder.random_state = draw_seed(random_state)
+        for _, step in steps[1:]:
+            seed_step(step, random_state)
+    return steps
 
 
 def seed_step(step, random_state):

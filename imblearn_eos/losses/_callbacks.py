@@ -12,7 +12,8 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from imblearn_eos._compat import Interval, uncompiled, validate_parameter_constraints
-from imblearn_eos._validation import dataset_labels, label_vector, sorted_classes
+from imblearn_eos._torch_datasets import dataset_labels
+from imblearn_eos._validation import label_vector, sorted_classes
 from imblearn_eos.losses._class_counts import class_balanced_weights
 from imblearn_eos.losses._losses import AsymmetricLoss, ClassBalancedLoss
 

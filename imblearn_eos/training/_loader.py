@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Subset, default_collate
 
-from imblearn_eos._validation import arrays_of
+from imblearn_eos._torch_datasets import arrays_of
 
 
 class BatchLoader(DataLoader):
