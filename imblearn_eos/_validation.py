@@ -281,9 +281,10 @@ def sorted_classes(y, name="y", **params):
     try:
         return np.unique(y, **params)
     except TypeError as error:
+        examples = " beside ".join({type(label): repr(label) for label in y}.values())
         raise ValueError(
-            f"{name} has labels that cannot be sorted: {error}. Use labels of one type, all "
-            "numbers or all strings, and drop rows without label."
+            f"{name} has labels that cannot be sorted, such as {examples}. Use labels of one type, "
+            "all numbers or all strings, and drop rows without label."
         ) from error
 
 

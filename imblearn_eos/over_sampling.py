@@ -13,6 +13,7 @@ from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import Substitution, check_target_type
 from scipy import sparse
 from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from imblearn_eos._compat import (
@@ -189,12 +190,7 @@ class EOS(BaseOverSampler):
                 (n_samples_new,) or (n_samples_new, n_classes)
             Their labels, in y's container and dtype and on its device.
         """
-        if y is None:
-            raise ValueError("EOS requires y to be passed, but the target y is None.")
-        labels = label_vector(labels_as_array(y))
-        # With these, imbalanced-learn's checks say neither which argument is wrong nor why.
-        if np.ndim(labels) == 1 and (as_array := np.asarray(labels)).dtype == object:
-            sorted_classes(as_array)
+        labels = self._check_labels(y)
         if frame := self._as_frame(X):
             resampled, y_resampled = super().fit_resample(frame.to_array(), labels)
             check_feature_names(self, X, reset=True)
@@ -214,6 +210,17 @@ class EOS(BaseOverSampler):
             frame.check_columns(estimator=type(self).__name__)
         return frame
 
+    def _check_labels(self, y):
+        """Convert y to an array-like of labels; raise ValueError if any is missing."""
+        if y is None:
+            raise ValueError("EOS requires y to be passed, but the target y is None.")
+        y = label_vector(labels_as_array(y))
+        # With these, imbalanced-learn's checks say neither which argument is wrong nor why.
+        if np.ndim(y) == 1 and (as_array := np.asarray(y)).dtype == object:
+            sorted_classes(as_array)
+        check_classification_targets(y)
+        return y
+
     def _check_X_y(self, X, y, accept_sparse=None):
         self._as_frame(X)
         shape = tuple(getattr(X, "shape", None) or np.shape(X))
@@ -225,7 +232,7 @@ class EOS(BaseOverSampler):
                 "does both."
             )
         resolve_device(self.device, like=X)
-        y = label_vector(labels_as_array(y))
+        y = self._check_labels(y)
         if isinstance(X, torch.Tensor):
             y = check_target_type(y)
             X = check_tensor(X, estimator=self, largest=LARGEST)

@@ -120,6 +120,23 @@ def test_unusable_input_is_refused_by_name(X, y, message):
         EOS().fit_resample(X, y)
 
 
+@pytest.mark.parametrize("method", ["fit", "fit_resample"])
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([None, *Y_SMALL[1:].astype(str).tolist()], "y has labels .*None beside '.*drop rows"),
+        (pd.Series([None, *Y_SMALL[1:].astype(str)], dtype="string"), "y has labels .*<NA>.*drop"),
+        (pd.Series([None, *(Y_SMALL[1:] > 0)], dtype="boolean"), "y has labels .*<NA>.*drop"),
+        (np.array(["a", *Y_SMALL[1:]], dtype=object), "y has labels .*'a' beside .*one type"),
+        (pd.Series([None, *Y_SMALL[1:]], dtype="Int64"), "y contains NaN"),
+        (None, "EOS requires y to be passed"),
+    ],
+)
+def test_missing_and_mixed_labels_are_named_by_fit_and_fit_resample(method, y, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(EOS(), method)(X_SMALL, y)
+
+
 @pytest.mark.parametrize(
     ("params", "name"),
     [

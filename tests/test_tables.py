@@ -152,6 +152,7 @@ def test_labels_become_numbers_where_they_print_as_the_same_texts(tmp_path, labe
         (["1.5", "00"], "00"),
         (["12345678901234567890", "1"], "12345678901234567890"),
         (["-9007199254740993", ""], "-9007199254740993"),
+        (["9" * 400, "1.5"], "9" * 400),
     ],
 )
 def test_identifiers_are_left_out(tmp_path, cells, first):
@@ -281,6 +282,7 @@ def test_features_of_one_name_are_numbered(tmp_path):
 
 def test_parts_of_a_large_table_are_put_together(tmp_path, monkeypatch):
     monkeypatch.setattr(_csv, "PART_CELLS", 12)
+    monkeypatch.setattr(_csv, "PART_ROWS", 2)
     frame = pd.DataFrame({"a": np.arange(20) / 3, "b": ["1"] * 19 + ["x"], "c": ["7"] * 20})
     frame["d"], frame["kind"] = ["1"] * 19 + ["02"], np.arange(20) % 2
     frame.to_csv(tmp_path / "table.csv", index=False)

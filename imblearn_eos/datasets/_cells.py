@@ -47,7 +47,7 @@ def find_identifier(lines: str) -> str | None:
     """Return the first line that consists of digits that a float64 would not print again."""
     for found in SUSPECT.finditer(lines):
         digits = found[1].lstrip("+-")
-        if digits[0] == "0" or int(float(digits)) != int(digits):
+        if digits[0] == "0" or float(digits) != int(digits):
             return found[1]
     return None
 
@@ -101,19 +101,21 @@ class Column:
             self._text = self._text or texts[0]
             self._has_commas = self._has_commas and all(is_number(text, ",") for text in texts)
         else:
-            self._parts.append(np.array(numbers, dtype=np.float64))
-            self._is_empty = self._is_empty and bool(np.isnan(self._parts[-1]).all())
+            part = np.array(numbers, dtype=np.float64)
+            self._parts.append(part)
+            self._is_empty = self._is_empty and bool(np.isnan(part).all())
+            if self._identifier is None:
+                # Most columns have no whole numbers, and a look at every text takes long.
+                whole = np.flatnonzero(part == np.floor(part))
+                self._identifier = find_identifier("\n".join([cells[i] for i in whole]))
         self._n_rows += len(cells)
         self._n_texts += len(texts)
         self._is_target = self._is_target and cells == labels
 
     def _to_numbers(self, cells):
         """Return the cells as numbers, or else those that are texts."""
-        text = "\n".join(cells)
-        if self._identifier is None and (found := find_identifier(text)):
-            self._identifier = found
         # Most columns have plain numbers only, which Python converts faster without a look at each.
-        if self.decimal == "." and "_" not in text:
+        if self.decimal == "." and "_" not in "".join(cells):
             with suppress(ValueError):
                 return [float(cell or "nan") for cell in cells], []
         known = {cell: to_number(cell, self.decimal) for cell in set(cells)}

@@ -24,8 +24,11 @@ from imblearn_eos._extras import import_extra
 from imblearn_eos.datasets._cells import Column, is_missing, is_number, to_labels
 
 SEPARATORS = (",", ";", "\t", "|")
-# Rows that decide the separator and the layout, and cells that are converted at a time.
-SAMPLE_ROWS, PART_CELLS = 50, 1_000_000
+# Rows that decide the separator and the layout.
+SAMPLE_ROWS = 50
+# Cells and least rows that are converted at a time: few enough for the cache of a processor, where
+# a million takes three times as long, and enough rows for tables with thousands of columns.
+PART_CELLS, PART_ROWS = 10_000, 64
 
 
 @validate_params(
@@ -234,7 +237,7 @@ def _read_parts(path, layout):
     with _open(path) as file:
         rows = _read_rows(file, layout.sep, layout.n_skipped)
         rows = _check_rows(islice(rows, int(layout.has_header), None), width, layout.has_tail)
-        while part := list(islice(rows, max(PART_CELLS // width, 1))):
+        while part := list(islice(rows, max(PART_CELLS // width, PART_ROWS))):
             yield list(zip(*part, strict=True))
 
 
