@@ -22,6 +22,8 @@ from imblearn_eos.compare._rows import MANY_NUMBERS
 from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
 from imblearn_eos.embedding import LinearHead
 
+# Of the default head: 100 times coarser than usual changes one prediction in thousands.
+TOL = 1e-5
 NO_SCORES = (
     "There are no scores and no recommendation, because the network was trained on all of these "
     "rows, and scores of rows that it has seen are too good: give test and validation rows that "
@@ -156,7 +158,7 @@ def compare_embeddings(
         Z,
         y,
         _scale,
-        LinearHead(alpha=alpha, device=device) if head is None else head,
+        LinearHead(alpha=alpha, tol=TOL, device=device) if head is None else head,
         samplers,
         # The seeds of samplers whose results nobody scores make no difference.
         seeds=1 if NO_SCORES in notes else seeds,

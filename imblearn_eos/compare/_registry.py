@@ -10,10 +10,14 @@ from imblearn.over_sampling import SMOTE, RandomOverSampler
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
 
 from imblearn_eos._device import resolve_device
 from imblearn_eos.compare._adasyn import LenientADASYN
 from imblearn_eos.over_sampling import EOS
+
+# With more, EOS's own search, which is exact to the last bit, takes several times as long on a CPU.
+MANY_NEIGHBORS = 200
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,15 @@ def make_samplers(samplers, *, n_neighbors, enemy_search, device):
     for name in select_samplers(names or (["none"] if pairs else samplers)):
         made[name] = METHODS[name].make_sampler()
         if isinstance(made[name], EOS):
-            options = {"n_neighbors": n_neighbors, "enemy_search": enemy_search}
-            made[name].set_params(**options, device=device)
+            finder = _make_finder(n_neighbors, device)
+            made[name].set_params(n_neighbors=finder, enemy_search=enemy_search, device=device)
     return made | pairs
+
+
+def _make_finder(n_neighbors, device):
+    if n_neighbors <= MANY_NEIGHBORS or resolve_device(device).type != "cpu":
+        return n_neighbors
+    return NearestNeighbors(n_neighbors=n_neighbors + 1, algorithm="brute")
 
 
 def _is_pair(entry):
