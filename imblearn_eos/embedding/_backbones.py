@@ -32,7 +32,7 @@ STATE_KEYS = ("state_dict", "model_state_dict", "model")
 class Backbone:
     """A module that turns prepared samples into vectors."""
 
-    module: nn.Module
+    module: Any
     # From a PIL image, in RGB, to what the module takes: a tensor, or a dict of tensors.
     preprocess: Callable | None = None
     takes_text: bool = False
@@ -143,13 +143,13 @@ def from_torchvision(name: str) -> Backbone:
     name, version = split_version(name)
     check_known("torchvision", name, models.list_models(models))
     choices = models.get_model_weights(name)
-    is_file = version is not None and version not in choices.__members__
-    weights = choices.DEFAULT if is_file or version is None else choices[version]
-    if is_file:
+    file = None if version in {None, *choices.__members__} else version
+    weights = choices["DEFAULT" if file or version is None else version]
+    if file is not None:
         module = models.get_model(name, weights=None)
     else:
-        file = f"{torch.hub.get_dir()}/checkpoints/{weights.url.rpartition('/')[2]}"
-        with explained(f"torchvision/{name}", f"Put the file {weights.url} there as {file}"):
+        place = f"{torch.hub.get_dir()}/checkpoints/{weights.url.rpartition('/')[2]}"
+        with explained(f"torchvision/{name}", f"Put the file {weights.url} there as {place}"):
             # The builder below loads the file as a pickle that may run code; this refuses it.
             weights.get_state_dict(check_hash=True, weights_only=True, map_location="cpu")
             module = models.get_model(name, weights=weights)
@@ -159,8 +159,8 @@ def from_torchvision(name: str) -> Backbone:
     )
     parent, _, child = head.rpartition(".")
     setattr(module.get_submodule(parent), child, nn.Identity())
-    if is_file:
-        load_weights(module, version)
+    if file is not None:
+        load_weights(module, file)
     return Backbone(module, weights.transforms())
 
 
@@ -215,7 +215,7 @@ def from_function(name: str) -> Backbone:
             f"name a function as 'module_or_file.py:function', got {name!r}."
         )
     if place.endswith(".py"):
-        spec = importlib.util.spec_from_file_location(f"_backbone_{Path(place).stem}", place)
+        spec: Any = importlib.util.spec_from_file_location(f"_backbone_{Path(place).stem}", place)
         module = importlib.util.module_from_spec(spec)
         # Processes that read images, and pickle, look its classes up there.
         sys.modules[spec.name] = module
@@ -259,10 +259,9 @@ def import_library(name: str, extra: str) -> Any:
     # What torchvision raises where its operators are missing.
     except RuntimeError as error:
         raise ImportError(
-            f"{name} needs a torchvision that was built for torch {torch.__version__}, but the "
-            f"installed one does not load ({error}). Install both from one index, for example "
-            "pip install --force-reinstall torch torchvision --index-url "
-            "https://download.pytorch.org/whl/cpu."
+            f"{name} cannot be used, because the installed torchvision was not built for torch "
+            f"{torch.__version__} ({error}). Install both again, from the index that pytorch.org "
+            "names for your device: pip install --force-reinstall torch torchvision -i URL."
         ) from error
     return import_extra(name, extra)
 
@@ -294,7 +293,11 @@ def load_weights(module: nn.Module, file: str) -> None:
     for key in STATE_KEYS:
         state = state.get(key, state)
     consume_prefix_in_state_dict_if_present(state, "module.")
-    check_complete(module.load_state_dict(state, strict=False).missing_keys, file, module)
+    own = module.state_dict()
+    state = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    missing = module.load_state_dict(state, strict=False).missing_keys
+    # Auxiliary heads serve training only.
+    check_complete([key for key in missing if not key.lower().startswith("aux")], file, module)
 
 
 def check_complete(missing: Any, source: str, module: nn.Module) -> None:

@@ -36,7 +36,7 @@ class FeatureCache(AbstractContextManager):
     def read(self, digests: Sequence[bytes | None]) -> dict[bytes, np.ndarray]:
         """Return the rows that are kept for some digests."""
         known = [digest for digest in digests if digest is not None]
-        found = {}
+        found: dict[bytes, np.ndarray] = {}
         for start in range(0, len(known), MAX_VALUES):
             some = known[start : start + MAX_VALUES]
             rows = self._connection.execute(

@@ -192,7 +192,7 @@ def digest_weights(module: nn.Module) -> str:
     for name, values in module.state_dict().items():
         if isinstance(values, torch.Tensor):
             hasher.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-            hasher.update(values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+            hasher.update(values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return hasher.hexdigest()
 
 

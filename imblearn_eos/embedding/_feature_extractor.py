@@ -269,7 +269,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _iterate(self, samples, block_size):
         device = resolve_device(self.device)
-        self.failed_: dict[int, str] = {}
+        self.failed_ = {}
         with self._open_cache() as cache:
             for start, Z, failed in embed_blocks(
                 self.backbone_,
