@@ -224,7 +224,7 @@ def test_warnings_on_the_data_are_told_once():
     results = make_results(none=NONE, eos=EOS)
     for result in results:
         result.warnings = ["The embeddings look memorized."]
-    assert format_table(results).count("The embeddings look memorized.") == 1
+    assert format_verdict(results).count("The embeddings look memorized.") == 1
 
 
 def test_runs_without_a_network_tell_rows_only():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import networks
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from sklearn.datasets import make_classification
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -19,6 +21,7 @@ from imblearn_eos import Embedder, LinearHead
 from imblearn_eos.compare import CLASSIFIERS, compare, compare_table, make_record
 from imblearn_eos.compare._models import write_model
 from imblearn_eos.datasets import load_digit_images
+from imblearn_eos.datasets._readers import read
 
 PREDICT = """
 import json, runpy, sys
@@ -91,8 +94,30 @@ def test_network_is_loaded_by_torch_alone(images, tmp_path):
     saved = torch.load(tmp_path / "eos" / "network.pt", weights_only=True)
     assert saved["classes"] == sorted(NAMES)
     assert saved["input_shape"] == [1, 8, 8]
-    assert "from 0 to 1" in saved["preprocessing"]
+    assert saved["preprocessing"] == "scaled as the data were"
     assert saved["method"] == "eos"
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L"])
+def test_photos_are_read_as_for_training(images, tmp_path, mode):
+    rng, exif = np.random.RandomState(0), Image.Exif()
+    exif[274] = 6  # lies on its side
+    for i, label in enumerate("aabb"):
+        (tmp_path / label).mkdir(exist_ok=True)
+        pixels = rng.randint(256, size=(30, 40 + i, len(mode))).astype(np.uint8).squeeze()
+        Image.fromarray(pixels).save(tmp_path / label / f"{i}.png", exif=exif)
+    data = read(tmp_path, pixels=True, image_size=12)
+    _, result, record = images
+    facts = {"shape": list(data.X.shape), "image_size": data.facts["image_size"]}
+    folder = tmp_path / "report"
+    folder.mkdir()
+    saved = write_model(folder, {**record, "data": facts}, result, "eos")
+    assert saved.names == ("read", "predict")
+    code = runpy.run_path(str(folder / "load.py"))
+    for path, pixels in zip(sorted(tmp_path.glob("?/*.png")), data.X, strict=True):
+        np.testing.assert_array_equal(code["read"](path), pixels)
+    shape = torch.load(folder / "network.pt", weights_only=True)["input_shape"]
+    assert shape == [3 if mode == "RGBA" else 1, 12, 12]
 
 
 def test_network_of_the_user_is_imported_from_its_module(tmp_path):

@@ -121,10 +121,11 @@ def _image_of_pixels(pixels):
 
 
 def _add_changed(found, fitted, method, rare, show):
-    predictions, y_test = fitted.get("predictions", {}), fitted.y_test
-    if method == "none" or method not in predictions or "none" not in predictions:
+    before, after = (fitted.get("predictions", {}).get(name) for name in ("none", method))
+    # A method that failed, or without test rows, has none.
+    if method == "none" or before is None or after is None:
         return
-    before, after = predictions["none"], predictions[method]
+    y_test = fitted.y_test
     is_rare = np.isin(y_test.astype(str), rare)
     was_right, is_right = before == y_test, after == y_test
     for kind, changed in (("better", ~was_right & is_right), ("worse", was_right & ~is_right)):

@@ -26,7 +26,8 @@ from imblearn_eos.models import SmallCNN
 LOADER, CARD = "load.py", "README.md"
 NETWORK, HEAD, PIPELINE = "network.pt", "head.safetensors", "pipeline.skops"
 MODEL_FILES = (NETWORK, HEAD, PIPELINE, LOADER, CARD)
-SCALED_PIXELS = "scaled as for training (files of images: from 0 to 1)"
+SCALED_PHOTOS = "from 0 to 1, upright, scaled to cover this size, the middle cut out"
+SCALED_PIXELS = "scaled as the data were"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def write_model(
         return SavedModel(None, problem=str(error))
     write_bytes(directory / file, content)
     write_text(directory / LOADER, render(loader, **facts))
-    names = ("embed", "predict") if facts.get("backbone") else ("predict",)
+    steps = {"read": "image_size", "embed": "backbone"}
+    names = (*(name for name, fact in steps.items() if facts.get(fact)), "predict")
     return SavedModel(file, "sklearn" if file == PIPELINE else "pytorch", names)
 
 
@@ -81,13 +83,14 @@ def _make_network(record, result, method):
         module = EmbeddingPipeline(steps).to_module()
     arguments = net.get_params_for("module")
     plain = {name: value for name, value in arguments.items() if _is_plain(value)}
+    image_size = record["data"].get("image_size")
     shape = [int(size) for size in record["data"]["shape"][1:]]
     content = {
         "state_dict": {name: value.cpu() for name, value in module.state_dict().items()},
         "arguments": plain,
         "classes": _class_names(fitted),
         "input_shape": shape,
-        "preprocessing": record["data"].get("preprocessing", SCALED_PIXELS),
+        "preprocessing": SCALED_PHOTOS if image_size else SCALED_PIXELS,
         "method": method,
         "seed": result.seed,
     }
@@ -100,6 +103,7 @@ def _make_network(record, result, method):
         {
             "input_shape": shape,
             "preprocessing": content["preprocessing"],
+            "image_size": image_size,
             "convolutions": _convolutions(module),
             "module": "your_module" if cls.__module__ == "__main__" else cls.__module__,
             "name": cls.__qualname__,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from imblearn_eos.compare._recommend import has_too_few_runs, validation_means
+from imblearn_eos.compare._recommend import has_too_few_runs, is_near_chance, validation_means
 from imblearn_eos.compare._registry import find_method
 from imblearn_eos.compare._scores import CALIBRATION, METRICS
 from imblearn_eos.compare._statistics import collect, mean_and_spread, paired_difference
@@ -39,8 +39,9 @@ def class_rows(result):
 
 
 def score_rows(results):
-    """Yield a row of the table for each method, the one to use first."""
-    means, chosen = validation_means(results), choose_method(results)
+    """Yield a row of the table for each method, the one to use first and marked."""
+    means = validation_means(results)
+    chosen = None if is_near_chance(results) else choose_method(results)
     for method in order_methods(results):
         outcomes = [result.methods[method] for result in results]
         n_failed = sum(outcome.error is not None for outcome in outcomes)
@@ -79,8 +80,11 @@ def place_dots(results):
     Returns
     -------
     :class:`~sklearn.utils.Bunch` or None
-        ``rows`` and ``ticks``. None if no method was scored together with no over-sampling.
+        ``rows`` and ``ticks``. None near chance, where no order means anything, and if no method
+        was scored together with no over-sampling.
     """
+    if is_near_chance(results):
+        return None
     chosen, rows = choose_method(results), []
     # Over so few seeds an interval is as wide as the page and says nothing.
     has_bounds = not has_too_few_runs(results)

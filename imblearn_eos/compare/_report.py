@@ -14,7 +14,7 @@ from imblearn_eos.compare._examples import find_examples
 from imblearn_eos.compare._files import write_json, write_text
 from imblearn_eos.compare._models import CARD, MODEL_FILES, write_model
 from imblearn_eos.compare._pictures import MAX_CONFUSED, draw
-from imblearn_eos.compare._recommend import has_too_few_runs, validation_means
+from imblearn_eos.compare._recommend import has_too_few_runs, is_near_chance, validation_means
 from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._scores import METRICS
 from imblearn_eos.compare._statistics import as_list, mean_and_spread
@@ -132,7 +132,8 @@ def _render(results, method, data, **content):
         max_open=_page.MAX_OPEN,
         max_confused=MAX_CONFUSED,
         max_features=MAX_FEATURES,
-        examples=find_examples(results, method, data),
+        # Compared with itself, nothing changes: near chance, no row counts as corrected.
+        examples=find_examples(results, "none" if is_near_chance(results) else method, data),
         seconds_train=mean_and_spread(result.seconds_train for result in results)[0],
         seconds_embed=mean_and_spread(result.seconds_embed for result in results)[0],
         fit=measure_fit(results).train,

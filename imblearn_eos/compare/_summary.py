@@ -17,7 +17,7 @@ from imblearn_eos.compare._statistics import (
 # A network that scores this much less on new rows than on its training rows is overfitted.
 OVERFIT = 0.25
 # A network that has learnt its training rows is above this.
-FITTED = 0.9
+FITTED = 0.8
 
 
 def choose_method(results):

@@ -137,8 +137,7 @@ def _format_interval(difference):
 
 
 def format_notes(results):
-    """Yield what is doubtful about the data, and which methods failed or warned."""
-    yield from dict.fromkeys(text for result in results for text in result.warnings)
+    """Yield one line for each method that failed, and one for each that warned."""
     for method in results[0].methods:
         name, outcomes = find_method(method).name, [result.methods[method] for result in results]
         errors = [outcome.error for outcome in outcomes if outcome.error is not None]
@@ -200,20 +199,23 @@ def format_headline(results):
 
 def format_advice(results):
     """Return sentences on what to mend first, none if nothing is known to be wrong."""
+    warned = list(dict.fromkeys(text for result in results for text in result.warnings))
     fit = measure_fit(results)
     if not fit.has_network or is_near_chance(results):
-        return []
+        return warned
     if fit.is_overfit:
         return [
             f"The network scores {percent(fit.train)} on its training images but "
-            f"{percent(fit.test)} on new ones: {MORE_IMAGES}. More epochs will not help."
+            f"{percent(fit.test)} on new ones: {MORE_IMAGES}. More epochs will not help.",
+            *warned,
         ]
     if fit.is_underfit:
         return [
             f"The network scores only {percent(fit.train)} on its own training images: "
-            f"{MORE_TRAINING}, and compare again."
+            f"{MORE_TRAINING}, and compare again.",
+            *warned,
         ]
-    return []
+    return warned
 
 
 def _format_chance(results):
