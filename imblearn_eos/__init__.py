@@ -5,6 +5,7 @@ from importlib.metadata import version
 from imblearn_eos.embedding import (
     Embedder,
     EmbeddingPipeline,
+    FeatureExtractor,
     LinearHead,
     make_embedding_pipeline,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "EOS",
     "Embedder",
     "EmbeddingPipeline",
+    "FeatureExtractor",
     "LinearHead",
     "TorchNearestNeighbors",
     "make_embedding_pipeline",

@@ -103,7 +103,7 @@ def test_file_of_labels_that_does_not_fit_is_named(tmp_path, content, message):
 
 def test_npy_without_labels_says_which_option_it_needs(tmp_path):
     path, _ = save_npy(tmp_path, "y.txt")
-    with pytest.raises(ValueError, match=r"X\.npy .*--labels"):
+    with pytest.raises(ValueError, match=r"0 arrays of \S+X\.npy.*labels= \(--labels\)"):
         read(path)
 
 
@@ -261,7 +261,7 @@ def test_test_and_validation_files_are_appended(tmp_path):
 )
 def test_test_file_that_does_not_fit_is_refused(tmp_path, arrays, message):
     test = save_npz(tmp_path / "test.npz", **arrays)
-    with pytest.raises(ValueError, match=rf"The test data cannot stand .*{message}"):
+    with pytest.raises(ValueError, match=rf"The test data do not fit.*{message}"):
         read(save_npz(tmp_path / "train.npz"), test=test)
 
 
@@ -398,6 +398,21 @@ def test_parts_of_a_folder_of_datasets_are_a_split(tmp_path, datasets):
     assert data.facts["left_out_parts"] == ["unsupervised"]
     with pytest.raises(ValueError, match=r"'label' .* has no value in 3 rows"):
         read(tmp_path / "rows" / "unsupervised")
+
+
+def test_single_part_of_a_folder_of_datasets_is_no_split(tmp_path, datasets):
+    part = datasets.Dataset.from_dict({"label": [0, 1, 2], "vector": Z[:3].tolist()})
+    datasets.DatasetDict({"test": part}).save_to_disk(tmp_path / "rows")
+    data = read(tmp_path / "rows")
+    assert data.split is None
+    assert data.y.tolist() == [0, 1, 2]
+
+
+def test_arrow_file_is_read(tmp_path):
+    table = pa.table({"vector": pa.array(list(Z)), "label": Y})
+    with pa.ipc.new_file(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    assert_array_equal(read(tmp_path / "a.arrow").X, Z)
 
 
 def test_images_of_a_folder_of_datasets_are_photos(tmp_path, datasets):

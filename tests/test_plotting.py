@@ -219,9 +219,8 @@ def test_import_does_not_import_matplotlib():
 
 @pytest.mark.parametrize("test_rows", ["all", "right", "wrong"])
 def test_gap_shows_each_class_by_size(test_rows):
-    display = GeneralizationGapDisplay.from_embeddings(
-        Z, y, *RESAMPLED, Z_TEST, Y_TEST, y_pred=Y_PRED, test_rows=test_rows
-    )
+    report = generalization_gap_report(Z, y, *RESAMPLED, Z_TEST, Y_TEST, y_pred=Y_PRED)
+    display = GeneralizationGapDisplay(report).plot(test_rows=test_rows)
     rows = {"all": Y_TEST == Y_TEST, "right": Y_TEST == Y_PRED, "wrong": Y_TEST != Y_PRED}
     rows = rows[test_rows]
     assert rows.any()

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from imblearn_eos.datasets import load_image_folder
@@ -162,6 +164,19 @@ def test_broken_pixels_are_named_when_they_are_decoded(tmp_path):
         read(tmp_path, pixels=True)
 
 
+@pytest.mark.parametrize("size", [0, -1, 1.5])
+def test_bad_size_of_pixels_is_named(tmp_path, size):
+    with pytest.raises(ValueError, match="'image_size' parameter of read"):
+        read(save_photos(tmp_path), pixels=True, image_size=size)
+
+
+def test_file_of_metadata_beside_classes_is_ignored(tmp_path):
+    save_photos(tmp_path)
+    pytest.importorskip("pyarrow")
+    pd.DataFrame({"x": [1.0]}).to_parquet(tmp_path / "metadata.parquet")
+    assert read(tmp_path).kind == "photos"
+
+
 # Files of CSV
 
 
@@ -170,10 +185,12 @@ def save_csv(file, **columns):
     return file
 
 
-def test_csv_of_paths_and_labels_are_photos(tmp_path):
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_paths_and_labels_in_a_file_are_photos(tmp_path, suffix):
     save_photos(tmp_path / "photos")
-    names = ["photos/cat/1.png", "photos/dog/2.png"]
-    path = save_csv(tmp_path / "a.csv", path=names, label=["x", "y"], age=[1, 2], owner=[7, 7])
+    names, path = ["photos/cat/1.png", "photos/dog/2.png"], tmp_path / f"a.{suffix}"
+    frame = pd.DataFrame({"path": names, "label": ["x", "y"], "age": [1, 2], "owner": [7, 7]})
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
     data = read(path, group="owner")
     assert data.kind == "photos"
     assert data.X.tolist() == [str(tmp_path / name) for name in names]
@@ -198,6 +215,9 @@ def test_column_of_paths_that_are_no_images_is_a_column_of_a_table(tmp_path):
     assert data.facts == {"features": ["x"], "left_out": {"path": "text"}}
 
 
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip)
+labels = st.sampled_from(["cat", "dog", "01", "1", "True"])
+suffixes = st.sampled_from(["csv", "parquet"])
 TEXTS = ["good, really", 'a "quoted" line\nand another', "None", "ä"]
 
 
@@ -215,6 +235,18 @@ def test_texts_are_read_with_their_labels(tmp_path, suffix):
     assert data.X.tolist() == TEXTS
     assert data.y.tolist() == [1, 1, 5, 5]
     assert data.split.tolist() == 2 * ["train", "test"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.tuples(texts, labels), min_size=2, max_size=8), suffix=suffixes)
+def test_texts_and_labels_are_read_as_they_were_written(tmp_path_factory, rows, suffix):
+    path = tmp_path_factory.mktemp("texts") / f"a.{suffix}"
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    data = read(path, text="text", **({"sep": ","} if suffix == "csv" else {}))
+    assert data.X.tolist() == frame["text"].tolist()
+    # Texts that are numbers become numbers, if they print as the same texts.
+    assert list(map(str, data.y)) == frame["label"].tolist()
 
 
 def test_missing_texts_are_refused(tmp_path):
@@ -289,6 +321,16 @@ def test_identifiers_are_left_out_and_stated(tmp_path, suffix):
     assert sorted(data.facts["left_out"]) == ["copy", "name", "number"]
     assert "identifier" in data.facts["left_out"]["number"]
     assert data.facts["left_out"]["copy"] == "a copy of the target"
+
+
+def test_other_columns_of_parquet_are_left_out_with_the_reason(tmp_path):
+    pytest.importorskip("pyarrow")
+    days = pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04"])
+    frame = pd.DataFrame({"x": [1, 2, 3, 4], "day": days, "empty": 4 * [np.nan], "t": [0, 0, 1, 1]})
+    frame.set_index(pd.Index([5, 7, 9, 12])).to_parquet(tmp_path / "a.parquet")
+    left_out = read(tmp_path / "a.parquet", target="t").facts["left_out"]
+    assert left_out.pop("day").startswith("not numbers but timestamp")
+    assert left_out == {"empty": "no values", "__index_level_0__": "names of the rows"}
 
 
 @formats

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +20,21 @@ USUAL_NAMES = ("X", "embeddings", "embedding", "features")
 ONLY, DESCRIPTION = "X", "description"
 
 
-def read_npz(
-    path: Path,
-    *,
-    target: str | None = None,
-    id: str | None = None,
-    group: str | None = None,
-    split: str | None = None,
-    embedding: str | None = None,
-    labels: Path | None = None,
-) -> LabeledData:
-    """Read embeddings or images from the arrays of an .npz file."""
+def read_npz(path: Path, **options: Any) -> LabeledData:
+    """Read embeddings or images from an .npz file; see `_read_arrays`."""
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         columns = Columns(path, list(arrays), arrays.__getitem__, "array")
-        return _read_arrays(columns, embedding, labels, target, id, group, split)
+        return _read_arrays(columns, **options)
 
 
-def read_npy(path: Path, *, labels: Path, target: str | None = None) -> LabeledData:
+def read_npy(path: Path, **options: Any) -> LabeledData:
     """Read the same from an .npy file and a file of labels."""
     array = np.load(path, allow_pickle=False)
     columns = Columns(path, [ONLY], lambda name: array, "array")
-    return _read_arrays(columns, ONLY, labels, target)
+    return _read_arrays(columns, **options)
 
 
-def read_safetensors(
-    path: Path,
-    *,
-    target: str | None = None,
-    id: str | None = None,
-    group: str | None = None,
-    split: str | None = None,
-    embedding: str | None = None,
-    labels: Path | None = None,
-) -> LabeledData:
+def read_safetensors(path: Path, **options: Any) -> LabeledData:
     """Read the same from the tensors of a safetensors file."""
     safetensors = import_extra("safetensors", "embeddings")
 
@@ -62,18 +45,30 @@ def read_safetensors(
 
     with safetensors.safe_open(path, framework="pt") as file:
         columns = Columns(path, list(file.keys()), read, "tensor")
-        return _read_arrays(columns, embedding, labels, target, id, group, split)
+        return _read_arrays(columns, **options)
 
 
-def _read_arrays(columns, embedding, labels, target, id=None, group=None, split=None):
-    """Return embeddings or images, depending on the dimensions of the array."""
+def _read_arrays(
+    columns: Columns,
+    *,
+    target: str | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    split: str | None = None,
+    embedding: str | None = None,
+    labels: str | os.PathLike | None = None,
+) -> LabeledData:
+    """Return embeddings or images, depending on the dimensions of the array.
+
+    ``labels`` is a file of labels, in which ``target`` then names the column.
+    """
     name = columns.choose("embedding", embedding, USUAL_NAMES)
     X = columns.read(name)
     rest = Columns(
         columns.path, [n for n in columns.names if n != name], columns.read, columns.kind
     )
     if labels is not None:
-        y = read_label_file(labels, target)
+        y = read_label_file(Path(labels), target)
         rest = Columns(labels, ["labels"], lambda name: y)
         target = "labels"
     rows, _ = read_labels(rest, target, id, group, split)

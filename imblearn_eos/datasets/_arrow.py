@@ -31,7 +31,10 @@ PARTS, STATE = "dataset_dict.json", "state.json"
 
 def is_parquet(path: Path) -> bool:
     """Return whether this is a Parquet file, or a folder of such."""
-    return bool(_shards(path)) if path.is_dir() else _starts_with(path, b"PAR1")
+    if not path.is_dir():
+        return _starts_with(path, b"PAR1")
+    # A folder of images may have a file of metadata, too.
+    return bool(_shards(path)) and not any(map(Path.is_dir, path.iterdir()))
 
 
 def is_arrow(path: Path) -> bool:
@@ -137,6 +140,10 @@ def _read_rows(
     return _read_table(columns, rows, features, arguments)
 
 
+def _types():
+    return import_extra("pyarrow.types", "embeddings")
+
+
 def _find_features(schema):
     """Return what the library datasets says about each column: ClassLabel, Image..."""
     content = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -155,30 +162,24 @@ def _class_names(features, name):
 
 
 def _is_image(field, features):
-    import pyarrow as pa
-
     feature = features.get(field.name)
     if isinstance(feature, dict) and feature.get("_type") == "Image":
         return True
-    names = {child.name for child in field.type} if pa.types.is_struct(field.type) else set()
+    names = {child.name for child in field.type} if _types().is_struct(field.type) else set()
     return names == {"bytes", "path"}
 
 
 def _is_vector(kind):
-    import pyarrow as pa
-
-    is_list = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    is_list = (_types().is_list, _types().is_large_list, _types().is_fixed_size_list)
     if not any(is_kind(kind) for is_kind in is_list):
         return False
-    return pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
+    return _types().is_floating(kind.value_type) or _types().is_integer(kind.value_type)
 
 
 def _read_column(rows, features, name):
     """Return a column as numbers or objects, with the names of classes."""
-    import pyarrow as pa
-
     column = rows.to_table(columns=[name]).column(name)
-    if pa.types.is_dictionary(column.type):
+    if _types().is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     has_all = column.null_count == 0
     values = column.to_numpy() if has_all else np.array(column.to_pylist(), dtype=object)
@@ -207,8 +208,7 @@ def _read_images(path, rows, name):
 
 def _read_vectors(path, rows, name):
     """Return a column of lists as an array of float32, read part by part."""
-    import pyarrow.compute as pc
-
+    compute = import_extra("pyarrow.compute", "embeddings")
     n_rows, Z, start = rows.count_rows(), None, 0
     # Reading ahead would hold many parts in memory.
     batches = rows.to_batches(
@@ -216,7 +216,7 @@ def _read_vectors(path, rows, name):
     )
     for batch in batches:
         column = batch.column(name)
-        widths = set(pc.list_value_length(column).to_pylist())
+        widths = set(compute.list_value_length(column).to_pylist())
         width = next(iter(widths), 0) if Z is None else Z.shape[1]
         if widths - {width} or width is None:
             raise ValueError(
@@ -234,23 +234,21 @@ def _read_vectors(path, rows, name):
 
 def _read_table(columns, rows, features, arguments):
     """Return the numeric columns, and say why the others are left out."""
-    import pyarrow as pa
-
     labels, used = read_labels(*arguments, guess=False)
     data, left_out, categories = {}, {}, {}
     for field in rows.schema:
         name, kind = field.name, field.type
         if name in used.values():
             continue
-        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        if is_text or pa.types.is_dictionary(kind) or _class_names(features, name):
+        is_text = _types().is_string(kind) or _types().is_large_string(kind)
+        if is_text or _types().is_dictionary(kind) or _class_names(features, name):
             n_values = len(set(columns.read(name).tolist()))
             if not is_text or is_category(n_values, len(labels["y"])):
                 categories[name] = n_values
             left_out[name] = "text"
         elif name.startswith("__index_level_"):
             left_out[name] = "names of the rows"
-        elif any(is_kind(kind) for is_kind in _numbers(pa)):
+        elif any(is_kind(kind) for is_kind in _numbers()):
             data[name] = _read_numbers(rows, name)
             if reason := _reason_to_leave_out(data[name], labels["y"]):
                 left_out[name] = reason
@@ -268,17 +266,15 @@ def _read_table(columns, rows, features, arguments):
     return LabeledData("table", np.column_stack(list(data.values())), **labels, facts=facts)
 
 
-def _numbers(pa) -> tuple[Callable[[Any], bool], ...]:
-    kinds = pa.types
+def _numbers() -> tuple[Callable[[Any], bool], ...]:
+    kinds = _types()
     return kinds.is_integer, kinds.is_floating, kinds.is_boolean, kinds.is_decimal
 
 
 def _read_numbers(rows, name):
     """Return a column as float64, NaN for missing values."""
-    import pyarrow as pa
-
     column = rows.to_table(columns=[name]).column(name)
-    return column.cast(pa.float64(), safe=False).to_numpy()
+    return column.cast("float64", safe=False).to_numpy()
 
 
 def _reason_to_leave_out(values, y):

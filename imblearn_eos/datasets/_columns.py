@@ -42,17 +42,19 @@ class Columns:
     read: Callable[[str], np.ndarray]
     kind: str = "column"
 
-    def choose(self, option: str, given: str | None, usual: Iterable[str]) -> str:
+    def choose(self, option: str, given: str | None, usual: Sequence[str]) -> str:
         """Return the column that is named, or else the only one that has a usual name."""
         wanted = [given] if given is not None else list(usual)
         found = [name for name in self.names if name in wanted]
         if len(found) != 1:
-            hint = (
-                "" if given or not wanted else f" Without it, one of {', '.join(wanted)} is taken."
-            )
+            names = shorten(self.names) or "none"
+            is_guess = usual and given is None
+            hint = f" Without it, one of {', '.join(usual)} is taken." if is_guess else ""
+            if option == "target" and self.kind != "column":
+                hint += " A file of labels is named as labels= (--labels)."
             raise ValueError(
                 f"{option}={given!r} (--{option} on the command line) names {len(found)} "
-                f"{self.kind}s of {self.path}, but must name one of {shorten(self.names)}.{hint}"
+                f"{self.kind}s of {self.path}, but must name one of {names}.{hint}"
             )
         return found[0]
 

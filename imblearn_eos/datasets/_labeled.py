@@ -97,7 +97,7 @@ def concatenate(
         return train
     for name, part in parts.items():
         if problem := _find_problem(train, part):
-            raise ValueError(f"The {name} data cannot stand beside the training data: {problem}.")
+            raise ValueError(f"The {name} data do not fit: {problem}.")
     parts = {name: _match_columns(train, part) for name, part in parts.items()}
     values = {name: _join(name, parts.values()) for name in ("X", "y", "ids", "groups")}
     sizes = [len(part) for part in parts.values()]

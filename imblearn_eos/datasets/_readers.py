@@ -6,9 +6,11 @@ import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from imblearn_eos._compat import Interval, validate_params
 from imblearn_eos.datasets._arrays import read_npy, read_npz, read_safetensors
 from imblearn_eos.datasets._arrow import is_arrow, is_parquet, read_arrow, read_parquet
 from imblearn_eos.datasets._columns import errors_named
@@ -20,8 +22,6 @@ from imblearn_eos.datasets._photos import to_images
 ROWS = ("target", "id", "group", "split")
 # Not of a format, but of what is done with photos once they are found.
 PIXELS = ("pixels", "image_size")
-# Values of options that change nothing, as the command passes them.
-UNSET: tuple[Any, ...] = (None, False, ".")
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,13 @@ READERS = {
 }
 
 
+@validate_params(
+    {
+        "pixels": ["boolean"],
+        "image_size": [Interval(Integral, 1, None, closed="left"), None],
+    },
+    prefer_skip_nested_validation=True,
+)
 def read(
     path: str | os.PathLike,
     *,
@@ -125,7 +132,7 @@ def read(
     image_size : int or None, default=None
         Side of the squares that photos become; needs ``pixels``. None: see `to_images`.
     **options : object
-        Some of the reader's ``options``; None, False and "." are as if not given.
+        Some of the reader's ``options``; None and False are as if not given.
         ``target``, ``id``, ``group``, ``split``, ``text``, ``embedding``: names of columns or
         arrays. ``labels``: path of a file of labels. ``no_header``, ``sep``, ``decimal``: of a
         .csv file.
@@ -152,13 +159,18 @@ def read(
 def _read_part(path, options):
     path = Path(path)
     reader = find_reader(path)
-    given = {name: value for name, value in options.items() if value not in UNSET}
+    given = {name: value for name, value in options.items() if _is_given(name, value)}
     if unused := sorted(set(given) - set(reader.options)):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
         raise ValueError(f"{names} does not apply to {path}, which is read as {reader.format}.")
     given = {name: value for name, value in given.items() if name not in PIXELS}
     with errors_named(path, reader.format):
         return reader.load(path, **given)
+
+
+def _is_given(name, value):
+    # The command passes all options, and the point as the default of this one.
+    return value is not None and value is not False and (name, value) != ("decimal", ".")
 
 
 def find_reader(path: str | os.PathLike) -> Reader:

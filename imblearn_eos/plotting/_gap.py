@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
-from imblearn_eos.metrics import generalization_gap_report
 from imblearn_eos.plotting._axes import (
     BLUE,
     VERMILLION,
@@ -33,7 +32,8 @@ class GeneralizationGapDisplay:
     size-matched reference says nothing about the class. Over-sampling that narrows the gap no more
     than label noise does says nothing about the sampler.
 
-    Create it with :meth:`from_estimator` or :meth:`from_embeddings`.
+    :meth:`from_estimator` makes it of a fitted pipeline. For embeddings, pass the constructor a
+    report of :func:`~imblearn_eos.metrics.generalization_gap_report`, and call :meth:`plot`.
 
     Parameters
     ----------
@@ -66,11 +66,13 @@ class GeneralizationGapDisplay:
     >>> from sklearn.datasets import make_classification
     >>> from sklearn.model_selection import train_test_split
     >>> from imblearn_eos import EOS
+    >>> from imblearn_eos.metrics import generalization_gap_report
     >>> from imblearn_eos.plotting import GeneralizationGapDisplay
     >>> X, y = make_classification(n_samples=2000, weights=[0.95], random_state=0)
     >>> Z, Z_test, y, y_test = train_test_split(X, y, stratify=y, random_state=0)
     >>> resampled = EOS(random_state=0).fit_resample(Z, y)
-    >>> display = GeneralizationGapDisplay.from_embeddings(Z, y, *resampled, Z_test, y_test)
+    >>> report = generalization_gap_report(Z, y, *resampled, Z_test, y_test)
+    >>> display = GeneralizationGapDisplay(report).plot()
     >>> [label.get_text() for label in display.ax_.get_xticklabels()]
     ['0\n1417', '1\n83']
     """
@@ -107,40 +109,6 @@ class GeneralizationGapDisplay:
         """
         import_pyplot()
         return cls(pipeline.generalization_gap(X_test, y_test)).plot(ax, test_rows=test_rows)
-
-    @classmethod
-    def from_embeddings(
-        cls,
-        Z_train: ArrayLike,
-        y_train: ArrayLike,
-        Z_resampled: ArrayLike,
-        y_resampled: ArrayLike,
-        Z_test: ArrayLike,
-        y_test: ArrayLike,
-        *,
-        y_pred: ArrayLike | None = None,
-        test_rows: str = "all",
-        ax: Any = None,
-    ) -> GeneralizationGapDisplay:
-        """Plot the gaps of embeddings.
-
-        Parameters
-        ----------
-        Z_train, y_train, Z_resampled, y_resampled, Z_test, y_test, y_pred
-            As in :func:`~imblearn_eos.metrics.generalization_gap_report`.
-
-        test_rows, ax
-            As in :meth:`plot`. "right" and "wrong" need ``y_pred``.
-
-        Returns
-        -------
-        GeneralizationGapDisplay
-        """
-        import_pyplot()
-        report = generalization_gap_report(
-            Z_train, y_train, Z_resampled, y_resampled, Z_test, y_test, y_pred=y_pred
-        )
-        return cls(report).plot(ax, test_rows=test_rows)
 
     def plot(self, ax: Any = None, *, test_rows: str = "all") -> GeneralizationGapDisplay:
         """Draw the gaps.
