@@ -124,7 +124,8 @@ def write_shards(options):
     """Embed photos into shards, and print the peak memory in MiB."""
     paths = make_photos(options.folder, options.shards, options.side)
     with tempfile.TemporaryDirectory() as folder, EmbeddingWriter(Path(folder, "out")) as writer:
-        for start, Z in extractor(options.backbone, options.n_jobs).iter_transform(paths):
+        fitted = extractor(options.backbone, options.n_jobs).fit(paths)
+        for start, Z in fitted.iter_transform(paths):
             names = np.array(paths[start : start + len(Z)], dtype=object)
             writer.write(names, np.zeros(len(Z), int), None, Z)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
@@ -155,7 +156,7 @@ def main():
             for _ in range(2):
                 seconds, expected = timed(loop_by_hand, options.backbone, paths)
                 by_hand.append(seconds)
-                seconds, Z = timed(extractor(options.backbone, options.n_jobs).transform, paths)
+                seconds, Z = timed(extractor(options.backbone, options.n_jobs).fit_transform, paths)
                 ours.append(seconds)
             base = peak_memory(options, BATCH_SIZE)
             rows.append(

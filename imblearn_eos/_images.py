@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import torch
 
 from imblearn_eos._extras import import_extra
 
@@ -31,10 +34,10 @@ def read_image(
     pillow = import_extra("PIL.Image", "images")
     # Pillow 13 mixes the rows of a TIFF that lies on its side, but not when it gets an open file.
     with open_source(source) as stream, pillow.open(stream) as image:
-        return convert(image, mode)
+        return convert_image(image, mode)
 
 
-def convert(image: Image, mode: str = "RGB") -> Image:
+def convert_image(image: Image, mode: str = "RGB") -> Image:
     """Return an open image upright, without transparency, in another mode."""
     from PIL import Image, ImageOps
 
@@ -49,3 +52,13 @@ def convert(image: Image, mode: str = "RGB") -> Image:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     # A copy even where nothing is converted: the file of an open image is closed.
     return image.convert(mode)
+
+
+def is_content(sample: Any) -> bool:
+    """Return whether a sample is the content of a file: bytes, or any other buffer of them."""
+    if isinstance(sample, (np.ndarray, torch.Tensor)):
+        return False
+    try:
+        return memoryview(sample).ndim == 1
+    except TypeError:
+        return False

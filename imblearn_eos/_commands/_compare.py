@@ -47,7 +47,7 @@ from imblearn_eos.compare._report import prepare_report, report_files
 from imblearn_eos.compare._text import format_runs
 from imblearn_eos.datasets import load_digit_images
 from imblearn_eos.datasets._labeled import LabeledData
-from imblearn_eos.datasets._readers import is_given, read
+from imblearn_eos.datasets._readers import read
 
 WRITERS = {"json": write_json, "csv": write_csv}
 DIGITS = "the digits of scikit-learn"
@@ -185,7 +185,7 @@ def run(options, get_default, command):
         data.y,
         source=DIGITS if options.data is None else str(options.data.resolve()),
         arguments={
-            **{name: value for name, value in reading.items() if is_given(name, value)},
+            **{name: value for name, value in reading.items() if value not in (None, False, ".")},
             **arguments,
         },
         command=command,

@@ -106,7 +106,7 @@ class Column:
             self._is_empty = self._is_empty and bool(np.isnan(part).all())
             if self._identifier is None:
                 # Most columns have no whole numbers, and a look at every text takes long.
-                whole = np.flatnonzero(part == np.floor(part))
+                whole = np.flatnonzero(part == np.floor(part)).tolist()
                 self._identifier = find_identifier("\n".join([cells[i] for i in whole]))
         self._n_rows += len(cells)
         self._n_texts += len(texts)

@@ -1,340 +1,346 @@
-"""Loading pretrained backbones. To add a library, add one entry to `SOURCES`."""
+"""Sources of frozen backbones: one function per library, and the registry of them.
+
+Each function takes what follows the name of its library in ``backbone``, and returns the module
+without its head and the module's own preprocessing. Nothing that comes with weights is run as code.
+"""
 
 from __future__ import annotations
 
-import copy
-import difflib
+import importlib
 import importlib.util
+import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from imblearn_eos._extras import import_extra
+
+# Checkpoints of trainings hold the weights under one of these names.
+STATE_KEYS = ("state_dict", "model_state_dict", "model")
 
 
 @dataclass
 class Backbone:
-    """A frozen network with its preprocessing.
+    """A module that turns prepared samples into vectors."""
 
-    Attributes
-    ----------
-    module : torch.nn.Module
-        In evaluation mode.
-    preprocess : callable or None
-        Turns one RGB image of Pillow into a tensor. None takes the pixels, scaled to [0, 1].
-    embed : callable or None, default=None
-        Called as ``embed(module, batch)``; returns the embeddings in any of the forms that
-        :func:`pool` takes. None calls the module.
-    takes : {"images", "texts"}, default="images"
-        What a sample is. Texts come as a list of str in a batch.
-    """
+    module: Any
+    # From a PIL image, in RGB, to what the module takes: a tensor, or a dict of tensors.
+    preprocess: Callable | None = None
+    takes_text: bool = False
 
-    module: nn.Module
-    preprocess: Callable[[Any], torch.Tensor] | None
-    embed: Callable[[nn.Module, Any], Any] | None = None
-    takes: str = "images"
-
-    def __call__(self, batch: Any) -> torch.Tensor:
-        """Return the embeddings of a batch, of shape (n_samples, n_features)."""
-        output = self.module(batch) if self.embed is None else self.embed(self.module, batch)
-        return pool(output)
+    def embed(self, inputs: Any) -> torch.Tensor:
+        """Return the pooled outputs of a batch, of shape (n_samples, n_features)."""
+        if self.takes_text:
+            return self.module.encode(inputs, convert_to_tensor=True, show_progress_bar=False)
+        run = getattr(self.module, "get_image_features", self.module)
+        return pool(run(**inputs) if isinstance(inputs, Mapping) else run(inputs))
 
 
-def load_backbone(backbone: Any, preprocess: Callable | None, device: torch.device) -> Backbone:
-    """Load the backbone that a `FeatureExtractor` names.
+def load_backbone(backbone: str | nn.Module, preprocess: Callable | None = None) -> Backbone:
+    """Load a backbone from where its name says.
 
     Parameters
     ----------
     backbone : str or torch.nn.Module
-        As in `FeatureExtractor`.
-    preprocess : callable or None
-        Replaces the backbone's own preprocessing if it is given.
-    device : torch.device
-        Where to put the module.
+        As the parameter of :class:`~imblearn_eos.FeatureExtractor`.
+    preprocess : callable, default=None
+        Replaces the module's own preprocessing.
 
     Returns
     -------
     Backbone
+        With float32 weights on the CPU, in evaluation mode.
 
     Raises
     ------
-    ValueError
-        When the name has none of the known forms, or the library does not know it.
     ImportError
-        When the library is missing, or does not fit the installed torch.
+        When the library is not installed, or cannot be used with this torch.
     OSError
-        When weights are neither on disk nor to be had.
+        When the weights are not on this machine and cannot be downloaded.
+    ValueError
+        When ``backbone`` names no source or no model, or a file has other weights.
     """
     if isinstance(backbone, nn.Module):
-        # A copy, because the caller's module keeps its device and mode.
-        loaded = Backbone(copy.deepcopy(backbone), None)
+        # The user's module keeps its mode, its device and its dtype.
+        loaded = Backbone(deepcopy(backbone))
     else:
-        source, _, name = str(backbone).partition("/")
-        if source in SOURCES and name:
-            loaded = SOURCES[source](*_split_revision(name))
-        else:
-            loaded = _load_function(str(backbone))
-    loaded.module.eval().to(device)
+        source, _, name = backbone.partition("/")
+        load = SOURCES.get(source)
+        loaded = load(name) if load else from_function(backbone)
     if preprocess is not None:
         loaded.preprocess = preprocess
+    loaded.module.float().eval().requires_grad_(False)
     return loaded
 
 
 def pool(output: Any) -> torch.Tensor:
-    """Return the one vector per sample that a module returned, alone or in a structure.
+    """Return one vector per sample of what a module returns.
 
-    Of a ``ModelOutput`` of transformers this is its ``pooler_output``, else the embedding of the
-    first token (CLS); of a tuple, its first entry.
+    ``pooler_output`` or else the first token of a transformer, the first of several outputs, and
+    the mean over the pixels of a feature map.
     """
-    for name in ("pooler_output", "image_embeds", "last_hidden_state"):
-        if isinstance(getattr(output, name, None), torch.Tensor):
-            output = getattr(output, name)
-            output = output[:, 0] if name == "last_hidden_state" and output.ndim == 3 else output
-            break
-    if isinstance(output, (tuple, list)) and output:
+    if isinstance(output, Mapping):
+        pooled = output.get("pooler_output")
+        output = output["last_hidden_state"] if pooled is None else pooled
+        output = output[:, 0] if output.ndim == 3 else output
+    if isinstance(output, (tuple, list)):
         output = output[0]
-    if not isinstance(output, torch.Tensor):
+    if isinstance(output, torch.Tensor) and output.ndim == 4:
+        output = output.mean(dim=(2, 3))
+    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+        found = tuple(output.shape) if hasattr(output, "shape") else type(output).__name__
         raise ValueError(
-            f"The backbone returned {type(output).__name__}, not a tensor of shape (n_samples, "
-            "n_features). Pass a module that returns one vector per sample."
-        )
-    # Pooling may leave a height and a width of 1.
-    if output.ndim > 2 and output[0].numel() == output.shape[1]:
-        output = output.flatten(1)
-    if output.ndim != 2:
-        raise ValueError(
-            f"The backbone returned a tensor of shape {tuple(output.shape)}, not (n_samples, "
-            "n_features). Pass a module that pools its features, with one vector per sample."
+            f"The backbone must return one vector per sample, shape (n_samples, n_features), got "
+            f"{found}. Wrap it in a module that pools its output."
         )
     return output
 
 
-def load_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """Load a state dict from a checkpoint without running code that it may contain."""
-    if Path(path).suffix == ".safetensors":
-        weights = import_extra("safetensors.torch", "embeddings").load_file(path)
-    else:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    # Training scripts keep the weights beside the state of the optimizer.
-    for name in ("state_dict", "model"):
-        if isinstance(weights.get(name), dict):
-            weights = weights[name]
-    return weights
+# --- sources --------------------------------------------------------------------------------------
 
 
-def _split_revision(name):
-    """Return the name of a model, and what follows the last @, or None."""
-    name, _, revision = name.rpartition("@") if "@" in name else (name, "", None)
-    return name, revision
-
-
-def _find_checkpoint(revision):
-    """Return the path of a checkpoint, or None if a revision is not a path."""
-    if not revision or (Path(revision).name == revision and not Path(revision).is_file()):
-        return None
-    if not Path(revision).is_file():
-        raise FileNotFoundError(f"The 'backbone' names the checkpoint {revision}: no such file.")
-    return revision
-
-
-def _load_timm(name, revision):
-    with _needs("timm", "timm") as timm:
-        from timm.data import create_transform, resolve_model_data_config
+def from_timm(name: str) -> Backbone:
+    """Load a model of timm with pooled outputs, from its registry, a folder or the hub."""
+    timm = import_library("timm", "timm")
+    name, file = (name, None) if name.startswith("hf-hub:") else split_version(name)
     if Path(name).is_dir():
         name = f"local-dir:{name}"
-    checkpoint = _find_checkpoint(revision)
-    if revision and checkpoint is None:
-        name = f"hf-hub:timm/{name}@{revision}"
-    with _unknown(timm, name):
-        config = None if ":" in name else timm.get_pretrained_cfg(name)
-    place = f"the file model.safetensors of {getattr(config, 'hf_hub_id', None) or name}"
-    with _weights_of(name, f"{place} on the Hugging Face hub"), _unknown(timm, name):
-        module = timm.create_model(name, pretrained=checkpoint is None, num_classes=0)
-    if checkpoint:
-        _load_into(module, checkpoint)
-    return Backbone(module, create_transform(**resolve_model_data_config(module)))
-
-
-def _load_torchvision(name, revision):
-    with _needs("torchvision", "torchvision"):
-        from torchvision import models
-    with _unknown(models, name):
-        weights = models.get_model_weights(name)
-    checkpoint = _find_checkpoint(revision)
-    if revision and checkpoint is None and revision not in weights.__members__:
-        raise ValueError(
-            f"torchvision/{name} has no weights {revision!r}, and there is no such file. Its "
-            f"weights are {', '.join(weights.__members__)}."
+    is_registered = ":" not in name
+    if is_registered:
+        check_known("timm", name.partition(".")[0], timm.list_models())
+    if file is not None:
+        module = timm.create_model(name, num_classes=0)
+        load_weights(module, file)
+    else:
+        config = timm.models.get_pretrained_cfg(name) if is_registered else None
+        repository = config.hf_hub_id if config else name.partition(":")[2]
+        remedy = (
+            f"Download model.safetensors from https://huggingface.co/{repository} on another "
+            f"machine, and pass its path: backbone='timm/{name}@FOLDER/model.safetensors'"
+            if is_registered
+            else f"Put config.json and model.safetensors of {repository} into a folder, and pass "
+            "backbone='timm/FOLDER'"
         )
-    chosen = weights.DEFAULT if checkpoint or not revision else weights[revision]
-    module = models.get_model(name, weights=None)
-    if checkpoint is None:
-        folder = Path(torch.hub.get_dir(), "checkpoints")
-        with _weights_of(f"torchvision/{name}", chosen.url, folder):
-            state = chosen.get_state_dict(progress=False, check_hash=True, weights_only=True)
-        module.load_state_dict(state)
-    _remove_head(module)
-    if checkpoint:
-        _load_into(module, checkpoint)
-    return Backbone(module, chosen.transforms())
+        with explained(f"timm/{name}", remedy):
+            module = timm.create_model(name, pretrained=True, num_classes=0)
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(module))
+    return Backbone(module, transform)
 
 
-def _load_transformers(name, revision):
-    with _needs("transformers", "transformers"):
-        from transformers import AutoImageProcessor, AutoModel
-    options = {"revision": revision or "main", "trust_remote_code": False}
-    with _weights_of(name, f"the repository {name} on the Hugging Face hub"):
-        processor = AutoImageProcessor.from_pretrained(name, **options)
-        module, facts = AutoModel.from_pretrained(name, output_loading_info=True, **options)
-    # The checkpoint of a classifier may have no pooler, and one with random weights is of no use.
-    has_pooler = not any("pooler" in key for key in facts["missing_keys"])
-    return Backbone(
-        module, partial(_process, processor), partial(_embed_pixels, has_pooler=has_pooler)
+def from_torchvision(name: str) -> Backbone:
+    """Load a model of torchvision, with an identity in place of its last layer."""
+    import_library("torchvision", "torchvision")
+    models = importlib.import_module("torchvision.models")
+    name, version = split_version(name)
+    check_known("torchvision", name, models.list_models(models))
+    choices = models.get_model_weights(name)
+    file = None if version in {None, *choices.__members__} else version
+    weights = choices["DEFAULT" if file or version is None else version]
+    if file is not None:
+        module = models.get_model(name, weights=None)
+    else:
+        place = f"{torch.hub.get_dir()}/checkpoints/{weights.url.rpartition('/')[2]}"
+        with explained(f"torchvision/{name}", f"Put the file {weights.url} there as {place}"):
+            # The builder below loads the file as a pickle that may run code; this refuses it.
+            weights.get_state_dict(check_hash=True, weights_only=True, map_location="cpu")
+            module = models.get_model(name, weights=weights)
+    # The last layer is a convolution only in SqueezeNet.
+    *_, head = (
+        layer for layer, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))
     )
+    parent, _, child = head.rpartition(".")
+    setattr(module.get_submodule(parent), child, nn.Identity())
+    if file is not None:
+        load_weights(module, file)
+    return Backbone(module, weights.transforms())
 
 
-def _process(processor, image):
-    return processor(images=image, return_tensors="pt")["pixel_values"][0]
+def from_transformers(name: str) -> Backbone:
+    """Load a vision model of transformers, from a folder or the hub."""
+    transformers = import_library("transformers", "transformers")
+    name, revision = split_version(name)
+    options = {"revision": revision or "main", "trust_remote_code": False}
+    remedy = (
+        f"Put config.json, preprocessor_config.json and model.safetensors of "
+        f"https://huggingface.co/{name} into a folder, and pass backbone='transformers/FOLDER'"
+    )
+    with explained(f"transformers/{name}", remedy), quiet(transformers):
+        module, info = transformers.AutoModel.from_pretrained(
+            name, output_loading_info=True, weights_only=True, **options
+        )
+        # The other kind needs torchvision, and may resize to slightly different pixels.
+        processor = transformers.AutoImageProcessor.from_pretrained(name, backend="pil", **options)
+    missing = set(info["missing_keys"])
+    # A network that was trained to classify has no pooler; a new one would be random.
+    without_pooler = {key for key in missing if not key.startswith("pooler.")}
+    if missing > without_pooler:
+        module.pooler = None
+    check_complete(without_pooler, name, module)
+    return Backbone(module, ProcessorTransform(processor))
 
 
-def _embed_pixels(module, batch, *, has_pooler):
-    # Models of images and texts have two towers.
-    run = getattr(module, "get_image_features", module)
-    output = run(pixel_values=batch)
-    return output if has_pooler else output.last_hidden_state[:, 0]
-
-
-def _load_sentence_transformers(name, revision):
-    with _needs("sentence_transformers", "text") as library:
-        pass
-    with _weights_of(name, f"the repository {name} on the Hugging Face hub"):
+def from_sentence_transformers(name: str) -> Backbone:
+    """Load a model of sentence-transformers, from a folder or the hub."""
+    library = import_library("sentence_transformers", "text")
+    name, revision = split_version(name)
+    remedy = (
+        f"Put all files of the model {name} of https://huggingface.co/sentence-transformers into a "
+        "folder, and pass backbone='sentence-transformers/FOLDER'"
+    )
+    with (
+        explained(f"sentence-transformers/{name}", remedy),
+        quiet(importlib.import_module("transformers")),
+    ):
         module = library.SentenceTransformer(
             name, revision=revision, trust_remote_code=False, device="cpu"
         )
-    return Backbone(module, None, _encode_texts, takes="texts")
+    return Backbone(module, takes_text=True)
 
 
-def _encode_texts(module, texts):
-    return module.encode(
-        list(texts), batch_size=len(texts), convert_to_tensor=True, show_progress_bar=False
-    )
-
-
-def _load_function(name):
+def from_function(name: str) -> Backbone:
+    """Call a function of the user's, named as ``"module:function"`` or ``"file.py:function"``."""
     place, _, function = name.rpartition(":")
-    if not place or not function:
-        forms = ", ".join(f'"{source}/NAME"' for source in SOURCES)
+    if not place or not function.isidentifier():
         raise ValueError(
-            f"The 'backbone' parameter must be one of {forms}, "
-            f'"file.py:function", "module:function" or a torch.nn.Module, got {name!r}.'
+            f"The 'backbone' parameter must begin with one of {sorted(SOURCES)} and '/', or "
+            f"name a function as 'module_or_file.py:function', got {name!r}."
         )
     if place.endswith(".py"):
-        module_name = f"_backbone_{Path(place).stem}"
-        spec = importlib.util.spec_from_file_location(module_name, place)
-        if not Path(place).is_file():
-            raise FileNotFoundError(
-                f"The 'backbone' {name!r} names the file {place}: no such file."
-            )
+        spec: Any = importlib.util.spec_from_file_location(f"_backbone_{Path(place).stem}", place)
         module = importlib.util.module_from_spec(spec)
-        # DataLoader workers unpickle functions of the file by this name.
-        sys.modules[module_name] = module
+        # Processes that read images, and pickle, look its classes up there.
+        sys.modules[spec.name] = module
         spec.loader.exec_module(module)
     else:
-        module = import_module(place)
+        module = importlib.import_module(place)
     made = getattr(module, function)()
-    module, preprocess = made if isinstance(made, tuple) else (made, None)
-    if not isinstance(module, nn.Module):
-        raise ValueError(
-            f"The function {name!r} must return a torch.nn.Module, or a pair of it and its "
-            f"preprocessing, got {type(module).__name__}."
-        )
-    return Backbone(module, preprocess)
+    return Backbone(*made) if isinstance(made, tuple) else Backbone(made)
 
 
-# Each takes what stands behind its name, and the revision behind an @ or None.
-SOURCES: dict[str, Callable[[str, str | None], Backbone]] = {
-    "timm": _load_timm,
-    "torchvision": _load_torchvision,
-    "transformers": _load_transformers,
-    "sentence-transformers": _load_sentence_transformers,
+SOURCES: dict[str, Callable[[str], Backbone]] = {
+    "sentence-transformers": from_sentence_transformers,
+    "timm": from_timm,
+    "torchvision": from_torchvision,
+    "transformers": from_transformers,
 }
 
 
-def _remove_head(module):
-    """Put Identity in place of the last linear layer."""
-    name = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)][-1]
-    parent, _, child = name.rpartition(".")
-    setattr(module.get_submodule(parent), child, nn.Identity())
+class ProcessorTransform:
+    """An image processor of transformers as a function of one image."""
+
+    def __init__(self, processor):
+        self.processor = processor
+
+    def __call__(self, image):
+        inputs = self.processor(images=image, return_tensors="pt")
+        return {name: values[0] for name, values in inputs.items()}
+
+    def __repr__(self):
+        return f"{type(self).__name__}({type(self.processor).__name__})"
 
 
-def _load_into(module, checkpoint):
-    """Load the weights of a file into a module without a head."""
-    missing, unexpected = module.load_state_dict(load_weights(checkpoint), strict=False)
-    # The weights of the head may stay unused, all others may not.
-    extra = {name.rpartition(".")[0] for name in unexpected}
-    if missing or len(extra) > 1:
-        listed = ", ".join([*missing, *unexpected][:4])
+# --- what the sources share -----------------------------------------------------------------------
+
+
+def import_library(name: str, extra: str) -> Any:
+    """Import a library that uses torchvision, if it is installed and fits torch."""
+    try:
+        if importlib.util.find_spec("torchvision"):
+            importlib.import_module("torchvision")
+    # What torchvision raises where its operators are missing.
+    except RuntimeError as error:
+        raise ImportError(
+            f"{name} cannot be used, because the installed torchvision was not built for torch "
+            f"{torch.__version__} ({error}). Install both again, from the index that pytorch.org "
+            "names for your device: pip install --force-reinstall torch torchvision -i URL."
+        ) from error
+    return import_extra(name, extra)
+
+
+def split_version(name: str) -> tuple[str, str | None]:
+    """Split "NAME@VERSION"; a path that exists is one name."""
+    if "@" not in name or Path(name).exists():
+        return name, None
+    name, _, version = name.rpartition("@")
+    return name, version
+
+
+def check_known(source: str, name: str, known: list[str]) -> None:
+    """Raise ValueError if a library has no model of a name."""
+    if name not in known:
         raise ValueError(
-            f"The checkpoint {checkpoint} does not fit the backbone: {len(missing)} weights are "
-            f"missing, and {len(unexpected)} are unknown ({listed}...)."
+            f"{source} has no model or folder {name!r}. Similar names: "
+            f"{get_close_matches(name, known, n=5) or known[:5]}."
+        )
+
+
+def load_weights(module: nn.Module, file: str) -> None:
+    """Load a checkpoint into a module whose head was removed."""
+    with explained(file, "Check the path of the file"):
+        if Path(file).suffix == ".safetensors":
+            state = import_extra("safetensors.torch", "embeddings").load_file(file)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    for key in STATE_KEYS:
+        state = state.get(key, state)
+    consume_prefix_in_state_dict_if_present(state, "module.")
+    own = module.state_dict()
+    state = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    missing = module.load_state_dict(state, strict=False).missing_keys
+    # Auxiliary heads serve training only.
+    check_complete([key for key in missing if not key.lower().startswith("aux")], file, module)
+
+
+def check_complete(missing: Any, source: str, module: nn.Module) -> None:
+    """Raise ValueError if weights are missing, which would be random."""
+    if missing:
+        raise ValueError(
+            f"{source} lacks weights of {type(module).__name__}: {sorted(missing)[:5]} "
+            f"({len(missing)} in all). Pass the checkpoint of the same architecture."
         )
 
 
 @contextmanager
-def _needs(package: str, extra: str) -> Iterator[Any]:
-    """Import a library, and say which torchvision is needed where its build does not fit torch."""
+def explained(name: str, remedy: str) -> Iterator[None]:
+    """Say in one sentence each why weights cannot be loaded and what to do."""
     try:
-        yield import_extra(package, extra)
-    except (ModuleNotFoundError, RuntimeError) as error:
-        causes = [str(error), str(error.__cause__), str(error.__context__)]
-        if not any("torchvision::" in text for text in causes):
-            raise
-        from importlib.metadata import version
-
-        raise ImportError(
-            f"{package} needs torchvision, and torchvision {version('torchvision')} was built for "
-            f"another torch than the installed torch {torch.__version__}. Install the pair from "
-            "PyTorch's own index in one command (pytorch.org/get-started)."
-        ) from error
+        yield
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        text = str(error).strip()
+        reason = f"{type(error).__name__}: {text.partition(chr(10))[0]}"
+        if isinstance(error, OSError):
+            raise OSError(
+                f"The weights of {name} are not on this machine, and cannot be downloaded "
+                f"({reason}). {remedy}."
+            ) from error
+        # How torch, timm, transformers and sentence-transformers refuse to run code.
+        if "trust_remote_code" in text or "weights_only" in text:
+            raise ValueError(
+                f"{name} cannot be loaded without running code that comes with it ({reason}). Load "
+                "it yourself, and pass the module as 'backbone', its transform as 'preprocess'."
+            ) from error
+        raise
 
 
 @contextmanager
-def _unknown(library: Any, name: str) -> Iterator[None]:
-    """Say which model a library does not know, with names like it."""
+def quiet(transformers: Any) -> Iterator[None]:
+    """Keep transformers from printing a report of the weights that it loads."""
+    logging = transformers.utils.logging
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
-    except (RuntimeError, ValueError, KeyError) as error:
-        if "unknown model" not in str(error).lower():
-            raise
-        library_name = library.__name__.partition(".")[0]
-        like = difflib.get_close_matches(name, library.list_models(), n=5)
-        raise ValueError(
-            f"{library_name} has no model {name!r}"
-            + (f"; names like it are {', '.join(like)}." if like else ".")
-        ) from error
-
-
-@contextmanager
-def _weights_of(name: str, place: str, folder: Path | None = None) -> Iterator[None]:
-    """Say which file is needed and where to put it, if weights cannot be downloaded."""
-    try:
-        yield
-    except OSError as error:
-        if folder is None:
-            from huggingface_hub.constants import HF_HUB_CACHE
-
-            folder = Path(HF_HUB_CACHE)
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise OSError(
-            f"The weights of {name} are not on this machine and cannot be downloaded. Get "
-            f"{place} elsewhere, and put it into {folder}, or pass the path of a local copy: "
-            f"NAME@FILE for timm and torchvision, else the folder as NAME. ({first})"
-        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()

@@ -1,124 +1,146 @@
-"""A frozen, pretrained backbone as a transformer: photos or texts in, embeddings out."""
+"""A frozen backbone as a transformer: photos or texts in, embeddings out."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from functools import partial
 from numbers import Integral
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from joblib import effective_n_jobs
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_memory
-from torch import nn
-from torch.utils.data import DataLoader, Dataset, Subset
-from tqdm import tqdm
+from torch.utils.data import Dataset
 
-from imblearn_eos._compat import HasMethods, Interval, StrOptions, check_parameters, fit_context
+from imblearn_eos._compat import HasMethods, Interval, StrOptions, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
-from imblearn_eos.embedding._backbones import Backbone, load_backbone
-from imblearn_eos.embedding._cache import content_hash
-from imblearn_eos.embedding._extractor_inputs import Inputs, check_inputs, collate
+from imblearn_eos.embedding._backbones import load_backbone
+from imblearn_eos.embedding._cache import content_hash, describe
+from imblearn_eos.embedding._extractor_cache import FeatureCache
+from imblearn_eos.embedding._extractor_run import (
+    count_workers,
+    digest_preprocess,
+    digest_weights,
+    embed_blocks,
+    raise_failures,
+    resolve_dtypes,
+    run,
+)
+from imblearn_eos.embedding._extractor_samples import Samples, collate
 
-DTYPES = ("float32", "float16", "bfloat16")
-# Samples that are embedded, and kept in the cache, as one.
-BLOCK_SIZE = 1024
+# What a frozen backbone is applied to.
+Inputs = Sequence | ArrayLike | torch.Tensor | Dataset
+
+# Rows that are kept in memory, looked up and written to the cache together.
+BLOCK_ROWS = 4096
 
 
 class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Embed photos or texts by a frozen, pretrained backbone.
+    """Turn images or texts into the embeddings of a frozen, pretrained backbone.
 
-    Nothing is trained. Each library's own preprocessing and pooled output are used, in evaluation
-    mode. The embeddings are rows of numbers for samplers and classifiers, such as :class:`EOS` and
-    :class:`LinearHead`.
+    Nothing is trained: :meth:`fit` loads the backbone. The embedding of a sample is the pooled
+    output of the backbone as its library defines it, after the backbone's own preprocessing.
 
     Parameters
     ----------
     backbone : str or torch.nn.Module
-        One of
+        The network, as one of
 
-        - ``"timm/NAME"``, ``"timm/NAME@REVISION"``, ``"timm/NAME@CHECKPOINT_FILE"`` or
-          ``"timm/FOLDER"``,
-        - ``"torchvision/NAME"``, ``"torchvision/NAME@WEIGHTS"`` or
-          ``"torchvision/NAME@CHECKPOINT_FILE"``,
-        - ``"transformers/REPO_OR_FOLDER"`` or ``"transformers/REPO@REVISION"``, for images,
-        - ``"sentence-transformers/MODEL_OR_FOLDER"``, for texts,
-        - ``"file.py:function"`` or ``"module:function"``, which returns a module, or a pair of a
-          module and its preprocessing,
-        - a module that returns one vector per image, with its ``preprocess``.
+        - ``"timm/NAME"``, where NAME may also be a folder that timm has saved, or
+          ``hf-hub:OWNER/NAME``;
+        - ``"torchvision/NAME"``, with the default weights;
+        - ``"transformers/NAME"``, a repository of the Hugging Face hub or a folder;
+        - ``"sentence-transformers/NAME"``, the same, for texts;
+        - ``"module:function"`` or ``"file.py:function"``, a function without arguments that
+          returns a module without head, or a pair of a module and its ``preprocess``;
+        - a module without head.
 
-        Weights are downloaded by the library unless they are on disk. They are read as safetensors
-        or without unpickling, and no code of a repository is run. The code of
-        ``"file.py:function"`` is run.
+        ``@`` chooses the weights: ``"timm/NAME@FILE"`` and ``"torchvision/NAME@FILE"`` take a
+        checkpoint (``.pth`` or ``.safetensors``), ``"torchvision/NAME@IMAGENET1K_V1"`` weights by
+        name, and ``"transformers/NAME@REVISION"`` and ``"sentence-transformers/NAME@REVISION"`` a
+        commit, tag or branch. Code that comes with weights is never run.
 
     preprocess : callable, default=None
-        Turns an RGB image of Pillow into a tensor. None means the backbone's own; a module without
-        one takes pixels between 0 and 1 of shape (3, height, width).
+        Function from an RGB image of Pillow to a tensor of shape (channels, height, width), or to
+        a dict of the module's arguments. None takes the backbone's own; a module has none.
 
     batch_size : int, default=32
-        Samples per pass of the backbone.
+        Samples that the backbone takes at once.
 
     device : str or torch.device, default="auto"
-        Where the backbone runs. "auto" is CUDA if there is a device, else the CPU.
+        Where the backbone runs. "auto" is CUDA if there is one, else the CPU.
 
-    dtype : {"auto", "float32", "float16", "bfloat16"}, default="auto"
-        Precision of the backbone's layers, by ``torch.autocast``. "auto" is float32 on the CPU, and
-        on CUDA bfloat16 where the device supports it, else float16. Embeddings are float32.
+    dtype : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        Precision of the backbone, by :class:`torch.autocast`. "auto" is float32 on the CPU. On
+        CUDA it is bfloat16, or float16 on devices without it, and float32 for batches that have
+        no finite result in it. Embeddings are float32 in any case.
 
     on_error : {"raise", "nan"}, default="raise"
-        What to do with a sample that cannot be read: raise an error, or return a row of NaN and
-        note it in ``failed_``.
+        What to do about a sample that cannot be read or has no finite embedding: raise ValueError,
+        or return a row of NaN and note it in ``failed_``.
 
     n_jobs : int, default=None
-        Processes that read and preprocess images while the backbone runs. None and 1 mean no
-        further process, -1 means one per CPU.
+        Processes that read and preprocess images while the backbone runs. 1 reads in this process,
+        -1 uses all cores. None uses up to 8 for 256 samples or more on Linux, else 1. On other
+        systems, scripts that set it must protect their main part by ``if __name__ == "__main__"``.
 
     memory : str or object with the joblib.Memory interface, default=None
-        Where to keep embeddings, so that unchanged samples are not embedded again, also after an
-        interruption. The key is the backbone with its weights, the preprocessing and the content
-        of the samples, 1,024 of which are kept as one.
+        Folder for embeddings, so that the same sample is embedded once by the same weights,
+        preprocessing and dtype. Files, images and texts are recognized by content; samples of a
+        Dataset are not kept. An interrupted run goes on where it stopped.
 
     verbose : bool, default=False
-        Show progress.
+        Show a progress bar.
 
     Attributes
     ----------
-    n_features_out_ : int
-        Length of an embedding, known after the first :meth:`transform`.
+    backbone_ : object
+        With the attributes ``module``, a copy of the network without head, and ``preprocess``. It
+        is not pickled if ``backbone`` is a string, but loaded again when it is needed.
+
+    description_ : str
+        The backbone, and digests of its weights and of its preprocessing.
 
     failed_ : dict of int to str
-        The samples of the last :meth:`transform` that could not be read, by position, with the
-        reasons.
+        Rows of the last X in :meth:`transform` that could not be embedded, and why.
+
+    n_features_out_ : int
+        Length of an embedding.
 
     See Also
     --------
-    Embedder : The same with a network that is trained first.
+    Embedder : Train a network on the samples.
 
     Notes
     -----
-    It is stateless: :meth:`transform` needs no :meth:`fit`.
+    Images are turned upright by their EXIF data, and transparent pixels are put on white.
 
     Examples
     --------
     >>> import numpy as np
     >>> import torch
     >>> from imblearn_eos import FeatureExtractor
-    >>> backbone = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Flatten())
-    >>> images = np.zeros((5, 8, 8, 3), dtype=np.uint8)
-    >>> FeatureExtractor(backbone).fit_transform(images).shape
-    (5, 12)
+    >>> def preprocess(image):
+    ...     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+    >>> backbone = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(3, 5, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    ... )
+    >>> X = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    >>> extractor = FeatureExtractor(backbone, preprocess=preprocess)
+    >>> extractor.fit_transform(X).shape
+    (4, 5)
     """
 
-    _parameter_constraints: dict = {
-        "backbone": [str, nn.Module],
+    _parameter_constraints = {
+        "backbone": [str, torch.nn.Module],
         "preprocess": [callable, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": DEVICE_CONSTRAINT,
-        "dtype": [StrOptions({"auto", *DTYPES})],
+        "dtype": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
         "on_error": [StrOptions({"raise", "nan"})],
         "n_jobs": [Integral, None],
         "memory": [str, HasMethods(["cache"]), None],
@@ -127,13 +149,13 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def __init__(
         self,
-        backbone: str | nn.Module,
+        backbone: str | torch.nn.Module,
         *,
-        preprocess: Callable[[Any], torch.Tensor] | None = None,
+        preprocess: Callable | None = None,
         batch_size: int = 32,
         device: str | torch.device = "auto",
-        dtype: str = "auto",
-        on_error: str = "raise",
+        dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+        on_error: Literal["raise", "nan"] = "raise",
         n_jobs: int | None = None,
         memory: Any = None,
         verbose: bool = False,
@@ -149,274 +171,178 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any = None, y: Any = None) -> FeatureExtractor:
-        """Check the parameters and load the backbone; nothing is learned.
+    def fit(self, X: Inputs, y: Any = None) -> FeatureExtractor:
+        """Load the backbone, and embed the first sample that can be read.
 
         Parameters
         ----------
-        X, y : None
-            Ignored.
+        X : list, array or torch.utils.data.Dataset of length n_samples
+            As in :meth:`transform`.
+
+        y : object, default=None
+            Not used.
 
         Returns
         -------
         self : FeatureExtractor
+            The fitted transformer.
 
         Raises
         ------
-        ValueError, ImportError, OSError
-            When there is no such backbone, its library is missing, or its weights are neither on
-            disk nor can be downloaded. The message says what to install, or which file to put
-            where.
+        ImportError
+            When the library of the backbone is not installed, or does not fit torch.
+
+        OSError
+            When the weights are neither on this machine nor can be downloaded.
+
+        ValueError
+            When there is no such backbone, or no sample can be embedded.
         """
-        self._load()
+        backbone, device = self._load()
+        samples = Samples(X, backbone.preprocess, backbone.takes_text)
+        for row in range(len(samples)):
+            found, inputs, failures = collate([samples[row]])
+            if found:
+                break
+            if self.on_error == "raise" or row == len(samples) - 1:
+                raise_failures(failures)
+        dtypes = resolve_dtypes(self.dtype, device)
+        self.n_features_out_ = run(backbone, inputs, device, dtypes).shape[1]
+        name = self.backbone if isinstance(self.backbone, str) else type(self.backbone).__name__
+        self._weights = digest_weights(backbone.module)
+        self.description_ = (
+            f"{name}, weights {self._weights}, "
+            f"preprocess {digest_preprocess(backbone.preprocess)}, "
+            f"{str(dtypes[0]).removeprefix('torch.')}"
+        )
+        self.backbone_ = backbone
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Embed samples.
+    def transform(self, X: Inputs) -> np.ndarray:
+        """Return the embeddings of samples.
 
         Parameters
         ----------
-        X : list or array of str, pathlib.Path, bytes or PIL.Image.Image, ndarray of shape \
-                (n_samples, height, width, channels), dtype=uint8, or torch.utils.data.Dataset
-            Images: paths, contents of files, images or arrays. Photos are turned upright as their
-            EXIF data say; transparent ones are put on white. A dataset yields any of these, or
-            tensors that are preprocessed already, alone or in a pair with a label. For a backbone
-            of texts, a list of str.
+        X : list, array or torch.utils.data.Dataset of length n_samples
+            Paths of images, images of Pillow or arrays of shape (height, width) or (height, width,
+            channels) and dtype uint8; with a backbone for texts, strings. Other arrays and tensors
+            count as preprocessed. A dataset returns such a sample, or a tuple that begins with it.
 
         Returns
         -------
-        ndarray of shape (n_samples, `n_features_out_`), dtype=float32
-            One row per sample, in order.
+        Z : ndarray of shape (n_samples, `n_features_out_`), dtype=float32
+            One row per sample, in the order of X.
 
         Raises
         ------
         ValueError
-            When a sample cannot be read and ``on_error="raise"``, with its path; when the backbone
-            does not return one vector per sample, or the vector is not finite.
+            When a sample cannot be embedded and ``on_error`` is "raise"; it names the file.
         """
-        check_parameters(self)
-        blocks = []
-        failed: dict[int, str] = {}
-        n_samples = len(X)
-        for start, Z, errors in self._iter_blocks(X):
-            blocks.append((start, Z))
-            failed.update(errors)
-        width = self._width([Z for _, Z in blocks])
-        embeddings = np.full((n_samples, width), np.nan, dtype=np.float32)
-        for start, Z in blocks:
-            if Z.shape[1]:
-                embeddings[start : start + len(Z)] = Z
-        self.failed_ = failed
-        return embeddings
+        samples = self._samples(X)
+        Z = np.empty((len(samples), self.n_features_out_), dtype=np.float32)
+        for start, block in self._iterate(samples, BLOCK_ROWS):
+            Z[start : start + len(block)] = block
+        return Z
 
     def iter_transform(
-        self, X: Any, *, block_size: int = BLOCK_SIZE
+        self, X: Inputs, block_size: int = BLOCK_ROWS
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """Embed samples block by block, in bounded memory.
+        """Yield the embeddings of samples block by block, with the memory of one block.
 
         Parameters
         ----------
-        X
+        X : list, array or torch.utils.data.Dataset of length n_samples
             As in :meth:`transform`.
-        block_size : int, default=1024
-            Samples per block.
+
+        block_size : int, default=4096
+            Rows of a block; the last one may have fewer.
 
         Yields
         ------
         start : int
-            Position of the first sample of the block.
-        Z : ndarray of shape (n_block, `n_features_out_`), dtype=float32
-            Its embeddings. ``failed_`` has the failures of all blocks up to this one.
+            Position in X of the first row of the block.
 
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import torch
-        >>> from imblearn_eos import FeatureExtractor
-        >>> extractor = FeatureExtractor(torch.nn.Flatten())
-        >>> images = np.zeros((5, 2, 2, 3), dtype=np.uint8)
-        >>> [(start, Z.shape) for start, Z in extractor.iter_transform(images, block_size=3)]
-        [(0, (3, 12)), (3, (2, 12))]
+        Z : ndarray of shape (<= block_size, `n_features_out_`), dtype=float32
+            Embeddings.
         """
-        check_parameters(self)
+        return self._iterate(self._samples(X), block_size)
+
+    def _iterate(self, samples, block_size):
+        device = resolve_device(self.device)
         self.failed_ = {}
-        waiting = []
-        for start, Z, errors in self._iter_blocks(X, block_size):
-            self.failed_.update(errors)
-            # The width is not known before the first sample that can be read.
-            waiting.append((start, Z))
-            if not hasattr(self, "n_features_out_") and not Z.shape[1]:
-                continue
-            width = self._width([Z])
-            for first, block in waiting:
-                yield first, block if block.shape[1] else _all_nan(len(block), width)
-            waiting.clear()
-        if waiting:
-            self._width([])
+        with self._open_cache() as cache:
+            for start, Z, failed in embed_blocks(
+                self.backbone_,
+                samples,
+                n_features=self.n_features_out_,
+                block_size=block_size,
+                batch_size=self.batch_size,
+                device=device,
+                dtypes=resolve_dtypes(self.dtype, device),
+                n_workers=count_workers(self.n_jobs, samples),
+                on_error=self.on_error,
+                cache=cache,
+                verbose=self.verbose,
+            ):
+                self.failed_.update((row, str(why)) for row, why in failed.items())
+                yield start, Z
 
-    @property
-    def description_(self) -> str:
-        """Backbone and preprocessing in words, for records."""
-        loaded = self._load()
-        preprocess = re.sub(r" at 0x\w+", "", repr(loaded.preprocess))
-        name = self.backbone if isinstance(self.backbone, str) else type(self.backbone).__name__
-        return f"{name}, preprocessed by {' '.join(preprocess.split())}"
-
-    @property
-    def takes_(self) -> str:
-        """What a sample is: "images" or "texts"."""
-        return self._load().takes
-
-    def _width(self, blocks):
-        widths = [Z.shape[1] for Z in blocks if Z.shape[1]]
-        if not widths and not hasattr(self, "n_features_out_"):
-            raise ValueError("None of the samples in X can be read, see failed_ for the reasons.")
-        if widths:
-            self.n_features_out_ = widths[0]
-        return self.n_features_out_
-
-    def _load(self) -> Backbone:
-        """Return the backbone on its device, loaded once."""
+    def _load(self):
         device = resolve_device(self.device)
-        wanted = (self.backbone, self.preprocess, device)
-        if getattr(self, "_loaded", (None, None))[0] != wanted:
-            self._loaded = wanted, load_backbone(*wanted)
-        return self._loaded[1]
+        backbone = load_backbone(self.backbone, self.preprocess)
+        backbone.module.to(device)
+        return backbone, device
 
-    def _iter_blocks(self, X, block_size=BLOCK_SIZE):
-        """Yield the start of each block, its embeddings, and its errors by position.
-
-        Embeddings have no column if no sample of the block could be read.
-        """
-        loaded = self._load()
-        device = resolve_device(self.device)
-        samples = check_inputs(X, loaded.takes)
-        inputs = Inputs(samples, loaded.preprocess, takes_texts=loaded.takes == "texts")
-        memory = check_memory(self.memory)
-        has_cache = self.memory is not None and memory.location is not None
-        key = self._key(loaded, device) if has_cache else None
-        embed = partial(_embed_block, loaded=loaded, options=self._options(device))
-        cached = memory.cache(_embed_cached, ignore=["embed"])
-        bar = tqdm(total=len(inputs), desc="Embedding", unit="sample", disable=not self.verbose)
-        with bar:
-            for start in range(0, len(inputs), block_size):
-                rows = range(start, min(start + block_size, len(inputs)))
-                block = Subset(inputs, rows)
-                if has_cache:
-                    digests = [inputs.digest(row) for row in rows]
-                    Z, errors = cached((key, digests), partial(embed, block))
-                    bar.update(len(rows))
-                else:
-                    Z, errors = embed(block, on_batch=bar.update)
-                errors = {start + row: text for row, text in errors.items()}
-                self._refuse(inputs, errors)
-                yield start, Z, errors
-
-    def _refuse(self, inputs, errors):
-        for row, text in errors.items():
-            if self.on_error == "raise":
+    def _samples(self, X):
+        """Return X as the backbone reads it, which an unpickled extractor loads first."""
+        check_is_fitted(self)
+        if not hasattr(self, "backbone_"):
+            backbone, _ = self._load()
+            if digest_weights(backbone.module) != self._weights:
                 raise ValueError(
-                    f"{inputs.name(row)} cannot be read ({text}). Remove or replace it, or pass "
-                    "on_error='nan' to get a row of NaN for it."
+                    f"The weights of backbone={self.backbone!r} are not the ones that this "
+                    f"FeatureExtractor was fitted with ({self.description_}). Restore them, or fit "
+                    "it and all steps after it again."
                 )
+            self.backbone_ = backbone
+        samples = Samples(X, self.backbone_.preprocess, self.backbone_.takes_text)
+        if samples.is_random():
+            warnings.warn(
+                f"Two reads of the first sample of {type(X).__name__} differ, so its transform is "
+                "random, and embeddings cannot be reproduced. Remove augmentation from it.",
+                UserWarning,
+                # The caller of transform, which set_output wraps.
+                stacklevel=4,
+            )
+        return samples
 
-    def _key(self, loaded, device):
-        weights = list(loaded.module.state_dict().items())
-        preprocess = loaded.preprocess
-        try:
-            hashed = content_hash(preprocess)
-        # Objects that cannot be pickled raise any type of exception.
-        except Exception:
-            hashed = None
-        return content_hash(
-            [type(loaded.module), self.description_, hashed, weights, self._precision(device)]
+    def _open_cache(self):
+        folder = getattr(check_memory(self.memory), "location", None)
+        if folder is None:
+            return nullcontext()
+        module = self.backbone_.module
+        key = content_hash(
+            [self.description_, describe(module), str(getattr(module, "config", ""))]
         )
-
-    def _precision(self, device):
-        if self.dtype != "auto":
-            return self.dtype
-        if device.type != "cuda":
-            return "float32"
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-
-    def _options(self, device):
-        n_jobs = effective_n_jobs(self.n_jobs)
-        return {
-            "batch_size": self.batch_size,
-            "n_workers": n_jobs if n_jobs > 1 else 0,
-            "device": device,
-            "dtype": getattr(torch, self._precision(device)),
-        }
-
-    @property
-    def _n_features_out(self):
-        check_is_fitted(
-            self, "n_features_out_", msg="The number of features is known after transform."
-        )
-        return self.n_features_out_
+        return FeatureCache(Path(folder) / "feature_extractor" / f"{key}.sqlite")
 
     def __getstate__(self):
         state = super().__getstate__()
-        # A backbone by name is loaded again; one that is a module is kept as the parameter.
-        return {name: value for name, value in state.items() if name != "_loaded"}
+        # Hundreds of megabytes that can be loaded again.
+        is_named = isinstance(self.backbone, str)
+        return {k: v for k, v in state.items() if not (is_named and k == "backbone_")}
 
     def __sklearn_is_fitted__(self):
-        return True
+        return hasattr(self, "n_features_out_")
+
+    @property
+    def _n_features_out(self):
+        return self.n_features_out_
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.no_validation = True
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
-        # Embeddings are float32 whatever the samples are.
+        tags.no_validation = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _embed_cached(key: tuple[str, list[str]], embed: Callable) -> tuple[np.ndarray, dict[int, str]]:
-    """Embed a block; ``key`` stands for the rest in the cache."""
-    return embed()
-
-
-def _embed_block(
-    block: Dataset,
-    *,
-    loaded: Backbone,
-    options: dict[str, Any],
-    on_batch: Callable[[int], Any] = lambda n_samples: None,
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Return the embeddings of a block, with NaN in rows that cannot be read, and the reasons."""
-    device, n_workers = options["device"], options["n_workers"]
-    loader = DataLoader(
-        block,
-        options["batch_size"],
-        num_workers=n_workers,
-        collate_fn=collate,
-        pin_memory=device.type == "cuda" and loaded.takes == "images",
-    )
-    parts, failed, start = [], {}, 0
-    is_single = options["dtype"] == torch.float32
-    precision = nullcontext() if is_single else torch.autocast(device.type, options["dtype"])
-    with torch.inference_mode(), precision:
-        for batch, rows, errors in loader:
-            failed.update({start + i: text for i, text in enumerate(errors) if text is not None})
-            if rows:
-                batch = batch.to(device) if isinstance(batch, torch.Tensor) else batch
-                Z = loaded(batch).float().cpu().numpy()
-                parts.append((start + np.array(rows), Z))
-            start += len(errors)
-            on_batch(len(errors))
-    embeddings = _all_nan(start, parts[0][1].shape[1] if parts else 0)
-    for positions, Z in parts:
-        embeddings[positions] = Z
-        if not np.isfinite(Z).all():
-            raise ValueError(
-                "The backbone returned NaN or infinity. With dtype='float16', try 'bfloat16' or "
-                "'float32'."
-            )
-    return embeddings, failed
-
-
-def _all_nan(n_samples, width):
-    return np.full((n_samples, width), np.nan, dtype=np.float32)

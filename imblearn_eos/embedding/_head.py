@@ -28,9 +28,11 @@ from imblearn_eos._validation import (
 
 # With a finer tolerance, gradients in float32 would be noise.
 FLOAT32_TOL = 1e-5
-# Features for which principal axes are worth their time, and whose variances differ little enough
-# that no feature is lost in the rounding errors of another.
-MAX_ROTATED, MAX_VARIANCE_RATIO = 2048, 1e6
+# Features for which a matrix of directions is worth its time, and whose variances differ little
+# enough that no feature is lost in the rounding errors of another.
+MAX_DIRECTIONS, MAX_VARIANCE_RATIO = 2048, 1e6
+# Share of the mean variance that a direction has at least.
+MIN_VARIANCE = 1e-2
 
 
 class LinearHead(ClassifierMixin, BaseEstimator):
@@ -330,22 +332,26 @@ def _feature_scale(variance, alpha):
 def _make_basis(features, alpha):
     """Return directions of centered features, scaled so that the objective curves alike in all.
 
-    The optimum does not depend on them, but the number of iterations does. The directions are the
-    principal axes, the columns of a matrix; or the features themselves, and then the result has
-    only their factors, where rows are few or the scales of features very different.
+    The optimum does not depend on them, but the number of iterations does. With many rows they are
+    the columns of a matrix, a root of the inverse of the features' covariance. With few rows, or
+    very different scales, they are the features, and the result has only their factors.
     """
     n_samples, n_features = features.shape
     variance = features.square().mean(dim=0)
     if (
         n_samples < 2 * n_features
-        or not 1 < n_features <= MAX_ROTATED
-        or variance.max() > MAX_VARIANCE_RATIO * variance.median()
+        or not 1 < n_features <= MAX_DIRECTIONS
+        or not 0 < variance.max() <= MAX_VARIANCE_RATIO * variance.median()
     ):
         return _feature_scale(variance, alpha)
     # These rows tell the directions well enough.
     rows = features[:: max(1, n_samples // (4 * n_features))]
-    variance, axes = torch.linalg.eigh(rows.T @ rows / len(rows))
-    return axes * _feature_scale(variance.clamp(min=0), alpha)
+    covariance = rows.T @ rows / len(rows)
+    # As in `_feature_scale`; what is below this variance is noise.
+    covariance.diagonal().add_(10 * alpha + MIN_VARIANCE * variance.mean())
+    root = torch.linalg.cholesky(covariance)
+    identity = torch.eye(n_features, dtype=root.dtype, device=root.device)
+    return torch.linalg.solve_triangular(root, identity, upper=False).T
 
 
 def _in_basis(weights, basis):

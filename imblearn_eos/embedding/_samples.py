@@ -98,7 +98,7 @@ class DictDataset(Dataset):
                 f"{type(estimator).__name__} expects a dict of arrays of equal length as X, got "
                 f"the shapes {shapes}."
             )
-        (self.length,) = lengths
+        self.length: Any = lengths.pop()
 
     def __len__(self) -> int:
         return self.length
@@ -145,7 +145,7 @@ class Labelled(Dataset):
 
     def __init__(
         self,
-        dataset: Dataset | SliceDataset,
+        dataset: Any,
         codes: np.ndarray | None = None,
         preprocess: Callable | None = None,
     ) -> None:
