@@ -132,7 +132,7 @@ class EmbeddingPipeline(PipelineWithGap):
             Dotted name of the head, the linear layer whose input is the embedding, for example
             "fc". "" says that the module has no head and returns the embedding. None means the
             last linear layer whose output, or its softmax, is what the module returns; if there
-            is none, the module has no head.
+            is none, the module has no head. A convolution as head is not recognized.
 
         preprocess : callable, default=None
             Turns one sample into a tensor, or a dict of tensors, that the module takes, for
