@@ -13,6 +13,7 @@ from networks import (
     HeadTwice,
     Inputs,
     LateProjection,
+    MeanOfHeads,
     ScaledMLP,
     SharedHead,
     SoftmaxMLP,
@@ -132,9 +133,9 @@ def test_a_named_layer_is_the_head():
         pipeline.to_module()
 
 
-@pytest.mark.parametrize("make", [ScaledMLP, HeadTwice])
+@pytest.mark.parametrize("make", [ScaledMLP, HeadTwice, MeanOfHeads])
 def test_an_unclear_head_asks_for_the_layer(make):
-    with pytest.raises(ValueError, match=r"its head is not clear.*'head' .5 -> 3..*layer=''"):
+    with pytest.raises(ValueError, match=r"its head is not clear.*'head' .5 -> (3|1000).*layer=''"):
         make_pipeline(make_module(make)).fit(X, y)
 
 
@@ -241,6 +242,16 @@ def test_preprocess_takes_columns_of_a_dataframe(images, tmp_path):
     assert_array_equal(pipeline.predict(frame["path"]), expected.predict(images))
     scores = cross_val_score(pipeline, frame["path"], frame["y"], cv=3, error_score="raise")
     assert_array_equal(scores, cross_val_score(expected, images, NAMES, cv=3))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_module_stays_on_its_device():
+    pipeline = make_pipeline(make_module().cuda()).fit(X, y)
+    returned = pipeline.to_module()
+    assert returned.head.weight.is_cuda
+    assert_is_network(pipeline, returned.cpu(), torch.from_numpy(X))
+    tensors = make_pipeline(make_module(Backbone).cuda()).fit(torch.from_numpy(X).cuda(), y)
+    assert tensors["embedder"].transform(torch.from_numpy(X).cuda()).is_cuda
 
 
 def test_half_precision_modules_take_float32():

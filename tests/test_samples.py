@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from imblearn_eos import Embedder, make_embedding_pipeline
 from imblearn_eos._torch_datasets import dataset_labels
-from imblearn_eos.embedding import _pipeline
+from imblearn_eos.embedding import _gap, _pipeline
 
 X, y = make_data()
 NAMES = np.array(["cat", "dog", "fox"])[y]
@@ -117,10 +117,14 @@ def test_before_training_labels_are_read_once_and_few_samples_are(make):
 
 def test_a_pipeline_reads_labels_once(monkeypatch):
     calls = []
-    for name in ("encode_labels", "label_vector", "named_labels"):
-        function = getattr(_pipeline, name)
+    for part, name in [
+        (_pipeline, "encode_labels"),
+        (_gap, "label_vector"),
+        (_gap, "named_labels"),
+    ]:
+        function = getattr(part, name)
         monkeypatch.setattr(
-            _pipeline, name, lambda y, f=function, **p: calls.append((f.__name__, y)) or f(y, **p)
+            part, name, lambda y, f=function, **p: calls.append((f.__name__, y)) or f(y, **p)
         )
     make_embedding_pipeline(make_net(), random_state=0).fit(X, y)
     (first, labels), (second, resampled) = calls

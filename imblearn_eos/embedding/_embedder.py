@@ -98,13 +98,14 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The trained net. Its classes are 0, 1, ..., the positions in ``classes_``.
+        The trained net. Its classes are 0, 1, ..., the positions in ``classes_``. In
+        :meth:`EmbeddingPipeline.from_module` it is an object whose ``module_`` is the module.
 
     classes_ : ndarray of shape (n_classes,)
         The class labels in sorted order.
 
-    layer_ : str
-        Dotted name of the head.
+    layer_ : str or None
+        Dotted name of the head. None if the module has none, and returns the embedding.
 
     n_features_out_ : int
         Length of an embedding.
@@ -179,14 +180,20 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
-                shape (n_samples, ...)
+        X : {array-like, torch.Tensor, dict of such, torch.utils.data.Dataset, \
+                skorch.helper.SliceDataset} of shape (n_samples, ...)
             Finite numbers: images of shape (n_samples, channels, height, width), or whatever
             shape the module takes. A dataset is read batch by batch, whenever samples are needed.
 
+            The arrays of a dict, and of datasets whose items are dicts, go to the module's
+            ``forward`` by name; integers in them stay integers. scikit-learn cannot slice a dict:
+            use :class:`skorch.helper.SliceDict` for cross-validation.
+
         y : {array-like, torch.Tensor} of shape (n_samples,), default=None
-            Labels of any kind. None takes them from a dataset of pairs: from its attribute
-            ``targets`` if it has one, else from all of its items.
+            Labels of any kind. None takes them from a dataset: from its attribute ``targets`` if
+            it has one, else from all of its items, which are pairs, or dicts with a "label" or
+            "labels". If the dataset has ``classes``, a list of strings, as ImageFolder, then these
+            names are the labels and not their positions.
 
         Returns
         -------
@@ -269,8 +276,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
-                shape (n_samples, ...)
+        X : {array-like, torch.Tensor, dict of such, torch.utils.data.Dataset, \
+                skorch.helper.SliceDataset} of shape (n_samples, ...)
             Samples as in :meth:`fit`.
 
         Returns
@@ -282,6 +289,12 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         ------
         ValueError
             When embeddings contain NaN or infinity, as they do after training diverged.
+
+        Warns
+        -----
+        UserWarning
+            When the first samples of a dataset differ from one read to the next, because its
+            transforms are random.
         """
         X = self._check_new(X)
         is_tensor = isinstance(X, torch.Tensor)
@@ -303,7 +316,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         if not embeddings.isfinite().all():
             raise ValueError(
                 "The embeddings contain NaN or infinity although X does not: training diverged. "
-                "Lower the learning rate of the net (its lr parameter), or clip its gradients."
+                "Lower the learning rate of the net (its lr parameter), or clip its gradients; a "
+                "module in float16 may need float32."
             )
         return embeddings if is_tensor else embeddings.numpy()
 
@@ -314,8 +328,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
-                shape (n_samples, ...)
+        X : {array-like, torch.Tensor, dict of such, torch.utils.data.Dataset, \
+                skorch.helper.SliceDataset} of shape (n_samples, ...)
             Samples as in :meth:`fit`.
 
         Returns
@@ -335,8 +349,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
-                shape (n_samples, ...)
+        X : {array-like, torch.Tensor, dict of such, torch.utils.data.Dataset, \
+                skorch.helper.SliceDataset} of shape (n_samples, ...)
             Samples as in :meth:`fit`.
 
         Returns

@@ -7,20 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.pipeline import Pipeline
 from numpy.typing import ArrayLike
-from scipy import sparse
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Bunch, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
-from imblearn_eos._compat import PipelineWithHook
-from imblearn_eos._torch_datasets import is_dataset, named_labels
-from imblearn_eos._validation import encode_labels, label_vector, to_array
+from imblearn_eos._validation import encode_labels
 from imblearn_eos.embedding._embedder import Embedder
+from imblearn_eos.embedding._gap import PipelineWithGap
 from imblearn_eos.embedding._module import FrozenModule
 from imblearn_eos.embedding._samples import Samples
 from imblearn_eos.embedding._steps import (
@@ -30,11 +26,10 @@ from imblearn_eos.embedding._steps import (
     make_steps,
 )
 from imblearn_eos.embedding._to_module import softmax_weights
-from imblearn_eos.metrics import TrainingRanges, check_rows
 from imblearn_eos.over_sampling import EOS
 
 
-class EmbeddingPipeline(PipelineWithHook):
+class EmbeddingPipeline(PipelineWithGap):
     """Train a network, over-sample its embeddings and refit its head.
 
     An :class:`imblearn.pipeline.Pipeline` whose first step is an :class:`Embedder`. Fitting
@@ -137,7 +132,7 @@ class EmbeddingPipeline(PipelineWithHook):
             Dotted name of the head, the linear layer whose input is the embedding, for example
             "fc". "" says that the module has no head and returns the embedding. None means the
             last linear layer whose output, or its softmax, is what the module returns; if there
-            is none, the module has no head.
+            is none, the module has no head. A convolution as head is not recognized.
 
         preprocess : callable, default=None
             Turns one sample into a tensor, or a dict of tensors, that the module takes, for
@@ -194,13 +189,12 @@ class EmbeddingPipeline(PipelineWithHook):
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
-                shape (n_samples, ...)
+        X : {array-like, torch.Tensor, dict of such, torch.utils.data.Dataset, \
+                skorch.helper.SliceDataset} of shape (n_samples, ...)
             Samples as in :meth:`Embedder.fit`.
 
         y : {array-like, torch.Tensor} of shape (n_samples,), default=None
-            Labels of any kind. None takes them from a dataset of pairs, as in
-            :meth:`Embedder.fit`.
+            Labels of any kind. None takes them from a dataset, as in :meth:`Embedder.fit`.
 
         **params : dict
             As in :class:`imblearn.pipeline.Pipeline`.
@@ -226,8 +220,8 @@ class EmbeddingPipeline(PipelineWithHook):
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor, torch.utils.data.Dataset, skorch.helper.SliceDataset} of \
-                shape (n_samples, ...)
+        X : {array-like, torch.Tensor, dict of such, torch.utils.data.Dataset, \
+                skorch.helper.SliceDataset} of shape (n_samples, ...)
             Samples as in :meth:`fit`.
 
         y : {array-like, torch.Tensor} of shape (n_samples,), default=None
@@ -250,7 +244,10 @@ class EmbeddingPipeline(PipelineWithHook):
         torch.nn.Module
             A copy of the network, in evaluation mode, whose head has the weights of the last
             step. Under the net's ``predict_nonlinearity`` its outputs are this pipeline's
-            ``predict_proba``.
+            ``predict_proba``. A module given to :meth:`from_module` returns what it returned
+            before, with one output per class; without a head of its own it becomes the first part
+            of a torch.nn.Sequential, or of a module that passes dicts on. The configuration of
+            models of transformers gets the class names.
 
         Raises
         ------
@@ -281,53 +278,6 @@ class EmbeddingPipeline(PipelineWithHook):
         coef, intercept = softmax_weights(name, head, embedder.classes_)
         return embedder._with_head(coef, intercept).eval()
 
-    def generalization_gap(
-        self, X_test: Samples, y_test: ArrayLike | torch.Tensor | None = None
-    ) -> Bunch:
-        """Compute how far test embeddings lie outside the range of the training embeddings.
-
-        The report has the gap to the training rows and the gap to the rows after over-sampling,
-        which the head was fitted to. Each is computed for all test rows, and for those that this
-        pipeline classifies right and wrong, next to two references that help to interpret a gap.
-
-        Parameters
-        ----------
-        X_test : {array-like, torch.Tensor, torch.utils.data.Dataset, \
-                skorch.helper.SliceDataset} of shape (n_samples, ...)
-            Samples as in :meth:`fit`, which it has not seen.
-
-        y_test : {array-like, torch.Tensor} of shape (n_samples,), default=None
-            Their labels, as in :meth:`fit`. Each must be among :attr:`classes_`.
-
-        Returns
-        -------
-        :class:`~sklearn.utils.Bunch`
-            As in :func:`~imblearn_eos.metrics.generalization_gap_report`.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            When this pipeline was not fitted as a whole, for example made of fitted steps, or when
-            a sampler made labels that the training data lack.
-
-        See Also
-        --------
-        imblearn_eos.plotting.GeneralizationGapDisplay : The same as a picture.
-        """
-        check_is_fitted(self)
-        check_is_fitted(
-            self,
-            "_training_ranges",
-            msg="The ranges of the training embeddings are not known, because this %(name)s was "
-            "not fitted as a whole, or a step makes sparse matrices or labels that y lacks. Call "
-            "fit, or use imblearn_eos.metrics.generalization_gap_report on embeddings.",
-        )
-        embeddings = self._embed(X_test)
-        Z_test, y_test = check_rows(embeddings, self._labels(X_test, y_test), "test")
-        head = self.steps[-1][1]
-        y_pred = head.predict(embeddings) if hasattr(head, "predict") else None
-        return self._training_ranges.report(Z_test, y_test, y_pred)
-
     def _fit_steps(self, X, y, fit):
         """Fit all steps but the last, and return what the last step is fitted to."""
         embedder = self._embedder()
@@ -349,30 +299,6 @@ class EmbeddingPipeline(PipelineWithHook):
             self._note_ranges(X, classes[codes], Z_resampled, y_resampled)
         return Z_resampled, y_resampled
 
-    def _note_ranges(self, X, y, Z_resampled, y_resampled):
-        """Keep the ranges of the embeddings of X and of what the head is fitted to.
-
-        Only :meth:`generalization_gap` needs them, so no fit fails because there are none.
-        """
-        try:
-            y_resampled = column_or_1d(label_vector(y_resampled))
-        except ValueError:
-            # Shares of several classes, for example.
-            return
-        if sparse.issparse(Z_resampled) or not np.isin(y_resampled, y).all():
-            return
-        samplers = [step for _, step in self.steps[1:-1] if hasattr(step, "fit_resample")]
-        # Over-samplers return the rows that they were given first; embedding them again takes time.
-        if all(isinstance(sampler, BaseOverSampler) for sampler in samplers) and np.array_equal(
-            y, y_resampled[: len(y)]
-        ):
-            Z = Z_resampled[: len(y)]
-        else:
-            Z = self._embed(X)
-        self._training_ranges = TrainingRanges(
-            np.asarray(to_array(Z)), y, np.asarray(to_array(Z_resampled)), y_resampled
-        )
-
     def _embedder(self):
         """Return the first step."""
         first = self.steps[0][1] if self.steps else None
@@ -385,17 +311,6 @@ class EmbeddingPipeline(PipelineWithHook):
                 "imblearn.pipeline.Pipeline."
             )
         return first
-
-    def _labels(self, X, y):
-        """Return the labels of samples; if y is None and X a dataset, the labels that it has."""
-        return named_labels(X) if y is None and is_dataset(X) else y
-
-    def _embed(self, X):
-        """Transform samples to what the last step takes."""
-        for _, step in self.steps[:-1]:
-            if is_active(step) and not hasattr(step, "fit_resample"):
-                X = step.transform(X)
-        return X
 
     def __getitem__(self, ind):
         if isinstance(ind, slice) and ind.indices(len(self.steps))[0] > 0:
