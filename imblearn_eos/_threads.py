@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 _is_forked = False
 
 
@@ -24,6 +22,9 @@ def one_thread_after_fork() -> Iterator[None]:
 
     torch's threads do not survive a fork: a child would wait for them forever.
     """
+    # Only here, so that importing the package does not import torch.
+    import torch
+
     n_threads = torch.get_num_threads()
     if _is_forked:
         torch.set_num_threads(1)
