@@ -1,4 +1,5 @@
 import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from interrupts import InterruptedBar
 from networks import make_data
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
@@ -144,9 +146,15 @@ def test_intercepts_have_a_mean_of_zero_however_often_rows_are_repeated(alpha, t
 
 def test_too_few_iterations_warn_with_the_remedy():
     X, y = real_data()
-    with pytest.warns(ConvergenceWarning, match=r"max_iter=3 .*Increase max_iter.*scale"):
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=3 .*Increase alpha or max_iter.*scale"):
         head = LinearHead(max_iter=3).fit(X, y)
     assert head.n_iter_ == 3
+
+
+def test_the_warning_does_not_advise_to_standardize_embeddings():
+    with pytest.warns(ConvergenceWarning) as caught:
+        LinearHead(max_iter=1).fit(*real_data())
+    assert "StandardScaler" not in str(caught[0].message)
 
 
 def test_larger_alpha_gives_smaller_weights():
@@ -329,3 +337,61 @@ def test_the_warning_of_too_few_iterations_points_to_the_call_of_fit():
     with pytest.warns(ConvergenceWarning) as caught:
         LinearHead(max_iter=1).fit(X, y)
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("convert", [sparse.csr_matrix, sparse.csc_array, sparse.coo_matrix])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_sparse_rows_give_what_dense_rows_give(convert, dtype):
+    X, y = load_digits(return_X_y=True)
+    X = np.c_[X[:400], np.zeros(400)].astype(dtype)
+    expected, head = LinearHead(tol=1e-9).fit(X, y[:400]), LinearHead(tol=1e-9)
+    head.fit(convert(X), y[:400])
+    assert_allclose(head.coef_, expected.coef_, atol=1e-6)
+    assert_allclose(head.intercept_, expected.intercept_, atol=5e-5)
+    assert_allclose(head.predict_proba(convert(X)), head.predict_proba(X), atol=1e-12)
+
+
+def test_sparse_rows_are_never_made_dense():
+    n_samples, n_features = 2000, 300_000
+    X = sparse.random(n_samples, n_features, density=1e-5, format="csr", random_state=0)
+    y = np.arange(n_samples) % 2
+    tracemalloc.start()
+    LinearHead(max_iter=5, alpha=10).fit(X, y).predict(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < n_samples * n_features
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e200])
+def test_bad_numbers_in_sparse_rows_are_named(value):
+    X, y = make_data()
+    X = sparse.csr_matrix(X.astype(np.float64))
+    X.data[5] = value
+    with pytest.raises(ValueError, match="X contains"):
+        LinearHead().fit(X, y)
+
+
+@pytest.mark.parametrize("class_sizes", [(60, 6), (60, 20, 5)])
+def test_the_softmax_of_the_module_is_predict_proba(class_sizes):
+    X, y = make_data(class_sizes)
+    head = LinearHead(tau=1).fit(X, y)
+    module = head.to_module()
+    assert type(module) is torch.nn.Linear
+    assert module.weight.dtype == torch.float32
+    probabilities = module(torch.from_numpy(X)).softmax(dim=1).detach()
+    assert_allclose(probabilities, head.predict_proba(X), atol=1e-6)
+
+
+def test_an_unfitted_head_has_no_module():
+    with pytest.raises(NotFittedError):
+        LinearHead().to_module()
+
+
+def test_a_lazy_frame_is_named():
+    pl = pytest.importorskip("polars", reason="needs polars")
+    frame = pl.DataFrame(make_data()[0])
+    with pytest.raises(TypeError, match=r"X is a polars LazyFrame.*X\.collect\(\)"):
+        LinearHead().fit(frame.lazy(), make_data()[1])
+    head = LinearHead().fit(frame, make_data()[1])
+    with pytest.raises(TypeError, match="X is a polars LazyFrame"):
+        head.predict(frame.lazy())

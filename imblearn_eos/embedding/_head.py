@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -18,21 +20,24 @@ from tqdm import tqdm
 
 from imblearn_eos._compat import Interval, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
+from imblearn_eos._frames import refuse_lazy
+from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import (
     LARGEST,
     check_features,
+    check_magnitude,
     check_tensor,
     encode_labels,
     tensor_from_array,
 )
+from imblearn_eos.embedding._head_features import DenseFeatures, SparseFeatures, to_sparse_tensor
+from imblearn_eos.embedding._to_module import linear_from_arrays
 
-# With a finer tolerance, gradients in float32 would be noise.
+# What a head is fitted and applied to, of shape (n_samples, n_features).
+Rows: TypeAlias = ArrayLike | torch.Tensor | sparse.sparray
+
+# Below this tolerance, gradients in float32 would be noise.
 FLOAT32_TOL = 1e-5
-# Features for which a matrix of directions is worth its time, and whose variances differ little
-# enough that no feature is lost in the rounding errors of another.
-MAX_DIRECTIONS, MAX_VARIANCE_RATIO = 2048, 1e6
-# Share of the mean variance that a direction has at least.
-MIN_VARIANCE = 1e-2
 
 
 class LinearHead(ClassifierMixin, BaseEstimator):
@@ -108,7 +113,11 @@ class LinearHead(ClassifierMixin, BaseEstimator):
 
     Computations are in float64 on a centered copy of X, so features may have large offsets and
     very different scales. With ``tol`` of at least 1e-5, float32 input is computed with as float32,
-    which takes a third of the time.
+    which takes a third of the time. A sparse X is neither copied to a dense one nor centered in
+    memory.
+
+    Embeddings need no :class:`~sklearn.preprocessing.StandardScaler`, which would enlarge the
+    directions in which they hardly vary. Center them and divide all by one common scale, if at all.
 
     References
     ----------
@@ -125,6 +134,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     (3, 4)
     >>> round(head.score(X, y), 2)
     0.99
+    >>> head.to_module()
+    Linear(in_features=4, out_features=3, bias=True)
     """
 
     _parameter_constraints: dict = {
@@ -154,12 +165,13 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike | torch.Tensor, y: ArrayLike | torch.Tensor) -> LinearHead:
+    @one_thread_after_fork()
+    def fit(self, X: Rows, y: ArrayLike | torch.Tensor) -> LinearHead:
         """Fit the weights.
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
             Finite numbers, of which none is beyond 1e150.
 
         y : {array-like, torch.Tensor} of shape (n_samples,)
@@ -184,13 +196,14 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         classes, codes = encode_labels(y, estimator=self)
         check_consistent_length(X, codes)
         device = resolve_device(self.device, like=given)
-        is_coarse = X.dtype == torch.float32 and self.tol >= FLOAT32_TOL
-        features = X.to(device, torch.float32 if is_coarse else torch.float64, copy=True)
-        mean = features.mean(dim=0, dtype=torch.float64)
-        features -= mean.to(features.dtype)
-        basis = _make_basis(features, self.alpha)
+        if sparse.issparse(X):
+            features = SparseFeatures(X, device, self.alpha)
+        else:
+            is_coarse = X.dtype == torch.float32 and self.tol >= FLOAT32_TOL
+            dtype = torch.float32 if is_coarse else torch.float64
+            features = DenseFeatures(X, device, dtype, self.alpha)
 
-        start = np.zeros((len(classes), features.shape[1] + 1))
+        start = np.zeros((len(classes), X.shape[1] + 1))
         class_counts = np.bincount(codes)
         start[:, -1] = np.log(class_counts)
         codes = torch.from_numpy(codes).to(device)
@@ -202,7 +215,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
             result = minimize(
                 _penalized_loss,
                 start.ravel(),
-                args=(features, codes, basis, self.alpha),
+                args=(features, codes, self.alpha),
                 method="L-BFGS-B",
                 jac=True,
                 # Not the relative change of the loss, which is tiny long before the end.
@@ -213,21 +226,22 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         check_features(self, given, X, reset=True)
         weights = result.x.reshape(len(classes), -1)
         self.classes_, self.n_iter_ = classes, result.nit
-        coef = _in_basis(torch.from_numpy(weights[:, :-1]), basis.cpu().double())
-        self.coef_ = coef.numpy()
-        self.intercept_ = weights[:, -1] - self.coef_ @ mean.cpu().numpy()
-        self.intercept_ -= self.tau * np.log(class_counts / len(X))
+        coef = features.to_coef(torch.from_numpy(weights[:, :-1]).to(device))
+        self.coef_ = coef.cpu().numpy()
+        self.intercept_ = weights[:, -1] - self.coef_ @ features.mean.cpu().numpy()
+        self.intercept_ -= self.tau * np.log(class_counts / X.shape[0])
         # A shift of all does not change probabilities, and would depend on the number of rows.
         self.intercept_ -= self.intercept_.mean()
         self._warn_unless_converged(result)
         return self
 
-    def decision_function(self, X: ArrayLike | torch.Tensor) -> np.ndarray:
+    @one_thread_after_fork()
+    def decision_function(self, X: Rows) -> np.ndarray:
         """Return the scores of the classes.
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -238,12 +252,13 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         logits = self._logits(X).cpu().numpy()
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def predict(self, X: ArrayLike | torch.Tensor) -> np.ndarray:
+    @one_thread_after_fork()
+    def predict(self, X: Rows) -> np.ndarray:
         """Return the most probable labels.
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -254,12 +269,13 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         codes = self._logits(X).argmax(dim=1).cpu().numpy()
         return self.classes_[codes]
 
-    def predict_proba(self, X: ArrayLike | torch.Tensor) -> np.ndarray:
+    @one_thread_after_fork()
+    def predict_proba(self, X: Rows) -> np.ndarray:
         """Return the class probabilities.
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -268,12 +284,13 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         """
         return self._logits(X).softmax(dim=1).cpu().numpy()
 
-    def predict_log_proba(self, X: ArrayLike | torch.Tensor) -> np.ndarray:
+    @one_thread_after_fork()
+    def predict_log_proba(self, X: Rows) -> np.ndarray:
         """Return the logarithms of the class probabilities.
 
         Parameters
         ----------
-        X : {array-like, torch.Tensor} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -282,99 +299,80 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         """
         return self._logits(X).log_softmax(dim=1).cpu().numpy()
 
+    def to_module(self) -> torch.nn.Linear:
+        """Return the fitted weights as a layer of torch.
+
+        Returns
+        -------
+        torch.nn.Linear
+            On the CPU, in torch's default dtype. The softmax of its outputs is
+            :meth:`predict_proba`.
+        """
+        check_is_fitted(self)
+        return linear_from_arrays(self.coef_, self.intercept_)
+
     def _logits(self, X):
         check_is_fitted(self)
         given, X = X, self._check_X(X)
         check_features(self, given, X, reset=False)
         device = resolve_device(self.device, like=given)
         coef, intercept = (torch.from_numpy(a).to(device) for a in (self.coef_, self.intercept_))
+        if sparse.issparse(X):
+            return torch.sparse.mm(to_sparse_tensor(X, device), coef.T) + intercept
         return torch.addmm(intercept, X.to(device, torch.float64), coef.T)
 
     def _check_X(self, X):
-        """Return a tensor of finite numbers, on the device of X if it is a tensor."""
+        """Return a sparse matrix, or a tensor on the device of X if that is one, of numbers."""
+        refuse_lazy(X)
         if not isinstance(X, torch.Tensor):
             X = check_array(
                 X,
+                accept_sparse="csr",
                 dtype=(np.float64, np.float32),
-                ensure_all_finite=False,
+                # Dense numbers are checked below, with tensors.
+                ensure_all_finite=sparse.issparse(X),
                 input_name="X",
                 estimator=self,
             )
+            if sparse.issparse(X):
+                check_magnitude(X, estimator=self)
+                return X
             X = tensor_from_array(X)
         return check_tensor(X, estimator=self, largest=LARGEST)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def _warn_unless_converged(self, result):
         if result.status == 1:
             warnings.warn(
                 f"LinearHead stopped after max_iter={self.max_iter} iterations with a gradient of "
-                f"{np.abs(result.jac).max():.1e}, above tol={self.tol:.1e}. Increase max_iter, "
-                "tol or alpha, or scale the features, for example with "
-                "sklearn.preprocessing.StandardScaler.",
+                f"{np.abs(result.jac).max():.1e}, above tol={self.tol:.1e}. Increase alpha or "
+                "max_iter, or divide all features by one common scale.",
                 ConvergenceWarning,
-                # The line that calls fit, which scikit-learn wraps.
-                stacklevel=4,
+                # The line that calls fit, which has two wrappers.
+                stacklevel=5,
             )
 
 
-def _feature_scale(variance, alpha):
-    """Return the factors that make the objective about as curved along every weight.
-
-    The optimum does not depend on them, but the number of iterations does. Along a weight,
-    cross-entropy curves like p (1 - p), here taken as a tenth, times the variance of its centered
-    feature, and the penalty like alpha. The half of the features with the least variance keep
-    their proportions: in embeddings, small features are noise, and the optimizer does not have to
-    follow them if they stay small.
-    """
-    variance = variance + variance.median() + 10 * alpha
-    return torch.where(variance > 0, variance, 1).rsqrt()
-
-
-def _make_basis(features, alpha):
-    """Return directions of centered features, scaled so that the objective curves alike in all.
-
-    The optimum does not depend on them, but the number of iterations does. With many rows they are
-    the columns of a matrix, a root of the inverse of the features' covariance. With few rows, or
-    very different scales, they are the features, and the result has only their factors.
-    """
-    n_samples, n_features = features.shape
-    variance = features.square().mean(dim=0)
-    if (
-        n_samples < 2 * n_features
-        or not 1 < n_features <= MAX_DIRECTIONS
-        or not 0 < variance.max() <= MAX_VARIANCE_RATIO * variance.median()
-    ):
-        return _feature_scale(variance, alpha)
-    # These rows tell the directions well enough.
-    rows = features[:: max(1, n_samples // (4 * n_features))]
-    covariance = rows.T @ rows / len(rows)
-    # As in `_feature_scale`; what is below this variance is noise.
-    covariance.diagonal().add_(10 * alpha + MIN_VARIANCE * variance.mean())
-    root = torch.linalg.cholesky(covariance)
-    identity = torch.eye(n_features, dtype=root.dtype, device=root.device)
-    return torch.linalg.solve_triangular(root, identity, upper=False).T
-
-
-def _in_basis(weights, basis):
-    """Return the weights of features from weights along a basis of `_make_basis`."""
-    return weights @ basis.T if basis.ndim == 2 else weights * basis
-
-
-def _penalized_loss(weights, features, codes, basis, alpha):
+def _penalized_loss(weights, features, codes, alpha):
     """Return the loss and its gradient.
 
-    The last column of the weights holds the intercepts; the others are along the basis.
+    The last column of the weights holds the intercepts; the others are along the directions of the
+    features.
     """
-    n_samples, n_features = features.shape
-    weights = torch.from_numpy(weights).to(features).reshape(-1, n_features + 1)
-    coef, intercept = _in_basis(weights[:, :-1], basis), weights[:, -1]
-    log_proba = torch.addmm(intercept, features, coef.T).log_softmax(dim=1)
+    basis = features.basis
+    weights = torch.from_numpy(weights).to(basis).reshape(-1, len(basis) + 1)
+    coef, intercept = features.to_coef(weights[:, :-1]), weights[:, -1]
+    log_proba = features.scores(coef, intercept).log_softmax(dim=1)
     chosen = codes[:, None]
     loss = alpha * coef.square().sum() / 2 - log_proba.gather(1, chosen).mean()
     residuals = log_proba.exp_()
     residuals.scatter_add_(1, chosen, residuals.new_full(chosen.shape, -1))
-    residuals /= n_samples
+    residuals /= len(codes)
     gradient = torch.empty_like(weights)
-    of_features = torch.addmm(coef, residuals.T, features, beta=alpha)
-    gradient[:, :-1] = of_features @ basis if basis.ndim == 2 else of_features * basis
+    gradient[:, :-1] = features.gradient(residuals, coef, alpha)
     gradient[:, -1] = residuals.sum(dim=0)
     return loss.item(), gradient.double().cpu().numpy().ravel()

@@ -25,7 +25,7 @@ from imblearn_eos.embedding._steps import (
     is_active,
     make_steps,
 )
-from imblearn_eos.embedding._to_module import softmax_weights
+from imblearn_eos.embedding._to_module import fold_scaler, softmax_weights
 from imblearn_eos.over_sampling import EOS
 
 
@@ -252,20 +252,14 @@ class EmbeddingPipeline(PipelineWithGap):
         Raises
         ------
         ValueError
-            When a step between network and head transforms embeddings; when the probabilities of
-            the last step are not the softmax of linear scores of all classes; or when the
+            When a step between network and head transforms embeddings, unless it is a scaler of
+            scikit-learn that shifts and scales each feature; when the probabilities of the last
+            step are not the softmax of linear scores of all classes; or when the
             network's own probabilities are not the softmax of what its head returns.
         """
         embedder = self._embedder()
         check_is_fitted(self)
         *between, (name, head) = self.steps[1:] or self.steps
-        for between_name, step in between:
-            if is_active(step) and not hasattr(step, "fit_resample"):
-                raise ValueError(
-                    f"The step {between_name!r} ({type(step).__name__}) transforms embeddings, so "
-                    "to_module cannot put the head on the network. Remove the step; samplers may "
-                    "stay."
-                )
         if not embedder._returns_softmax:
             layer = embedder.net_.module_.get_submodule(embedder.layer_)
             raise ValueError(
@@ -276,6 +270,9 @@ class EmbeddingPipeline(PipelineWithGap):
                 "returns logits, or another 'layer' parameter of Embedder."
             )
         coef, intercept = softmax_weights(name, head, embedder.classes_)
+        for name, step in reversed(between):
+            if is_active(step) and not hasattr(step, "fit_resample"):
+                coef, intercept = fold_scaler(name, step, coef, intercept)
         return embedder._with_head(coef, intercept).eval()
 
     def _fit_steps(self, X, y, fit):

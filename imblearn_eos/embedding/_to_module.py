@@ -6,7 +6,11 @@ import warnings
 import numpy as np
 import torch
 from scipy.special import softmax
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 from torch import nn
+
+# Steps before a head that are a factor times each feature plus a constant.
+SCALERS = (StandardScaler, MaxAbsScaler, MinMaxScaler)
 
 
 def replace_layer(module, layer, replacement):
@@ -39,20 +43,59 @@ def replace_layer(module, layer, replacement):
     return module
 
 
-def linear_from_arrays(coef, intercept, like):
-    """Make a linear layer of given weights, with the dtype and device of another layer."""
+def linear_from_arrays(coef, intercept, like=None):
+    """Make a linear layer of given weights, with the dtype and device of another layer's weight.
+
+    Without another layer, it has torch's default dtype and is on the CPU.
+    """
+    weight = torch.empty(0, device="cpu") if like is None else like.weight
     # skip_init, because drawing initial weights would advance the user's random state.
     linear = nn.utils.skip_init(
-        nn.Linear,
-        coef.shape[1],
-        coef.shape[0],
-        dtype=like.weight.dtype,
-        device=like.weight.device,
+        nn.Linear, coef.shape[1], coef.shape[0], dtype=weight.dtype, device=weight.device
     )
     with torch.no_grad():
         linear.weight.copy_(torch.from_numpy(coef))
         linear.bias.copy_(torch.from_numpy(intercept))
     return linear
+
+
+def fold_scaler(name, scaler, coef, intercept):
+    """Return the weights and intercepts that do on embeddings what they did on scaled ones.
+
+    Parameters
+    ----------
+    name : str
+        What errors call the scaler.
+    scaler : estimator object
+        Fitted.
+    coef, intercept : ndarray of shapes (n_classes, n_features) and (n_classes,)
+        For the scaled embeddings.
+
+    Returns
+    -------
+    coef, intercept : ndarray of shapes (n_classes, n_features) and (n_classes,)
+        For the embeddings as they are.
+
+    Raises
+    ------
+    ValueError
+        When the step is not a scaler whose result is a factor times each feature plus a constant.
+    """
+    if isinstance(scaler, StandardScaler):
+        factor = 1 if scaler.scale_ is None else 1 / scaler.scale_
+        # The mean is known even where it is not subtracted.
+        offset = -scaler.mean_ * factor if scaler.with_mean else 0
+    elif isinstance(scaler, MaxAbsScaler):
+        factor, offset = 1 / scaler.scale_, 0
+    elif isinstance(scaler, MinMaxScaler):
+        factor, offset = scaler.scale_, scaler.min_
+    if not isinstance(scaler, SCALERS) or getattr(scaler, "clip", False):
+        raise ValueError(
+            f"The step {name!r} ({type(scaler).__name__}) transforms embeddings in a way that the "
+            "layer of to_module cannot. Remove it; samplers, StandardScaler, MaxAbsScaler and "
+            "MinMaxScaler (without clip) may stay."
+        )
+    return coef * factor, intercept + coef @ np.broadcast_to(offset, coef.shape[1])
 
 
 def softmax_weights(name, head, classes):

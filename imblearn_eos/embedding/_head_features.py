@@ -1,0 +1,132 @@
+"""The features that a linear head is fitted to: centered, and perhaps sparse."""
+
+from __future__ import annotations
+
+import torch
+from scipy import sparse
+
+# Features for which a matrix of directions is worth its time, and whose variances differ little
+# enough that no feature is lost in the rounding errors of another.
+MAX_DIRECTIONS, MAX_VARIANCE_RATIO = 2048, 1e6
+# Share of the mean variance that a direction has at least.
+MIN_VARIANCE = 1e-2
+
+
+class DenseFeatures:
+    """A centered copy of the rows, and directions in which the objective curves alike.
+
+    The optimum does not depend on the directions, but the number of iterations does. With many rows
+    they are the columns of a matrix, a root of the inverse of the features' covariance. With few
+    rows, or very different scales, they are the features, and ``basis`` has only their factors.
+
+    Parameters
+    ----------
+    X : torch.Tensor of shape (n_samples, n_features)
+        The rows.
+    device : torch.device
+        Where to compute.
+    dtype : torch.dtype
+        In which precision.
+    alpha : float
+        The penalty of the head.
+    """
+
+    def __init__(
+        self, X: torch.Tensor, device: torch.device, dtype: torch.dtype, alpha: float
+    ) -> None:
+        self.rows = X.to(device, dtype, copy=True)
+        self.mean = self.rows.mean(dim=0, dtype=torch.float64)
+        self.rows -= self.mean.to(dtype)
+        n_samples, n_features = X.shape
+        variance = self.rows.square().mean(dim=0)
+        if (
+            n_samples < 2 * n_features
+            or not 1 < n_features <= MAX_DIRECTIONS
+            or not 0 < variance.max() <= MAX_VARIANCE_RATIO * variance.median()
+        ):
+            self.basis = feature_scale(variance, alpha)
+            return
+        # These rows tell the directions well enough.
+        rows = self.rows[:: max(1, n_samples // (4 * n_features))]
+        covariance = rows.T @ rows / len(rows)
+        # As in `feature_scale`; what is below this variance is noise.
+        covariance.diagonal().add_(10 * alpha + MIN_VARIANCE * variance.mean())
+        root = torch.linalg.cholesky(covariance)
+        identity = torch.eye(n_features, dtype=dtype, device=device)
+        self.basis = torch.linalg.solve_triangular(root, identity, upper=False).T
+
+    def to_coef(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the weights of features from weights along the directions."""
+        basis = self.basis.to(weights)
+        return weights @ basis.T if basis.ndim == 2 else weights * basis
+
+    def scores(self, coef: torch.Tensor, intercept: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the centered rows."""
+        return torch.addmm(intercept, self.rows, coef.T)
+
+    def gradient(self, residuals: torch.Tensor, coef: torch.Tensor, alpha: float) -> torch.Tensor:
+        """Return the gradient along the directions, with that of the penalty."""
+        of_features = torch.addmm(coef, residuals.T, self.rows, beta=alpha)
+        basis = self.basis
+        return of_features @ basis if basis.ndim == 2 else of_features * basis
+
+
+class SparseFeatures:
+    """Sparse rows, which stay sparse: the mean is subtracted from results.
+
+    Parameters
+    ----------
+    X : sparse matrix of shape (n_samples, n_features)
+        The rows.
+    device : torch.device
+        Where to compute.
+    alpha : float
+        The penalty of the head.
+    """
+
+    def __init__(
+        self, X: sparse.spmatrix | sparse.sparray, device: torch.device, alpha: float
+    ) -> None:
+        # Both, because a product with a transposed matrix would sort its entries each time.
+        self.rows, self.columns = to_sparse_tensor(X, device), to_sparse_tensor(X.T, device)
+        ones = torch.ones(len(self.rows), 1, dtype=torch.float64, device=device)
+        self.mean = torch.sparse.mm(self.columns, ones)[:, 0] / len(ones)
+        squares = torch.sparse.mm(self.columns * self.columns, ones)[:, 0] / len(ones)
+        self.basis = feature_scale((squares - self.mean.square()).clamp(min=0), alpha)
+
+    def to_coef(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the weights of features from weights along the directions."""
+        return weights * self.basis.to(weights)
+
+    def scores(self, coef: torch.Tensor, intercept: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the centered rows."""
+        return torch.sparse.mm(self.rows, coef.T) + (intercept - coef @ self.mean)
+
+    def gradient(self, residuals: torch.Tensor, coef: torch.Tensor, alpha: float) -> torch.Tensor:
+        """Return the gradient along the directions, with that of the penalty."""
+        sums = torch.sparse.mm(self.columns, residuals).T
+        sums = sums - torch.outer(residuals.sum(dim=0), self.mean)
+        return (sums + alpha * coef) * self.basis
+
+
+def feature_scale(variance: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Return the factors that make the objective about as curved along every weight.
+
+    Along a weight, cross-entropy curves like p (1 - p), here taken as a tenth, times the variance
+    of its centered feature, and the penalty like alpha. The half of the features with the least
+    variance keep their proportions: in embeddings, small features are noise, and the optimizer does
+    not have to follow them if they stay small.
+    """
+    variance = variance + variance.median() + 10 * alpha
+    return torch.where(variance > 0, variance, 1).rsqrt()
+
+
+def to_sparse_tensor(X: sparse.spmatrix | sparse.sparray, device: torch.device) -> torch.Tensor:
+    """Convert a sparse matrix to a torch tensor of float64 in coordinate format."""
+    X = X.tocsr().tocoo()
+    indices = torch.stack([torch.from_numpy(part.astype("int64")) for part in (X.row, X.col)])
+    values = torch.from_numpy(X.data.astype("float64"))
+    tensor = torch.sparse_coo_tensor(
+        indices, values, X.shape, device=device, check_invariants=False
+    )
+    return tensor.coalesce()
