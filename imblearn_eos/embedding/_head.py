@@ -24,6 +24,7 @@ from imblearn_eos._validation import (
     check_tensor,
     encode_labels,
     tensor_from_array,
+    to_array,
 )
 
 
@@ -284,7 +285,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         """Return a tensor of finite numbers, on the device of X if it is a tensor."""
         if not isinstance(X, torch.Tensor):
             X = check_array(
-                X,
+                to_array(X),
                 dtype=(np.float64, np.float32),
                 ensure_all_finite=False,
                 input_name="X",
