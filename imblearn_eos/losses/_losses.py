@@ -59,7 +59,10 @@ class FocalLoss(nn.CrossEntropyLoss):
         self.gamma = check_number("FocalLoss", "gamma", gamma, AT_LEAST_0)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
+        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,).
+
+        As in CrossEntropyLoss, samples of class number ``ignore_index``, -100, do not count.
+        """
         check_logits("FocalLoss", logits, target)
         own, is_ignored = _classes(target, self.ignore_index)
         losses = _focal_terms(functional.log_softmax(logits, dim=1), own, self.gamma)
@@ -112,7 +115,10 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
         self.gamma_neg = check_number(owner, "gamma_neg", gamma_neg, AT_LEAST_0)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
+        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,).
+
+        As in CrossEntropyLoss, samples of class number ``ignore_index``, -100, do not count.
+        """
         check_logits("AsymmetricLoss", logits, target)
         target, is_ignored = _classes(target, self.ignore_index)
         share = self.label_smoothing / logits.shape[1]
@@ -247,7 +253,10 @@ class LDAMLoss(_CountedLoss):
         return self.max_margin * margins / margins.max()
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
+        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,).
+
+        As in CrossEntropyLoss, samples of class number ``ignore_index``, -100, do not count.
+        """
         own, _ = _classes(target, self.ignore_index)
         margins = self.scale * self._matched(logits, target)[own]
         lowered = logits.scatter_add(1, own[:, None], -margins[:, None])
@@ -289,7 +298,10 @@ class LogitAdjustedLoss(_CountedLoss):
         return self.tau * log_priors(counts)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
+        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,).
+
+        As in CrossEntropyLoss, samples of class number ``ignore_index``, -100, do not count.
+        """
         adjusted = logits + self._matched(logits, target)
         return functional.cross_entropy(adjusted, target, weight=self.weight)
 
