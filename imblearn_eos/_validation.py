@@ -165,7 +165,7 @@ def check_samples(X, *, estimator, min_samples=1):
         X = check_numbers(X, estimator=estimator, dtype=torch.float32)
     elif is_array:
         X = check_array(
-            X,
+            to_array(X),
             dtype=np.float32,
             ensure_2d=False,
             allow_nd=True,
@@ -201,9 +201,21 @@ def check_features(estimator, given, X, *, reset):
     check_n_features(estimator, X, reset=reset)
 
 
-def to_array(Z):
-    """Convert a tensor, on any device, to an array; return anything else as it is."""
+def to_array(Z, name="X"):
+    """Convert a tensor, on any device, to an array; return anything else as it is.
+
+    Raises
+    ------
+    ValueError
+        When an array, which errors call ``name``, has masked entries. Converted to other arrays,
+        masked arrays show the values behind their masks.
+    """
     if not isinstance(Z, torch.Tensor):
+        if np.ma.is_masked(Z):
+            raise ValueError(
+                f"{name} has {np.ma.count_masked(Z)} masked entries. Fill them, for example with "
+                f"{name}.filled(np.nan) before an imputer, or drop their rows."
+            )
         return Z
     Z = Z.detach().cpu()
     # NumPy has no bfloat16.
@@ -247,7 +259,7 @@ def label_vector(y):
     """
     shape = tuple(getattr(y, "shape", None) or np.shape(y))
     is_one_hot = len(shape) == 2 and shape[1] > 1
-    y = to_array(y)
+    y = to_array(y, "y")
     if not is_one_hot:
         return y
     y = y.toarray() if sparse.issparse(y) else np.asarray(y)
@@ -343,7 +355,7 @@ def encode_labels(y, *, estimator):
     name = type(estimator).__name__
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-    y = column_or_1d(to_array(y), warn=True)
+    y = column_or_1d(to_array(y, "y"), warn=True)
     # Before scikit-learn's check, which does not say which labels are wrong.
     classes, codes = sorted_classes(y, return_inverse=True)
     check_classification_targets(y)

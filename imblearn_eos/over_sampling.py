@@ -35,6 +35,7 @@ from imblearn_eos._validation import (
     check_tensor,
     label_vector,
     sorted_classes,
+    to_array,
 )
 
 
@@ -241,7 +242,7 @@ class EOS(BaseOverSampler):
             # A second fit on rows without names forgets the names of the first.
             vars(self).pop("feature_names_in_", None)
             return X, y, False
-        X, y, is_one_hot = super()._check_X_y(X, y, accept_sparse=accept_sparse)
+        X, y, is_one_hot = super()._check_X_y(to_array(X), y, accept_sparse=accept_sparse)
         check_magnitude(X, estimator=self)
         if X.dtype == bool:
             raise ValueError(

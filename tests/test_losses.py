@@ -269,6 +269,37 @@ def test_shapes_other_than_a_row_of_logits_per_label_are_an_error(loss, logits, 
 # --- class counts ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("n_classes", [3, 120])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        FocalLoss(),
+        AsymmetricLoss(),
+        ClassBalancedLoss(),
+        LDAMLoss(scale=2),
+        LogitAdjustedLoss(),
+        BalancedSoftmaxLoss(),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_samples_of_the_ignored_index_change_neither_loss_nor_gradient(loss, n_classes):
+    # torch's CrossEntropyLoss got label smoothing wrong here: pytorch#73205.
+    if hasattr(loss, "set_class_counts"):
+        loss.set_class_counts(np.arange(1, n_classes + 1))
+    logits = torch.from_numpy(np.random.RandomState(0).randn(5, n_classes)).requires_grad_()
+    target = torch.tensor([0, -100, 2, 1, -100])
+    kept = target != -100
+    expected = loss(logits[kept], target[kept])
+    (expected_gradient,) = torch.autograd.grad(expected, logits)
+    found = loss(logits, target)
+    (gradient,) = torch.autograd.grad(found, logits)
+    assert_allclose(found.item(), expected.item(), rtol=1e-12)
+    assert_allclose(gradient, expected_gradient, rtol=1e-12)
+    assert loss(logits, torch.full((5,), -100)).isnan()
+    with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+        loss(logits, torch.tensor([0, -1, 2, 1, 0]))
+
+
 def expected_weights(counts, beta):
     weights = 1 / np.array([sum(beta**k for k in range(n)) for n in counts])
     return weights / weights.mean()

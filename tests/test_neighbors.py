@@ -182,6 +182,22 @@ def test_more_ties_than_spare_candidates_across_tiles(monkeypatch, engine):
     assert_same_neighbors(X, 5)
 
 
+def test_wide_rows_are_read_again_for_many_queries_at_once(monkeypatch):
+    # So wide and long that float32 proves nothing, and every query is searched in float64.
+    X, n_queries = np.random.RandomState(0).randn(150, 5000), []
+    X[:75, 0] += 1000
+    search_again = _search.ExactSearch._search_again
+
+    def count(self, coarse, task, numbers, bound):
+        n_queries.append(len(numbers))
+        return search_again(self, coarse, task, numbers, bound)
+
+    monkeypatch.setattr(_search.ExactSearch, "_search_again", count)
+    assert_same_neighbors(X, 5)
+    assert sum(n_queries) == 150
+    assert len(n_queries) <= 2
+
+
 def test_queries_other_than_the_fitted_rows_may_equal_them():
     X, queries = scattered(), scattered(50)
     distances, indices = TorchNearestNeighbors(3).fit(X).kneighbors(queries)

@@ -109,6 +109,14 @@ def test_missing_labels_are_refused_whatever_they_are_called(tmp_path, cell):
         load_table(path, target="kind")
 
 
+@pytest.mark.parametrize("label", ["x\0", "\0\0"])
+def test_labels_that_numpy_would_cut_at_a_nul_are_refused(tmp_path, label):
+    # np.array(["x", "x\\0"]) holds "x" twice: numpy#7600.
+    path = write(tmp_path, f"a,kind\n1,x\n2,{label}\n3,y\n")
+    with pytest.raises(ValueError, match="no label in 1 rows; the first is row 1"):
+        load_table(path, target="kind")
+
+
 @pytest.mark.parametrize("cell", ["", "NA", "None", "nan", " NaN ", "null", "#N/A"])
 def test_the_same_texts_are_missing_in_features(tmp_path, cell):
     table = load_table(write(tmp_path, f"x,kind\n1,a\n{cell},b\n"), target="kind")

@@ -123,7 +123,8 @@ def load_table(
             labels += cells[position]
             for column, texts in zip(columns, cells, strict=False):
                 column.extend(texts, cells[position])
-    no_label = {label for label in set(labels) if is_missing(label)}
+    # NumPy drops NUL at the end of a text, which would merge labels.
+    no_label = {label for label in set(labels) if is_missing(label) or label.endswith("\0")}
     missing = [row for row, label in enumerate(labels) if label in no_label]
     if missing:
         raise ValueError(

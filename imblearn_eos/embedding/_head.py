@@ -29,6 +29,7 @@ from imblearn_eos._validation import (
     check_tensor,
     encode_labels,
     tensor_from_array,
+    to_array,
 )
 from imblearn_eos.embedding._head_features import DenseFeatures, SparseFeatures, to_sparse_tensor
 from imblearn_eos.embedding._to_module import linear_from_arrays
@@ -203,7 +204,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
             dtype = torch.float32 if is_coarse else torch.float64
             features = DenseFeatures(X, device, dtype, self.alpha)
 
-        start = np.zeros((len(classes), X.shape[1] + 1))
+        start = np.zeros((len(classes), features.basis.shape[-1] + 1))
         class_counts = np.bincount(codes)
         start[:, -1] = np.log(class_counts)
         codes = torch.from_numpy(codes).to(device)
@@ -326,7 +327,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         refuse_lazy(X)
         if not isinstance(X, torch.Tensor):
             X = check_array(
-                X,
+                to_array(X),
                 accept_sparse="csr",
                 dtype=(np.float64, np.float32),
                 # Dense numbers are checked below, with tensors.
@@ -364,7 +365,7 @@ def _penalized_loss(weights, features, codes, alpha):
     features.
     """
     basis = features.basis
-    weights = torch.from_numpy(weights).to(basis).reshape(-1, len(basis) + 1)
+    weights = torch.from_numpy(weights).to(basis).reshape(-1, basis.shape[-1] + 1)
     coef, intercept = features.to_coef(weights[:, :-1]), weights[:, -1]
     log_proba = features.scores(coef, intercept).log_softmax(dim=1)
     chosen = codes[:, None]

@@ -5,19 +5,22 @@ from __future__ import annotations
 import torch
 from scipy import sparse
 
-# Features for which a matrix of directions is worth its time, and whose variances differ little
-# enough that no feature is lost in the rounding errors of another.
+# Directions that are worth their time, of features whose variances differ little enough that no
+# feature is lost in the rounding errors of another.
 MAX_DIRECTIONS, MAX_VARIANCE_RATIO = 2048, 1e6
 # Share of the mean variance that a direction has at least.
 MIN_VARIANCE = 1e-2
+# Smaller eigenvalues, as a share of the largest, are rounding errors.
+MIN_EIGENVALUE = 1e-12
 
 
 class DenseFeatures:
     """A centered copy of the rows, and directions in which the objective curves alike.
 
-    The optimum does not depend on the directions, but the number of iterations does. With many rows
-    they are the columns of a matrix, a root of the inverse of the features' covariance. With few
-    rows, or very different scales, they are the features, and ``basis`` has only their factors.
+    The optimum does not depend on the directions, but the number of iterations does. They are the
+    columns of ``basis``: the principal axes, if there are fewer rows than features, because the
+    optimum lies in the span of the rows, or else a root of the inverse covariance. With many of
+    both, or very different scales, they are the features, and ``basis`` has only their factors.
 
     Parameters
     ----------
@@ -37,23 +40,7 @@ class DenseFeatures:
         self.rows = X.to(device, dtype, copy=True)
         self.mean = self.rows.mean(dim=0, dtype=torch.float64)
         self.rows -= self.mean.to(dtype)
-        n_samples, n_features = X.shape
-        variance = self.rows.square().mean(dim=0)
-        if (
-            n_samples < 2 * n_features
-            or not 1 < n_features <= MAX_DIRECTIONS
-            or not 0 < variance.max() <= MAX_VARIANCE_RATIO * variance.median()
-        ):
-            self.basis = feature_scale(variance, alpha)
-            return
-        # These rows tell the directions well enough.
-        rows = self.rows[:: max(1, n_samples // (4 * n_features))]
-        covariance = rows.T @ rows / len(rows)
-        # As in `feature_scale`; what is below this variance is noise.
-        covariance.diagonal().add_(10 * alpha + MIN_VARIANCE * variance.mean())
-        root = torch.linalg.cholesky(covariance)
-        identity = torch.eye(n_features, dtype=dtype, device=device)
-        self.basis = torch.linalg.solve_triangular(root, identity, upper=False).T
+        self.basis = make_basis(self.rows, alpha)
 
     def to_coef(self, weights: torch.Tensor) -> torch.Tensor:
         """Return the weights of features from weights along the directions."""
@@ -107,6 +94,32 @@ class SparseFeatures:
         sums = torch.sparse.mm(self.columns, residuals).T
         sums = sums - torch.outer(residuals.sum(dim=0), self.mean)
         return (sums + alpha * coef) * self.basis
+
+
+def make_basis(rows: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Return directions of centered rows, as columns, or a factor for each feature."""
+    n_samples, n_features = rows.shape
+    variance = rows.square().mean(dim=0)
+    if (
+        not 1 < min(n_samples, n_features) <= MAX_DIRECTIONS
+        or not 0 < variance.max() <= MAX_VARIANCE_RATIO * variance.median()
+    ):
+        return feature_scale(variance, alpha)
+    if n_samples <= n_features:
+        exact = rows.double()
+        variance, vectors = torch.linalg.eigh(exact @ exact.T / n_samples)
+        is_kept = variance > MIN_EIGENVALUE * variance[-1]
+        variance, vectors = variance[is_kept], vectors[:, is_kept]
+        axes = exact.T @ (vectors / (n_samples * variance).sqrt())
+        return (axes * feature_scale(variance, alpha)).to(rows.dtype)
+    # These rows tell the directions well enough.
+    some = rows[:: max(1, n_samples // (4 * n_features))]
+    covariance = some.T @ some / len(some)
+    # As in `feature_scale`; what is below this variance is noise.
+    covariance.diagonal().add_(10 * alpha + MIN_VARIANCE * variance.mean())
+    root = torch.linalg.cholesky(covariance)
+    identity = torch.eye(n_features, dtype=rows.dtype, device=rows.device)
+    return torch.linalg.solve_triangular(root, identity, upper=False).T
 
 
 def feature_scale(variance: torch.Tensor, alpha: float) -> torch.Tensor:

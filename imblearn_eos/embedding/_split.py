@@ -46,7 +46,7 @@ class EncodedSplit:
         ValueError
             When a part has labels that are not in ``classes``.
         """
-        codes = np.asarray(dataset_labels(dataset) if y is None else to_array(y))
+        codes = np.asarray(dataset_labels(dataset) if y is None else to_array(y, "y"))
         labels = self.classes[codes.astype(np.int64)]
         given = _with_labels(dataset, labels)
         parts = self.train_split(given, *([] if y is None else [labels]), **params)

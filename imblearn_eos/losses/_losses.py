@@ -59,10 +59,15 @@ class FocalLoss(nn.CrossEntropyLoss):
         self.gamma = check_number("FocalLoss", "gamma", gamma, AT_LEAST_0)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
+        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,).
+
+        As in CrossEntropyLoss, samples of class number ``ignore_index``, -100, do not count.
+        """
         check_logits("FocalLoss", logits, target)
-        losses = _focal_terms(functional.log_softmax(logits, dim=1), target, self.gamma)
-        return (losses if self.weight is None else losses * self.weight[target]).mean()
+        own, is_ignored = _classes(target, self.ignore_index)
+        losses = _focal_terms(functional.log_softmax(logits, dim=1), own, self.gamma)
+        losses = losses if self.weight is None else losses * self.weight[own]
+        return _mean(losses, is_ignored)
 
 
 class AsymmetricLoss(nn.CrossEntropyLoss):
@@ -110,8 +115,12 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
         self.gamma_neg = check_number(owner, "gamma_neg", gamma_neg, AT_LEAST_0)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
+        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,).
+
+        As in CrossEntropyLoss, samples of class number ``ignore_index``, -100, do not count.
+        """
         check_logits("AsymmetricLoss", logits, target)
+        target, is_ignored = _classes(target, self.ignore_index)
         share = self.label_smoothing / logits.shape[1]
         log_p = functional.log_softmax(logits, dim=1)
         own = _focal_terms(log_p, target, self.gamma_pos)
@@ -120,7 +129,8 @@ class AsymmetricLoss(nn.CrossEntropyLoss):
             # Terms of p = 0, which a logit of -inf has, vanish.
             others = others.masked_fill(others.isneginf(), 0)
         others = -(_power(others, self.gamma_neg) * others).sum(dim=1)
-        return ((1 - self.label_smoothing + share) * own + share * others).mean()
+        losses = (1 - self.label_smoothing + share) * own + share * others
+        return _mean(losses, is_ignored)
 
 
 class _CountedLoss(nn.CrossEntropyLoss):
@@ -243,9 +253,13 @@ class LDAMLoss(_CountedLoss):
         return self.max_margin * margins / margins.max()
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
-        margins = self.scale * self._matched(logits, target)[target]
-        lowered = logits.scatter_add(1, target[:, None], -margins[:, None])
+        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,).
+
+        As in CrossEntropyLoss, samples of class number ``ignore_index``, -100, do not count.
+        """
+        own, _ = _classes(target, self.ignore_index)
+        margins = self.scale * self._matched(logits, target)[own]
+        lowered = logits.scatter_add(1, own[:, None], -margins[:, None])
         return functional.cross_entropy(lowered, target, weight=self.weight)
 
 
@@ -284,7 +298,10 @@ class LogitAdjustedLoss(_CountedLoss):
         return self.tau * log_priors(counts)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,)."""
+        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,).
+
+        As in CrossEntropyLoss, samples of class number ``ignore_index``, -100, do not count.
+        """
         adjusted = logits + self._matched(logits, target)
         return functional.cross_entropy(adjusted, target, weight=self.weight)
 
@@ -315,6 +332,19 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
 
     def __init__(self, class_counts: ArrayLike | None = None) -> None:
         super().__init__(tau=1.0, class_counts=class_counts)
+
+
+def _classes(target: torch.Tensor, ignore_index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return class numbers, 0 in place of ``ignore_index``, and where that was."""
+    is_ignored = target == ignore_index
+    return target.masked_fill(is_ignored, 0), is_ignored
+
+
+def _mean(losses: torch.Tensor, is_ignored: torch.Tensor) -> torch.Tensor:
+    """Return the mean over the samples that are not ignored, NaN if there are none."""
+    # The factor is 1 where all count, so that the mean keeps its bits.
+    share = (~is_ignored).to(losses).mean()
+    return losses.masked_fill(is_ignored, 0).mean() / share
 
 
 def _focal_terms(log_p: torch.Tensor, target: torch.Tensor, gamma: float) -> torch.Tensor:

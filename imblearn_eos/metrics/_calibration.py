@@ -75,7 +75,7 @@ def expected_calibration_error(
     0.125
     """
     y = column_or_1d(label_vector(y_true))
-    proba = check_array(to_array(y_proba), dtype=np.float64, input_name="y_proba")
+    proba = check_array(to_array(y_proba, "y_proba"), dtype=np.float64, input_name="y_proba")
     check_consistent_length(y, proba)
     known = sorted_classes(y, "y_true")
     classes = known if labels is None else np.asarray(labels)

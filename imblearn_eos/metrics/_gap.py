@@ -276,7 +276,7 @@ def check_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return embeddings and labels as arrays; errors name them, for example Z_train and y_train."""
     name = f"Z_{part}"
-    Z = check_array(to_array(Z), dtype=[np.float64, np.float32], input_name=name)
+    Z = check_array(to_array(Z, name), dtype=[np.float64, np.float32], input_name=name)
     if n_features not in (None, Z.shape[1]):
         raise ValueError(
             f"{name} has {Z.shape[1]} features, but Z_train has {n_features}. Embed all rows with "

@@ -17,7 +17,13 @@ from imblearn_eos._compat import Interval, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._frames import refuse_lazy
 from imblearn_eos._threads import one_thread_after_fork
-from imblearn_eos._validation import LARGEST, check_magnitude, check_tensor, tensor_from_array
+from imblearn_eos._validation import (
+    LARGEST,
+    check_magnitude,
+    check_tensor,
+    tensor_from_array,
+    to_array,
+)
 from imblearn_eos.neighbors._search import ExactSearch
 
 
@@ -262,7 +268,7 @@ class TorchNearestNeighbors(BaseEstimator):
             return X
         refuse_lazy(X)
         floats = [np.float64, np.float32, np.float16]
-        X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=floats)
+        X = validate_data(self, to_array(X), reset=reset, accept_sparse="csr", dtype=floats)
         check_magnitude(X, estimator=self)
         return X if issparse(X) else tensor_from_array(X)
 

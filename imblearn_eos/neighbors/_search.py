@@ -20,8 +20,8 @@ from imblearn_eos.neighbors._selection import in_lines
 
 # Candidates kept beyond k, for rows that float32 cannot tell from the k-th, and for ties.
 SPARE_CANDIDATES = 8
-# Rows that are looked at together in float64.
-TILE_AGAIN = 1024
+# Rows that are looked at together in float64, and the most queries.
+TILE_AGAIN, QUERIES_AGAIN = 1024, 128
 # MiB for temporary arrays. With less, a search would take one row after the other, for hours.
 LEAST_MEMORY = 4
 
@@ -132,7 +132,10 @@ class ExactSearch:
             waiting = torch.cat(doubtful)
             if not len(waiting):
                 return squared, indices
-        for numbers in waiting.split(self.pairs_at_once // TILE_AGAIN + 1):
+        # Every row is read again for each part. A pair takes 100 bytes where all rows are near.
+        n_bytes = 100 * (k + TILE_AGAIN) + 24 * self.rows.shape[1]
+        n_affordable = max(1, int(self.n_bytes / 4 / n_bytes))
+        for numbers in waiting.split(min(QUERIES_AGAIN, n_affordable)):
             found = self._search_again(engines[-1].coarse, task, numbers, bound[numbers])
             squared[numbers], indices[numbers] = found
         return squared, indices

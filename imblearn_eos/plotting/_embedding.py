@@ -215,7 +215,7 @@ class EmbeddingDisplay:
         """
         import_pyplot()
         rows = check_array(
-            to_array(Z), dtype=[np.float64, np.float32], ensure_min_features=2, input_name="Z"
+            to_array(Z, "Z"), dtype=[np.float64, np.float32], ensure_min_features=2, input_name="Z"
         )
         labels, n_rows = column_or_1d(label_vector(y)), len(rows)
         sampler = clone(sampler)
