@@ -28,11 +28,13 @@ from imblearn_eos._validation import (
 
 # With a finer tolerance, gradients in float32 would be noise.
 FLOAT32_TOL = 1e-5
-# Features for which a matrix of directions is worth its time, and whose variances differ little
-# enough that no feature is lost in the rounding errors of another.
+# Directions that are worth their time, of features whose variances differ little enough that no
+# feature is lost in the rounding errors of another.
 MAX_DIRECTIONS, MAX_VARIANCE_RATIO = 2048, 1e6
 # Share of the mean variance that a direction has at least.
 MIN_VARIANCE = 1e-2
+# Smaller eigenvalues, as a share of the largest, are rounding errors.
+MIN_EIGENVALUE = 1e-12
 
 
 class LinearHead(ClassifierMixin, BaseEstimator):
@@ -190,7 +192,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         features -= mean.to(features.dtype)
         basis = _make_basis(features, self.alpha)
 
-        start = np.zeros((len(classes), features.shape[1] + 1))
+        start = np.zeros((len(classes), basis.shape[-1] + 1))
         class_counts = np.bincount(codes)
         start[:, -1] = np.log(class_counts)
         codes = torch.from_numpy(codes).to(device)
@@ -332,18 +334,25 @@ def _feature_scale(variance, alpha):
 def _make_basis(features, alpha):
     """Return directions of centered features, scaled so that the objective curves alike in all.
 
-    The optimum does not depend on them, but the number of iterations does. With many rows they are
-    the columns of a matrix, a root of the inverse of the features' covariance. With few rows, or
-    very different scales, they are the features, and the result has only their factors.
+    The optimum does not depend on them, but the number of iterations does. They are the columns of
+    a matrix: the principal axes, if there are fewer rows than features, because the optimum lies in
+    the span of the rows, or else a root of the inverse covariance. With many of both, or very
+    different scales, they are the features, and the result has only their factors.
     """
     n_samples, n_features = features.shape
     variance = features.square().mean(dim=0)
     if (
-        n_samples < 2 * n_features
-        or not 1 < n_features <= MAX_DIRECTIONS
+        not 1 < min(n_samples, n_features) <= MAX_DIRECTIONS
         or not 0 < variance.max() <= MAX_VARIANCE_RATIO * variance.median()
     ):
         return _feature_scale(variance, alpha)
+    if n_samples <= n_features:
+        exact = features.double()
+        variance, vectors = torch.linalg.eigh(exact @ exact.T / n_samples)
+        is_kept = variance > MIN_EIGENVALUE * variance[-1]
+        variance, vectors = variance[is_kept], vectors[:, is_kept]
+        axes = exact.T @ (vectors / (n_samples * variance).sqrt())
+        return (axes * _feature_scale(variance, alpha)).to(features.dtype)
     # These rows tell the directions well enough.
     rows = features[:: max(1, n_samples // (4 * n_features))]
     covariance = rows.T @ rows / len(rows)
@@ -364,15 +373,14 @@ def _penalized_loss(weights, features, codes, basis, alpha):
 
     The last column of the weights holds the intercepts; the others are along the basis.
     """
-    n_samples, n_features = features.shape
-    weights = torch.from_numpy(weights).to(features).reshape(-1, n_features + 1)
+    weights = torch.from_numpy(weights).to(features).reshape(-1, basis.shape[-1] + 1)
     coef, intercept = _in_basis(weights[:, :-1], basis), weights[:, -1]
     log_proba = torch.addmm(intercept, features, coef.T).log_softmax(dim=1)
     chosen = codes[:, None]
     loss = alpha * coef.square().sum() / 2 - log_proba.gather(1, chosen).mean()
     residuals = log_proba.exp_()
     residuals.scatter_add_(1, chosen, residuals.new_full(chosen.shape, -1))
-    residuals /= n_samples
+    residuals /= len(features)
     gradient = torch.empty_like(weights)
     of_features = torch.addmm(coef, residuals.T, features, beta=alpha)
     gradient[:, :-1] = of_features @ basis if basis.ndim == 2 else of_features * basis
