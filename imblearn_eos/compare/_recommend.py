@@ -36,6 +36,10 @@ class Recommendation:
     too_few_runs : bool
         Whether there are too few seeds for an interval. Never with a given test part, whose
         intervals come from the test rows.
+
+    Examples
+    --------
+    See `recommend`.
     """
 
     method: str
@@ -47,10 +51,31 @@ class Recommendation:
 
 
 def recommend(results: list[SeedResult]) -> Recommendation | None:
-    """Return the method with the best mean validation score, or None without validation rows.
+    """Return the method with the best mean validation score.
 
     Methods that failed on a fold are left out, because means over different folds cannot be
-    compared. Ties go to the method that comes first in `METHODS`.
+    compared. Ties go to the method that comes first in `METHODS`. Test rows have no part in the
+    choice; they say how much it is worth.
+
+    Parameters
+    ----------
+    results : list of SeedResult
+        As returned by `compare`, `compare_embeddings` or `compare_table`.
+
+    Returns
+    -------
+    Recommendation or None
+        None without validation rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from imblearn_eos.compare import compare_table, recommend
+    >>> X, y = make_classification(n_samples=500, weights=[0.9], random_state=0)
+    >>> results = list(compare_table(X, y, samplers=["smote"], seeds=1))
+    >>> found = recommend(results)
+    >>> found.method, found.near_chance, found.too_few_runs
+    ('smote', False, True)
     """
     means = validation_means(results)
     if not means:
