@@ -353,7 +353,9 @@ def test_sparse_rows_give_what_dense_rows_give(convert, dtype):
 
 def test_sparse_rows_are_never_made_dense():
     n_samples, n_features = 2000, 300_000
-    X = sparse.random(n_samples, n_features, density=1e-5, format="csr", random_state=0)
+    columns = np.random.RandomState(0).randint(n_features, size=3 * n_samples)
+    places = np.arange(n_samples).repeat(3), columns
+    X = sparse.csr_matrix((np.ones(len(columns)), places), shape=(n_samples, n_features))
     y = np.arange(n_samples) % 2
     tracemalloc.start()
     LinearHead(max_iter=5, alpha=10).fit(X, y).predict(X)
