@@ -11,8 +11,10 @@ import torch
 from interrupts import InterruptedBar
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 
 from imblearn_eos import cli
+from imblearn_eos._commands import _compare
 from imblearn_eos.compare import (
     METHODS,
     MethodResult,
@@ -65,8 +67,8 @@ def table(tmp_path_factory):
     rng = np.random.RandomState(0)
     y = np.repeat(np.arange(100), np.geomspace(60, 6, 100).astype(int))
     X = rng.normal(size=(len(y), 150)) + rng.normal(size=(100, 150))[y] * 0.3
-    samplers = ["random", "eos"]
-    results = list(compare_table(X, y, seeds=3, samplers=samplers, validation_folds=0))
+    params = {"samplers": ["random", "eos"], "validation_folds": 0}
+    results = list(compare_table(X, y, seeds=3, classifier=GaussianNB(), **params))
     features = {"features": [f"<i>f{i}</i>" for i in range(150)], "left_out": {"<u>id": "text"}}
     arguments = {"seeds": 3, "classifier": "logistic"}
     record = make_record(X, y, source="numbers.csv", arguments=arguments, **features)
@@ -498,7 +500,7 @@ def test_interrupted_run_leaves_a_report_of_the_finished_seeds(
     tmp_path, capsys, monkeypatch, open_page
 ):
     # Each seed trains one network for its scores and one to choose a method.
-    monkeypatch.setattr(cli, "tqdm", lambda **params: InterruptedBar(after=3))
+    monkeypatch.setattr(_compare, "tqdm", lambda **params: InterruptedBar(after=3))
     arguments = ["--seeds", "3", "--epochs", "1", "--samplers", "eos", "--report", str(tmp_path)]
     assert cli.main(["compare", *arguments]) == cli.INTERRUPTED
     assert "Finished 1 of 3 seeds." in capsys.readouterr().err

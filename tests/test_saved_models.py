@@ -33,6 +33,13 @@ for model in models:
     predicted[model] = [str(label) for label in predict(rows)]
 print(json.dumps([predicted, "imblearn_eos" in sys.modules]))
 """
+BACKBONE = """
+import numpy as np
+import torch
+
+def make():
+    return torch.nn.Identity(), lambda image: torch.tensor(np.asarray(image)[0, :8, 0] * 1.0)
+"""
 NAMES = np.array(["cat", "lynx ünï", "<dog>"])
 
 
@@ -163,13 +170,19 @@ def test_head_on_what_an_embedder_returns_says_so(tmp_path):
 
 
 def test_loader_of_a_frozen_backbone_embeds_photos(tmp_path):
+    (tmp_path / "back'bone.py").write_text(BACKBONE)
+    backbone = f"{tmp_path}/back'bone.py:make"
+    for i in range(3):
+        Image.new("RGB", (10, 10), (80 * i, 0, 0)).save(tmp_path / f"{i}.png")
     X, y = make_rows()
-    record = make_record(X, y, source="photos", arguments={"backbone": 'timm/"resnet50'})
+    record = make_record(X, y, source="photos", arguments={"backbone": backbone})
     saved = write_model(tmp_path, record, embedded_result(X, y, StandardScaler()), "eos")
     assert saved.names == ("embed", "predict")
-    code = (tmp_path / "load.py").read_text()
-    compile(code, "load.py", "exec")
-    assert "FeatureExtractor('timm/\"resnet50').transform(photos)" in code
+    code = runpy.run_path(str(tmp_path / "load.py"))
+    photos = sorted(map(str, tmp_path.glob("*.png")))
+    Z = code["embed"](photos)
+    np.testing.assert_allclose(Z[:, 0], [0, 80, 160])
+    assert len(code["predict"](Z)) == 3
 
 
 @pytest.mark.parametrize(
