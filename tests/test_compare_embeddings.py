@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold
 
 from imblearn_eos import EOS, LinearHead
-from imblearn_eos.compare import compare_embeddings, compare_table, recommend
+from imblearn_eos.compare import _parallel, compare_embeddings, compare_table, recommend
 from imblearn_eos.compare._embeddings import NO_CHOICE, NO_SCORES, NO_TEST, TOL
 from imblearn_eos.compare._parallel import choose_cores, record_warnings
 from imblearn_eos.compare._splits import make_splits
@@ -339,9 +339,17 @@ def test_number_of_cores_changes_no_result_and_no_setting(rows):
 
 @pytest.mark.parametrize(
     ("n_jobs", "n_numbers", "expected"),
-    [(None, 10, (1, 1)), (6, 10, (6, 1)), (13, 10, (6, 2)), (2, 1000, (2, 1))],
+    [
+        (None, 10, (1, 1)),
+        (None, 1000, (6, 1)),
+        (None, 10**7, (6, 2)),
+        (6, 10, (6, 1)),
+        (13, 10, (6, 2)),
+        (2, 1000, (2, 1)),
+    ],
 )
-def test_cores_are_divided_among_tasks(n_jobs, n_numbers, expected):
+def test_cores_are_divided_among_tasks(n_jobs, n_numbers, expected, monkeypatch):
+    monkeypatch.setattr(_parallel, "cpu_count", lambda: 13)
     cores = choose_cores(n_jobs, n_numbers, many=100, n_tasks=6, device="cpu")
     assert (cores.n_workers, cores.n_threads) == expected
 

@@ -44,6 +44,7 @@ from imblearn_eos.compare import (
 from imblearn_eos.compare._parallel import choose_cores
 from imblearn_eos.compare._registry import select_samplers
 from imblearn_eos.compare._report import prepare_report, report_files
+from imblearn_eos.compare._splits import N_FOLDS
 from imblearn_eos.compare._text import format_runs
 from imblearn_eos.datasets import load_digit_images
 from imblearn_eos.datasets._labeled import LabeledData
@@ -166,10 +167,11 @@ def run(options, get_default, command):
     kind = KINDS[data.kind]
     arguments = {**_collect_arguments(options, kind), "samplers": samplers}
     parts = {"groups": data.groups, **_split_of(data)}
-    # The function would choose the same; the record states it.
-    size = {"many": kind.many_numbers, "n_tasks": 1, "device": options.device}
+    # The function will choose the same; the record states it.
+    n_tasks = 1 if data.kind == "images" else 1 + N_FOLDS
+    size = {"many": kind.many_numbers, "n_tasks": n_tasks, "device": options.device}
     cores = choose_cores(options.n_jobs, data.X.size, **size)
-    params = {**arguments, **parts, "n_jobs": cores.n_threads}
+    params = {**arguments, **parts}
     if data.kind == "table":
         params["classifier"] = clone(CLASSIFIERS[options.classifier])
     progress = {"total": _count_seeds(options, parts), "unit": "seed", "desc": "comparing"}
@@ -193,10 +195,10 @@ def run(options, get_default, command):
         device=options.device,
         **data.facts,
     )
-    record["threads"] = params["n_jobs"]
+    record["threads"] = cores.n_workers * cores.n_threads
     print(describe_data(record, data), flush=True)
     if data.kind == "images":
-        advise_training(data, options.data, n_networks, params)
+        advise_training(data, options.data, n_networks, params, cores)
     results, written, n_seeds = [], {}, _count_seeds(options, parts)
     try:
         # The bar starts when the input is known to be good, so that an error has its own line.

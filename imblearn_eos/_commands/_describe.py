@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from imblearn_eos._device import resolve_device
-from imblearn_eos.compare._parallel import Cores
 from imblearn_eos.models import SmallCNN
 
 # Training that takes longer is announced.
@@ -50,7 +49,7 @@ def describe_data(record, data):
     return "\n".join([*lines, split])
 
 
-def advise_training(data, path, n_networks, params):
+def advise_training(data, path, n_networks, params, cores):
     """Print what training a network on photos will cost: details, and time."""
     height, width = data.X.shape[2:]
     offer = ""
@@ -65,7 +64,7 @@ def advise_training(data, path, n_networks, params):
                 f"The photos, typically {found[0]} x {found[1]} pixels, are reduced to {height} x "
                 f"{width} for training, which loses details; --image-size keeps more."
             )
-    seconds = estimate_seconds(data, n_networks, params)
+    seconds = estimate_seconds(data, n_networks, params, cores)
     if seconds > MANY_SECONDS:
         print(
             f"Training takes about {math.ceil(seconds / 60)} minutes: {n_networks} networks of "
@@ -74,7 +73,7 @@ def advise_training(data, path, n_networks, params):
         )
 
 
-def estimate_seconds(data, n_networks, params):
+def estimate_seconds(data, n_networks, params, cores):
     """Return the time that training takes on this CPU, by one step; 0 on a CUDA device."""
     device = resolve_device(params["device"])
     if device.type != "cpu":
@@ -82,7 +81,6 @@ def estimate_seconds(data, n_networks, params):
     share = 1 if "test" in params else 1 - params["test_size"]
     n_steps = math.ceil(len(data) * share / params["batch_size"]) * params["epochs"] * n_networks
     batch = torch.from_numpy(np.asarray(data.X[: params["batch_size"]], dtype=np.float32))
-    cores = Cores(n_threads=params["n_jobs"])
     with cores.limit_threads(), torch.random.fork_rng(devices=[]):
         module = SmallCNN(n_classes=len(np.unique(data.y)), in_channels=batch.shape[1])
         # The first step is slower than the others.

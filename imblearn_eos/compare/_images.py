@@ -22,15 +22,13 @@ from skorch.callbacks import Callback
 from imblearn_eos._compat import HasMethods, Interval, validate_params
 from imblearn_eos._device import resolve_device
 from imblearn_eos.compare._fit import clone_with_seed
-from imblearn_eos.compare._parallel import choose_cores
+from imblearn_eos.compare._parallel import MANY_NUMBERS, choose_cores
 from imblearn_eos.compare._registry import make_samplers
 from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
 from imblearn_eos.embedding import Embedder, LinearHead
 from imblearn_eos.models import SmallCNN
 
 MIN_PIXELS = 8
-# For fewer numbers, torch's threads wait for each other longer than they compute.
-MANY_NUMBERS = 10_000_000
 
 
 @validate_params(

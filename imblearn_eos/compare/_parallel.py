@@ -15,6 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from imblearn_eos._device import resolve_device
 
+# For fewer numbers, the threads of one computation wait for each other longer than they compute.
+MANY_NUMBERS = 10_000_000
+
 _caught = threading.local()
 
 
@@ -54,8 +57,8 @@ def choose_cores(
     Parameters
     ----------
     n_jobs : int or None
-        The cores to use. None means all if there are ``many`` numbers, and else one, because for
-        small data threads wait for each other longer than they compute.
+        The cores to use. None means all if there are ``many`` numbers, and else one; each task
+        has one thread unless there are `MANY_NUMBERS`.
     n_numbers : int
         Numbers in the data.
     many : int
@@ -68,9 +71,12 @@ def choose_cores(
     -------
     Cores
     """
+    is_free = n_jobs is None
     if n_jobs is None:
         n_jobs = cpu_count() if n_numbers >= many else 1
     n_workers = min(n_jobs, n_tasks) if resolve_device(device).type == "cpu" else 1
+    if is_free and n_numbers < MANY_NUMBERS:
+        return Cores(n_workers)
     return Cores(n_workers, max(1, n_jobs // n_workers))
 
 
