@@ -59,9 +59,11 @@ def load_embeddings(
     -------
     :class:`~sklearn.utils.Bunch`
         data : ndarray of shape (n_samples, n_features), dtype float32
+            The embeddings.
         target : ndarray of shape (n_samples,)
             The labels, by their names where a file of the library datasets has names.
         ids, groups, split : ndarray of shape (n_samples,) or None
+            The columns of these names.
 
     Raises
     ------
