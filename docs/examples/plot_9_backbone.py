@@ -102,7 +102,7 @@ def preprocess(image):
 
 
 extractor = FeatureExtractor(Backbone(), preprocess=preprocess)
-Z_train, Z_test = (extractor.transform(np.array(X)) for X in (X_train, X_test))
+Z_train, Z_test = extractor.fit_transform(np.array(X_train)), extractor.transform(np.array(X_test))
 print(Z_train.shape, Z_test.shape)
 
 # %%
