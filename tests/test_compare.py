@@ -8,6 +8,7 @@ from imblearn.over_sampling import ADASYN, SMOTE
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, recall_score
+from sklearn.preprocessing import FunctionTransformer
 from skorch import NeuralNetClassifier
 
 from imblearn_eos import EOS, Embedder, LinearHead
@@ -306,3 +307,49 @@ def test_adasyn_takes_sparse_rows():
     assert rows.format == "csr"
     assert_array_equal(rows.toarray(), dense)
     assert_array_equal(sparse_labels, labels)
+
+
+# --- validation, and networks of the user ---------------------------------------------------------
+
+
+def test_one_fold_trains_one_network_more_and_chooses(digits):
+    epochs = []
+    params = {"epochs": 2, "validation_folds": 1, "samplers": ["eos"]}
+    (result,) = run(digits, **params, on_epoch=lambda: epochs.append(1))
+    assert len(epochs) == 4
+    assert result.validation.keys() == {"network", "none", "logit_adjustment", "eos"}
+    assert {len(values) for values in result.validation.values()} == {1}
+    (without,) = run(digits, **{**params, "validation_folds": 0})
+    assert without.methods["eos"].scores == result.methods["eos"].scores
+
+
+class Flat(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 7), torch.nn.ReLU())
+        self.head = torch.nn.Linear(7, 3)
+
+    def forward(self, X):
+        return self.head(self.body(X))
+
+
+@pytest.mark.parametrize("name", ["net", "embedder"])
+def test_network_of_the_user_is_trained_instead(digits, name):
+    net = NeuralNetClassifier(
+        Flat, criterion=torch.nn.CrossEntropyLoss, max_epochs=3, train_split=None, verbose=0
+    )
+    given, epochs = {"net": net, "embedder": Embedder(net)}[name], []
+    (result,) = run(digits, **{name: given}, on_epoch=lambda: epochs.append(1), samplers=["eos"])
+    assert len(epochs) == 3
+    assert result.fitted.Z_train.shape[1] == 7
+    network = result.fitted.embedder.predict(digits[0][result.fitted.test])
+    assert_array_equal(result.fitted.predictions["network"], network)
+    assert not hasattr(given, "net_")
+    assert net.callbacks is None
+
+
+def test_any_transformer_may_embed(digits):
+    embedder = FunctionTransformer(lambda X: X.reshape(len(X), -1))
+    (result,) = run(digits, embedder=embedder, samplers=["eos"])
+    assert list(result.methods) == ["none", "logit_adjustment", "eos"]
+    assert result.train_loss is None
