@@ -7,7 +7,7 @@ from sklearn.utils import Bunch
 from imblearn_eos.compare import MethodResult, SeedResult, format_table, format_verdict
 from imblearn_eos.compare._page import place_dots
 from imblearn_eos.compare._summary import order_methods, rare_classes, rare_scores
-from imblearn_eos.compare._text import format_advice, format_headline, format_runs
+from imblearn_eos.compare._text import format_advice, format_headline, format_notes, format_runs
 
 N_ROWS = 100
 
@@ -218,6 +218,15 @@ def test_table_tells_failures_and_their_reason():
     assert "SMOTE failed on 2 of 3 seeds: ValueError: too few rows" in table
     table = format_table(make_results(none=NONE, smote=[None] * 3))
     assert "failed" in table.splitlines()[3]
+
+
+def test_failure_on_a_validation_fold_is_told_with_its_reason():
+    results = make_results(none=NONE, smote=EOS, validation={"none": 0.7})
+    results[1].validation_errors = {"smote": "ValueError: too\nfew rows"}
+    assert list(format_notes(results)) == [
+        "SMOTE failed on a validation fold (ValueError: too few rows), so it cannot be recommended."
+    ]
+    assert "SMOTE failed on a validation fold" in format_table(results)
 
 
 def test_warnings_on_the_data_are_told_once():

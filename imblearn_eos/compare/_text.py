@@ -137,13 +137,17 @@ def _format_interval(difference):
 
 
 def format_notes(results):
-    """Yield one line for each method that failed, and one for each that warned."""
+    """Yield a line for each method that failed, failed on a validation fold, or warned."""
     for method in results[0].methods:
         name, outcomes = find_method(method).name, [result.methods[method] for result in results]
         errors = [outcome.error for outcome in outcomes if outcome.error is not None]
         warned = [outcome.warnings for outcome in outcomes if outcome.warnings]
         if errors:
             yield _format_note(f"{name} failed on {len(errors)}", len(outcomes), errors[0])
+        folds = [r.validation_errors[method] for r in results if method in r.validation_errors]
+        if folds:
+            reason = " ".join(folds[0].split())
+            yield f"{name} failed on a validation fold ({reason}), so it cannot be recommended."
         if warned:
             text = warned[0][0]
             if len(warned[0]) > 1:
