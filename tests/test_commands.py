@@ -146,7 +146,10 @@ def test_report_of_photos_shows_them(photos, backbone, tmp_path):
     arguments = "--data", photos, "--backbone", backbone, "--report", folder
     assert run("compare", *arguments, *SAMPLERS) == 0
     assert (folder / "report.html").exists()
-    assert (folder / "README.md").exists()
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "\npipeline_tag: image-classification\n" in card
+    if (folder / "load.py").exists():
+        assert "Return the embeddings of image files, of" in (folder / "load.py").read_text()
 
 
 def test_embedded_file_gives_the_same_scores_as_the_photos(photos, backbone, tmp_path, capsys):
