@@ -6,6 +6,8 @@ from sklearn.utils import Bunch
 
 from imblearn_eos.compare import MethodResult, SeedResult, format_table, format_verdict
 from imblearn_eos.compare._page import place_dots
+from imblearn_eos.compare._recommend import is_near_chance
+from imblearn_eos.compare._statistics import seed_margin
 from imblearn_eos.compare._summary import order_methods, rare_classes, rare_scores
 from imblearn_eos.compare._text import format_advice, format_headline, format_notes, format_runs
 
@@ -145,6 +147,23 @@ def test_near_chance_nothing_is_concluded_and_the_remedy_fits(train, train_loss,
     )
     assert remedy in verdict
     assert "Use EOS" not in verdict
+
+
+def test_seeds_that_differ_much_are_not_taken_for_chance():
+    results = make_results(none=[(0.95, 0.90), (0.80, 0.70), (0.70, 0.45)])
+    scores = np.array([result.methods["none"].scores["balanced_accuracy"] for result in results])
+    # The mean of 75 % is within the interval over seeds around 50 %.
+    assert scores.mean() == pytest.approx(0.75)
+    assert seed_margin(scores, 0.3) > 0.25
+    assert not is_near_chance(results)
+    assert is_near_chance(make_results(none=CHANCE))
+    # A classifier that predicts one class.
+    assert is_near_chance(make_results(none=[(1.0, 0.0)] * 3))
+
+
+def test_chance_is_told_from_the_seeds_on_which_a_method_ran():
+    validation = {"none": 0.7, "eos": 0.9}
+    assert not is_near_chance(make_results(none=NONE, eos=[None, *EOS[1:]], validation=validation))
 
 
 @pytest.mark.parametrize(
