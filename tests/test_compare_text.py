@@ -59,7 +59,7 @@ CHANCE = [(0.90, 0.11), (0.88, 0.10), (0.93, 0.09)]
 def test_headline_says_what_to_use_and_what_it_brings():
     results = make_results(none=NONE, eos=EOS, validation={"none": 0.7, "eos": 0.9})
     assert format_headline(results) == (
-        "Use EOS: it finds 80.0 % of the rarest class (rare) instead of 51.0 % without "
+        "Use EOS: it finds 80.0 % of the rows of the rarest class (rare) instead of 51.0 % without "
         "over-sampling, with false alarms in 6.0 % instead of 2.0 % of the other rows."
     )
     assert format_advice(results) == []
@@ -75,9 +75,35 @@ def test_method_is_chosen_by_validation_rows_whatever_the_test_rows_say():
     results = make_results(none=NONE, eos=EOS, validation={"none": 0.9, "eos": 0.7})
     assert format_headline(results) == (
         "Do not over-sample, because no other method scored higher on the validation rows: the "
-        "classifier finds 51.0 % of the rarest class (rare), with false alarms in 2.0 % of the "
-        "other rows."
+        "classifier finds 51.0 % of the rows of the rarest class (rare), with false alarms in "
+        "2.0 % of the other rows."
     )
+
+
+@pytest.mark.parametrize(
+    ("eos", "words"),
+    [
+        (
+            (0.98, 0.51),
+            "51.0 % of the images of the rarest class (rare), with false alarms in 2.0 % of the "
+            "other images, both the same as without over-sampling.",
+        ),
+        (
+            (0.94, 0.51),
+            "51.0 % of the images of the rarest class (rare), the same as without over-sampling, "
+            "with false alarms in 6.0 % instead of 2.0 % of the other images.",
+        ),
+        (
+            (0.98, 0.80),
+            "80.0 % of the images of the rarest class (rare) instead of 51.0 % without "
+            "over-sampling, with unchanged false alarms in 2.0 % of the other images.",
+        ),
+    ],
+)
+def test_ties_are_told_as_such(eos, words):
+    validation = {"none": 0.7, "eos": 0.9}
+    results = make_results(none=NONE, eos=[eos] * 3, validation=validation, train_loss=0.1)
+    assert format_headline(results).endswith(f": it finds {words}")
 
 
 @pytest.mark.parametrize(
@@ -259,6 +285,14 @@ def test_runs_without_a_network_tell_rows_only():
     assert format_runs(make_results(none=NONE)) == (
         "Train: 930 rows, 900 in the largest class, 30 in the smallest. Test: 200 rows, used for "
         "the scores only.\n"
+    )
+
+
+def test_absent_test_rows_are_not_mentioned():
+    results = make_results(none=NONE)
+    results[0].test_counts = {"common": 0, "rare": 0}
+    assert format_runs(results) == (
+        "Train: 930 rows, 900 in the largest class, 30 in the smallest.\n"
     )
 
 

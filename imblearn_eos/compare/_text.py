@@ -37,9 +37,10 @@ def format_runs(results: list[SeedResult]) -> str:
     train, test = first.train_counts, first.test_counts
     lines = [
         f"Train: {sum(train.values())} {rows}, {max(train.values())} in the largest class, "
-        f"{min(train.values())} in the smallest. Test: {sum(test.values())} {rows}, used for the "
-        "scores only."
+        f"{min(train.values())} in the smallest."
     ]
+    if n_test := sum(test.values()):
+        lines[0] += f" Test: {n_test} {rows}, used for the scores only."
     fit = measure_fit(results)
     if fit.has_network:
         seconds_train, _ = mean_and_spread(result.seconds_train for result in results)
@@ -275,15 +276,25 @@ def _format_gain(results, method):
         classes = f"the rarest class{'es' * (len(rare) > 1)} ({', '.join(rare)})"
     if len(rare) == 1 and len(rare[0]) > MAX_LETTERS:
         classes = "the rarest class"
-    instead, alarms = "", ""
-    if method != "none" and before is not None:
-        instead = f" instead of {percent(before.recall)} without over-sampling"
-        alarms = f" instead of {percent(before.false_alarms)}"
+    recall, alarms = percent(found.recall), percent(found.false_alarms)
     subject = "the classifier" if method == "none" else "it"
-    return (
-        f"{subject} finds {percent(found.recall)} of {classes}{instead}, with false alarms in "
-        f"{percent(found.false_alarms)}{alarms} of the other {rows}"
-    )
+    finds = f"{subject} finds {recall} of the {rows} of {classes}"
+    others = f"of the other {rows}"
+    if method == "none" or before is None:
+        return f"{finds}, with false alarms in {alarms} {others}"
+    old_recall, old_alarms = percent(before.recall), percent(before.false_alarms)
+    if (recall, alarms) == (old_recall, old_alarms):
+        return (
+            f"{finds}, with false alarms in {alarms} {others}, both the same as without "
+            "over-sampling"
+        )
+    if recall == old_recall:
+        finds += ", the same as without over-sampling"
+    else:
+        finds += f" instead of {old_recall} without over-sampling"
+    if alarms == old_alarms:
+        return f"{finds}, with unchanged false alarms in {alarms} {others}"
+    return f"{finds}, with false alarms in {alarms} instead of {old_alarms} {others}"
 
 
 def phrase_of(method):
