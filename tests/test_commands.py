@@ -112,6 +112,15 @@ def test_photos_without_a_network_show_both_lines(photos, capsys):
     assert message.endswith(f"\n    imblearn-eos compare --data {photos} --train\n")
 
 
+def test_offered_lines_keep_the_arguments_that_apply(photos, capsys):
+    arguments = "--classifier", "forest", "--epochs", 3, "--memory=cache", "--seeds", 2, "--lr=0.1"
+    message = error_of(capsys, "compare", *arguments, "--data", photos)
+    data = f"--data {photos}"
+    assert f"\n    imblearn-eos compare --memory=cache --seeds 2 {data} --backbone" in message
+    train = f"imblearn-eos compare --epochs 3 --seeds 2 --lr=0.1 {data} --train\n"
+    assert message.endswith(f"\n    {train}")
+
+
 def test_photos_that_cannot_be_read_are_left_out_and_listed(photos, backbone, tmp_path, capsys):
     path = tmp_path / "results.json"
     arguments = "--data", photos, "--backbone", backbone, "--json", path, "--memory", "cache"
@@ -137,7 +146,10 @@ def test_report_of_photos_shows_them(photos, backbone, tmp_path):
     arguments = "--data", photos, "--backbone", backbone, "--report", folder
     assert run("compare", *arguments, *SAMPLERS) == 0
     assert (folder / "report.html").exists()
-    assert (folder / "README.md").exists()
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "\npipeline_tag: image-classification\n" in card
+    if (folder / "load.py").exists():
+        assert "Return the embeddings of image files, of" in (folder / "load.py").read_text()
 
 
 def test_embedded_file_gives_the_same_scores_as_the_photos(photos, backbone, tmp_path, capsys):
@@ -173,7 +185,8 @@ def test_texts_are_embedded(command, backbone, tmp_path, monkeypatch, capsys):
     (tmp_path / "texts.csv").write_text("\n".join(["text,is_long", *lines]))
     data = ["--data", "texts.csv", "--text", "text", "--target", "is_long"]
     if command[0] == "compare":
-        assert "--backbone sentence-transformers/" in error_of(capsys, *command, *data)
+        line = " ".join(["imblearn-eos", *command, *data, "--backbone sentence-transformers/"])
+        assert f"\n    {line}" in error_of(capsys, *command, *data)
     assert run(*command, *data, "--backbone", backbone) == 0
 
 
@@ -267,7 +280,8 @@ def test_training_says_what_it_costs_before_it_starts(photos, capsys, monkeypatc
     output = capsys.readouterr().out
     assert "typically 20 x 24 pixels, are reduced to 8 x 8" in output
     assert "Training takes about 1 minutes: 2 networks of 1 epochs." in output
-    assert f"imblearn-eos compare --data {photos} --backbone timm/" in output
+    line = f"imblearn-eos compare --data {photos} {' '.join(SAMPLERS)} --backbone timm/resnet50"
+    assert line in output
     assert output.index("Training takes") < output.index("Train:")
 
 

@@ -163,6 +163,7 @@ def test_sampler_that_fails_on_a_fold_is_not_chosen(rows):
     (result,) = compare_embeddings(*rows, samplers=[("failing", FailsOnFolds())], seeds=1)
     assert result.methods["failing"].error is None
     assert result.validation.keys() == {"none", "logit_adjustment"}
+    assert result.validation_errors == {"failing": "ValueError: too few rows"}
 
 
 # --- parts and groups -----------------------------------------------------------------------------

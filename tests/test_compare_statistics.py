@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from imblearn_eos.compare import MethodResult, SeedResult, summarize
-from imblearn_eos.compare._statistics import best_rival, paired_difference
+from imblearn_eos.compare._statistics import paired_difference
 
 
 def make_results(rows_added=1, **scores):
@@ -52,15 +52,6 @@ def test_difference_takes_only_seeds_on_which_both_ran():
     assert (found.mean, found.low, found.n_seeds) == (pytest.approx(0.1), None, 1)
     assert found.is_noise is None
     assert paired_difference(make_results(none=[None], eos=[0.5]), "eos") is None
-
-
-def test_best_rival_is_chosen_on_the_seeds_where_eos_ran():
-    results = make_results(none=[0.5, 0.5], smote=[0.6, None], random=[0.7, 0.1], eos=[0.4, 0.4])
-    # SMOTE failed where others did not, so its mean is one over other seeds.
-    assert best_rival(results) == "none"
-    results = make_results(none=[0.5, 0.5], random=[0.4, 0.9], eos=[0.4, None])
-    assert best_rival(results) == "none"
-    assert best_rival(make_results(none=[None], eos=[0.5])) is None
 
 
 def test_summary_has_the_difference_to_no_over_sampling():

@@ -6,8 +6,10 @@ from sklearn.utils import Bunch
 
 from imblearn_eos.compare import MethodResult, SeedResult, format_table, format_verdict
 from imblearn_eos.compare._page import place_dots
+from imblearn_eos.compare._recommend import is_near_chance
+from imblearn_eos.compare._statistics import seed_margin
 from imblearn_eos.compare._summary import order_methods, rare_classes, rare_scores
-from imblearn_eos.compare._text import format_advice, format_headline, format_runs
+from imblearn_eos.compare._text import format_advice, format_headline, format_notes, format_runs
 
 N_ROWS = 100
 
@@ -57,7 +59,7 @@ CHANCE = [(0.90, 0.11), (0.88, 0.10), (0.93, 0.09)]
 def test_headline_says_what_to_use_and_what_it_brings():
     results = make_results(none=NONE, eos=EOS, validation={"none": 0.7, "eos": 0.9})
     assert format_headline(results) == (
-        "Use EOS: it finds 80.0 % of the rarest class (rare) instead of 51.0 % without "
+        "Use EOS: it finds 80.0 % of the rows of the rarest class (rare) instead of 51.0 % without "
         "over-sampling, with false alarms in 6.0 % instead of 2.0 % of the other rows."
     )
     assert format_advice(results) == []
@@ -73,9 +75,35 @@ def test_method_is_chosen_by_validation_rows_whatever_the_test_rows_say():
     results = make_results(none=NONE, eos=EOS, validation={"none": 0.9, "eos": 0.7})
     assert format_headline(results) == (
         "Do not over-sample, because no other method scored higher on the validation rows: the "
-        "classifier finds 51.0 % of the rarest class (rare), with false alarms in 2.0 % of the "
-        "other rows."
+        "classifier finds 51.0 % of the rows of the rarest class (rare), with false alarms in "
+        "2.0 % of the other rows."
     )
+
+
+@pytest.mark.parametrize(
+    ("eos", "words"),
+    [
+        (
+            (0.98, 0.51),
+            "51.0 % of the images of the rarest class (rare), with false alarms in 2.0 % of the "
+            "other images, both the same as without over-sampling.",
+        ),
+        (
+            (0.94, 0.51),
+            "51.0 % of the images of the rarest class (rare), the same as without over-sampling, "
+            "with false alarms in 6.0 % instead of 2.0 % of the other images.",
+        ),
+        (
+            (0.98, 0.80),
+            "80.0 % of the images of the rarest class (rare) instead of 51.0 % without "
+            "over-sampling, with unchanged false alarms in 2.0 % of the other images.",
+        ),
+    ],
+)
+def test_ties_are_told_as_such(eos, words):
+    validation = {"none": 0.7, "eos": 0.9}
+    results = make_results(none=NONE, eos=[eos] * 3, validation=validation, train_loss=0.1)
+    assert format_headline(results).endswith(f": it finds {words}")
 
 
 @pytest.mark.parametrize(
@@ -145,6 +173,23 @@ def test_near_chance_nothing_is_concluded_and_the_remedy_fits(train, train_loss,
     )
     assert remedy in verdict
     assert "Use EOS" not in verdict
+
+
+def test_seeds_that_differ_much_are_not_taken_for_chance():
+    results = make_results(none=[(0.95, 0.90), (0.80, 0.70), (0.70, 0.45)])
+    scores = np.array([result.methods["none"].scores["balanced_accuracy"] for result in results])
+    # The mean of 75 % is within the interval over seeds around 50 %.
+    assert scores.mean() == pytest.approx(0.75)
+    assert seed_margin(scores, 0.3) > 0.25
+    assert not is_near_chance(results)
+    assert is_near_chance(make_results(none=CHANCE))
+    # A classifier that predicts one class.
+    assert is_near_chance(make_results(none=[(1.0, 0.0)] * 3))
+
+
+def test_chance_is_told_from_the_seeds_on_which_a_method_ran():
+    validation = {"none": 0.7, "eos": 0.9}
+    assert not is_near_chance(make_results(none=NONE, eos=[None, *EOS[1:]], validation=validation))
 
 
 @pytest.mark.parametrize(
@@ -220,6 +265,15 @@ def test_table_tells_failures_and_their_reason():
     assert "failed" in table.splitlines()[3]
 
 
+def test_failure_on_a_validation_fold_is_told_with_its_reason():
+    results = make_results(none=NONE, smote=EOS, validation={"none": 0.7})
+    results[1].validation_errors = {"smote": "ValueError: too\nfew rows"}
+    assert list(format_notes(results)) == [
+        "SMOTE failed on a validation fold (ValueError: too few rows), so it cannot be recommended."
+    ]
+    assert "SMOTE failed on a validation fold" in format_table(results)
+
+
 def test_warnings_on_the_data_are_told_once():
     results = make_results(none=NONE, eos=EOS)
     for result in results:
@@ -231,6 +285,14 @@ def test_runs_without_a_network_tell_rows_only():
     assert format_runs(make_results(none=NONE)) == (
         "Train: 930 rows, 900 in the largest class, 30 in the smallest. Test: 200 rows, used for "
         "the scores only.\n"
+    )
+
+
+def test_absent_test_rows_are_not_mentioned():
+    results = make_results(none=NONE)
+    results[0].test_counts = {"common": 0, "rare": 0}
+    assert format_runs(results) == (
+        "Train: 930 rows, 900 in the largest class, 30 in the smallest.\n"
     )
 
 

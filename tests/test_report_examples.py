@@ -173,6 +173,19 @@ def test_model_card_has_the_form_of_the_hub(embeddings):
     assert '<i>c</i>, a: b, d "e"' in card.text
 
 
+@pytest.mark.parametrize(
+    ("embedded", "task"),
+    [("photos", "image"), ("images", "image"), ("text", "text"), (None, "tabular")],
+)
+def test_task_of_a_card_is_that_of_what_was_embedded(embeddings, tmp_path, embedded, task):
+    _, results = embeddings
+    facts = {"arguments": {}, "embedded": embedded}
+    record = make_record(np.zeros((290, 20)), np.arange(290) % 3, source="rows", **facts)
+    write_report(tmp_path, record, results)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert card.count(f": {task}-classification\n") == 2
+
+
 def test_near_chance_no_method_is_on_top(tmp_path):
     rng = np.random.RandomState(0)
     Z, y = rng.normal(size=(300, 5)), np.repeat(["a", "b"], [220, 80])

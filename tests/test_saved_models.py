@@ -169,20 +169,42 @@ def test_head_on_what_an_embedder_returns_says_so(tmp_path):
     assert "as FunctionTransformer returns them" in (tmp_path / "load.py").read_text()
 
 
-def test_loader_of_a_frozen_backbone_embeds_photos(tmp_path):
+def test_loader_of_a_frozen_backbone_embeds_photos(tmp_path, monkeypatch):
     (tmp_path / "back'bone.py").write_text(BACKBONE)
-    backbone = f"{tmp_path}/back'bone.py:make"
+    monkeypatch.chdir(tmp_path)
+    backbone = "back'bone.py:make"
     for i in range(3):
         Image.new("RGB", (10, 10), (80 * i, 0, 0)).save(tmp_path / f"{i}.png")
     X, y = make_rows()
     record = make_record(X, y, source="photos", arguments={"backbone": backbone})
     saved = write_model(tmp_path, record, embedded_result(X, y, StandardScaler()), "eos")
     assert saved.names == ("embed", "predict")
+    # The folder of the report is loaded from anywhere.
+    monkeypatch.chdir("/")
     code = runpy.run_path(str(tmp_path / "load.py"))
     photos = sorted(map(str, tmp_path.glob("*.png")))
     Z = code["embed"](photos)
     np.testing.assert_allclose(Z[:, 0], [0, 80, 160])
     assert len(code["predict"](Z)) == 3
+
+
+@pytest.mark.parametrize(
+    ("embedded", "form", "inputs"),
+    [
+        ("photos", "with X as paths of image files.", "image files"),
+        ("images", "with X as a uint8 array of shape (n, height, width, 3).", "images"),
+        ("text", "with X as texts.", "texts"),
+    ],
+)
+def test_loader_says_what_the_backbone_embeds(tmp_path, embedded, form, inputs):
+    X, y = make_rows()
+    facts = {"arguments": {"backbone": "timm/resnet50"}, "embedded": embedded}
+    record = make_record(X, y, source="", **facts)
+    write_model(tmp_path, record, embedded_result(X, y, StandardScaler()), "eos")
+    text = (tmp_path / "load.py").read_text()
+    assert f"\n{form}\n" in text
+    assert f'"""Return the embeddings of {inputs}, of shape (n, 8)."""' in text
+    assert "FeatureExtractor('timm/resnet50')" in text
 
 
 @pytest.mark.parametrize(

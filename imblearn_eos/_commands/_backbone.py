@@ -57,6 +57,7 @@ def embed(data: LabeledData, options) -> tuple[LabeledData, LabeledData]:
         is_kept = ~np.isin(np.arange(len(data)), list(extractor.failed_))
         data, Z = data.take(is_kept), Z[is_kept]
     facts = {**data.facts, "embedder": extractor.description_, "unreadable": failed}
+    facts["embedded"] = data.kind
     return data, replace(data, kind="embeddings", X=Z, facts=facts)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from imblearn_eos._commands._options import (
     add_flag,
     add_option,
     check_output,
+    offer_backbone,
+    offer_training,
     positive,
     reading_options,
     refuse_unused,
@@ -163,7 +164,7 @@ def run(options, get_default, command):
     """Load the data, run the comparison, and write and print its results."""
     outputs = _prepare_outputs(options)
     samplers = select_samplers(options.samplers and chain(*options.samplers))
-    shown, data = _load(options, get_default)
+    shown, data = _load(options, get_default, command)
     kind = KINDS[data.kind]
     arguments = {**_collect_arguments(options, kind), "samplers": samplers}
     parts = {"groups": data.groups, **_split_of(data)}
@@ -198,7 +199,7 @@ def run(options, get_default, command):
     record["threads"] = cores.n_workers * cores.n_threads
     print(describe_data(record, data), flush=True)
     if data.kind == "images":
-        advise_training(data, options.data, n_networks, params, cores)
+        advise_training(data, command, n_networks, params, cores)
     results, written, n_seeds = [], {}, _count_seeds(options, parts)
     try:
         # The bar starts when the input is known to be good, so that an error has its own line.
@@ -233,7 +234,7 @@ def _write_report(folder, record, results, data, written):
         raise
 
 
-def _load(options, get_default):
+def _load(options, get_default, command):
     """Return the rows as they are, for pictures, and as they are compared."""
     if options.data is None:
         others = ("test", "validation", "backbone", "memory")
@@ -251,7 +252,7 @@ def _load(options, get_default):
     if options.backbone:
         shown, data = embed(data, options)
     if data.kind not in KINDS:
-        raise ValueError(_offer_networks(options.data, data.kind))
+        raise ValueError(_offer_networks(options.data, data.kind, command))
     kind = KINDS[data.kind]
     used = (*kind.options, *(["train", "image_size"] if data.kind == "images" else []))
     used += ("memory", "batch_size") if options.backbone else ()
@@ -261,17 +262,16 @@ def _load(options, get_default):
     return shown, data
 
 
-def _offer_networks(path, kind):
+def _offer_networks(path, kind, command):
     """Return an error with the command lines for photos or texts."""
-    command = f"\n    imblearn-eos compare --data {shlex.quote(str(path))} "
+    line = "\n    "
     if kind == "text":
-        name = "sentence-transformers/all-MiniLM-L6-v2"
-        return (
-            f"{path} holds texts. Embed them with a pretrained network:{command}--backbone {name}"
-        )
+        offer = offer_backbone(command, "sentence-transformers/all-MiniLM-L6-v2")
+        return f"{path} holds texts. Embed them with a pretrained network:{line}{offer}"
     return (
         f"{path} holds photos. Embed them with a pretrained network, or train a small one, which "
-        f"takes longer:{command}--backbone timm/resnet50{command}--train"
+        f"takes longer:{line}{offer_backbone(command, 'timm/resnet50')}"
+        f"{line}{offer_training(command)}"
     )
 
 

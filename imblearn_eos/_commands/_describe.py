@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import shlex
 import time
 
 import numpy as np
 import torch
 
+from imblearn_eos._commands._options import offer_backbone
 from imblearn_eos._device import resolve_device
 from imblearn_eos.models import SmallCNN
 
@@ -49,15 +49,12 @@ def describe_data(record, data):
     return "\n".join([*lines, split])
 
 
-def advise_training(data, path, n_networks, params, cores):
+def advise_training(data, command, n_networks, params, cores):
     """Print what training a network on photos will cost: details, and time."""
     height, width = data.X.shape[2:]
     offer = ""
-    if path is not None and "median_size" in data.facts:
-        offer = (
-            " A pretrained network takes less: imblearn-eos compare --data "
-            f"{shlex.quote(str(path))} --backbone timm/resnet50"
-        )
+    if "median_size" in data.facts:
+        offer = f" A pretrained network takes less: {offer_backbone(command, 'timm/resnet50')}"
         found = data.facts["median_size"]
         if min(found) > MUCH_SMALLER * max(height, width):
             print(

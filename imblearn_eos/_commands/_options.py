@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from imblearn_eos.datasets._readers import READERS, describe_formats
@@ -11,6 +12,12 @@ BACKBONES = (
     "timm/NAME, torchvision/NAME, transformers/REPO_OR_FOLDER, sentence-transformers/MODEL for "
     "texts, or FILE.py:FUNCTION that returns a torch module and its transform"
 )
+
+# Options of `compare` that its other kinds of work refuse.
+ONLY_TRAINING = ("--train", "--image-size", "--epochs", "--lr")
+ONLY_BACKBONE = ("--memory", "--trained-on-rows")
+ONLY_TABLE = ("--classifier",)
+FLAGS = ("--train", "--trained-on-rows")
 
 
 def add_option(group, option, text, default=None, **params):
@@ -86,6 +93,29 @@ def refuse_unused(options, get_default, known, used, what):
         value = getattr(options, name, None)
         if name not in used and value is not None and value != get_default(name):
             raise ValueError(f"--{name.replace('_', '-')} does not apply to {what}.")
+
+
+def offer_backbone(command, backbone):
+    """Return a command line of `compare` with a pretrained network."""
+    return f"{_leave_out(command, ONLY_TRAINING + ONLY_TABLE)} --backbone {backbone}"
+
+
+def offer_training(command):
+    """Return a command line of `compare` that trains a network."""
+    return f"{_leave_out(command, ONLY_BACKBONE + ONLY_TABLE)} --train"
+
+
+def _leave_out(command, options):
+    """Return a command line without some options, which may be abbreviated."""
+    kept, words = [], iter(shlex.split(command))
+    for word in words:
+        name, equals, _ = word.partition("=")
+        found = [option for option in options if len(name) > 2 and option.startswith(name)]
+        if not found:
+            kept.append(word)
+        elif not equals and found[0] not in FLAGS:
+            next(words, None)
+    return shlex.join(kept)
 
 
 def check_output(path, option, overwrite, data):

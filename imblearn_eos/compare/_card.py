@@ -38,7 +38,6 @@ def render_card(results, method, **content):
     """
     first = results[0]
     has_network = first.train_loss is not None
-    is_image = has_network or len(content["record"]["data"]["shape"]) == 4
     few = [name for name, n_rows in first.test_counts.items() if 0 < n_rows < FEW]
     names = list(first.train_counts)
     more = f" and {len(names) - MAX_CLASSES} more" * (len(names) > MAX_CLASSES)
@@ -46,7 +45,7 @@ def render_card(results, method, **content):
         "model_card.jinja",
         **content,
         method_name=phrase_of(method),
-        task="image-classification" if is_image else "tabular-classification",
+        task=_task(content["record"]["data"], has_network),
         unit="images" if has_network else "rows",
         metrics=_metrics(results, method),
         train_counts=list(first.train_counts.values()),
@@ -57,6 +56,15 @@ def render_card(results, method, **content):
         few=", ".join(few[:MAX_CLASSES]),
         is_balanced=method not in ("none", "network"),
     )
+
+
+def _task(data, has_network):
+    """Return the task, as the Hugging Face Hub names it, by what the model classifies."""
+    embedded = data.get("embedded")
+    if embedded == "text":
+        return "text-classification"
+    is_image = has_network or len(data["shape"]) == 4 or embedded in ("photos", "images")
+    return "image-classification" if is_image else "tabular-classification"
 
 
 def _metrics(results, method):

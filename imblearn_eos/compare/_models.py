@@ -26,6 +26,16 @@ from imblearn_eos.models import SmallCNN
 LOADER, CARD = "load.py", "README.md"
 NETWORK, HEAD, PIPELINE = "network.pt", "head.safetensors", "pipeline.skops"
 MODEL_FILES = (NETWORK, HEAD, PIPELINE, LOADER, CARD)
+# What a backbone embeds, by kind of data, and in which form.
+INPUTS = {
+    "photos": ("image files", "paths of image files"),
+    "images": ("images", "a uint8 array of shape (n, height, width, 3)"),
+    "text": ("texts", "texts"),
+    None: (
+        "image files or texts",
+        "paths of image files, or as texts for a network that takes texts",
+    ),
+}
 SCALED_PHOTOS = "from 0 to 1, upright, scaled to cover this size, the middle cut out"
 SCALED_PIXELS = "scaled as the data were"
 
@@ -132,7 +142,9 @@ def _make_head(record, result, method):
     safetensors = import_extra("safetensors.torch", "share")
     fitted = result.fitted
     coef, intercept = _linear(fitted, method)
-    facts = {"backbone": record["arguments"].get("backbone"), "n_features": coef.shape[1]}
+    facts = {"n_features": coef.shape[1]}
+    facts["backbone"] = _locate(record["arguments"].get("backbone"))
+    facts["inputs"], facts["form"] = INPUTS[record["data"].get("embedded")]
     facts["embedder"] = type(fitted.embedder).__name__
     if scaling := _find_scaling(fitted.embedder, coef.shape[1]):
         factors, offsets = scaling
@@ -146,6 +158,12 @@ def _make_head(record, result, method):
     }
     tensors = {name: torch.from_numpy(value).float() for name, value in weights.items()}
     return safetensors.save(tensors, metadata), "load_head.jinja", facts
+
+
+def _locate(backbone):
+    """Return the name of a backbone with the absolute path of its file, if it comes from one."""
+    file, _, function = (backbone or "").rpartition(":")
+    return f"{Path(file).resolve()}:{function}" if file.endswith(".py") else backbone
 
 
 def _find_scaling(embedder, n_features):

@@ -104,19 +104,21 @@ def is_near_chance(results: list[SeedResult]) -> bool:
 
     The balanced accuracy of such a classifier, as of scikit-learn's ``DummyClassifier``, is 1 over
     the number of classes. The method is the one with the best validation score, or no over-sampling
-    without validation rows; its scores are those on the test rows. False without such scores.
+    without validation rows; its scores are those on the test rows. False without such scores. The
+    noise is that of the test rows, or that of the seeds if it is smaller.
     """
     means = validation_means(results)
     method = _rank(means)[0] if means else "none"
     scores = list(collect(results, method, "balanced_accuracy").values())
     if not scores:
         return False
-    chance = 1 / len(results[0].train_counts)
-    if has_too_few_runs(results) or results[0].test_is_given:
-        margin = row_margin(results if results[0].test_is_given else results[:1], method)
-    else:
-        margin = seed_margin(np.array(scores), results[0].test_size)
-    return bool(np.mean(scores) - chance <= margin)
+    chance, is_given = 1 / len(results[0].train_counts), results[0].test_is_given
+    scored = [result for result in results if result.methods[method].scores]
+    margin = row_margin(scored if is_given else scored[:1], method)
+    if len(scores) >= MIN_SEEDS and not is_given:
+        # Few seeds that differ much have a wide interval, also far from chance.
+        margin = min(margin, seed_margin(np.array(scores), results[0].test_size))
+    return bool(np.mean(scores) - chance <= margin + TIE)
 
 
 def has_too_few_runs(results: list[SeedResult]) -> bool:

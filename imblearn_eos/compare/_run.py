@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
@@ -65,6 +66,8 @@ class SeedResult:
         Balanced accuracy of each method on the validation rows, one value for each fold inside the
         training rows, or one for a given validation part. Methods that failed on a fold are left
         out. Empty if there are no validation rows.
+    validation_errors : dict of str to str
+        The first error of each method that failed on a fold.
     test_is_given : bool
         Whether the test part was given. Then all seeds share it, and intervals come from its rows.
         A method without error but with empty ``scores`` was not scored, because there are no test
@@ -88,6 +91,7 @@ class SeedResult:
     seconds_embed: float
     methods: dict[str, MethodResult]
     validation: dict[str, list[float]] = field(default_factory=dict)
+    validation_errors: dict[str, str] = field(default_factory=dict)
     test_is_given: bool = False
     warnings: list[str] = field(default_factory=list)
     fitted: Bunch | None = field(default=None, repr=False)
@@ -144,8 +148,11 @@ def run(X, y, embed, head, samplers, *, seeds, cores, inspect=None, notes=(), **
         tasks += [partial(comparison.validate, seed, *fold) for fold in split.folds]
         result, *folds = cores.map(tasks)
         if folds:
-            kept = [name for name in result.methods if all(name in fold for fold in folds)]
-            result.validation = {name: [fold[name] for fold in folds] for name in kept}
+            scores, errors = zip(*folds, strict=True)
+            kept = [name for name in result.methods if all(name in fold for fold in scores)]
+            result.validation = {name: [fold[name] for fold in scores] for name in kept}
+            # The first fold overrides the others.
+            result.validation_errors = dict(chain.from_iterable(e.items() for e in errors[::-1]))
         result.test_is_given = params.get("test") is not None
         is_plain = params.get("groups") is None and not result.test_is_given
         result.test_size = params["test_size"] if is_plain else len(split.test) / len(y)
@@ -222,15 +229,17 @@ class _Comparison:
         )
 
     def validate(self, seed, fit, held):
-        """Return the score of each method that does not fail, on rows held out of the training."""
+        """Return the scores on rows held out of the training, and the errors of failed methods."""
         embedded = self.embed(seed, self.X[fit], self.y[fit])
         Z_fit, Z_held = (embedded.embedder.transform(self.X[rows]) for rows in (fit, held))
         methods = fit_methods(self.samplers, self.head, Z_fit, self.y[fit], seed, embedded.own_head)
-        return {
-            name: _balanced_accuracy(fitted.head, Z_held, self.y[held])
-            for name, fitted in methods
-            if fitted.error is None
-        }
+        scores, errors = {}, {}
+        for name, fitted in methods:
+            if fitted.error is None:
+                scores[name] = _balanced_accuracy(fitted.head, Z_held, self.y[held])
+            else:
+                errors[name] = fitted.error
+        return scores, errors
 
 
 def _balanced_accuracy(head, Z, y):

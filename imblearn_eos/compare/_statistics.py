@@ -135,30 +135,6 @@ def row_margin(results, method, other=None):
     return float(stats.norm.ppf((1 + CONFIDENCE) / 2) * error)
 
 
-def beats_all(results, method="eos"):
-    """Return whether a method is above each other one beyond noise."""
-    others = [name for name in results[0].methods if name != method]
-    differences = [paired_difference(results, method, name) for name in others]
-    return all(found.mean > 0 and found.is_noise is False for found in differences if found)
-
-
-def best_rival(results, method="eos", metric="balanced_accuracy"):
-    """Return the other method that is furthest above ``method``, or None.
-
-    Methods that failed where others did not are left out: means over different seeds cannot be
-    compared.
-    """
-    differences = {
-        name: paired_difference(results, name, method, metric)
-        for name in results[0].methods
-        if name != method
-    }
-    differences = {name: found for name, found in differences.items() if found is not None}
-    most = max((found.n_seeds for found in differences.values()), default=0)
-    means = {name: found.mean for name, found in differences.items() if found.n_seeds == most}
-    return max(means, key=means.get) if means else None
-
-
 def summarize(results: Iterable[SeedResult]) -> dict[str, dict[str, dict[str, Any]]]:
     """Compute means, spreads and differences over the seeds of a comparison.
 

@@ -37,9 +37,10 @@ def format_runs(results: list[SeedResult]) -> str:
     train, test = first.train_counts, first.test_counts
     lines = [
         f"Train: {sum(train.values())} {rows}, {max(train.values())} in the largest class, "
-        f"{min(train.values())} in the smallest. Test: {sum(test.values())} {rows}, used for the "
-        "scores only."
+        f"{min(train.values())} in the smallest."
     ]
+    if n_test := sum(test.values()):
+        lines[0] += f" Test: {n_test} {rows}, used for the scores only."
     fit = measure_fit(results)
     if fit.has_network:
         seconds_train, _ = mean_and_spread(result.seconds_train for result in results)
@@ -137,13 +138,17 @@ def _format_interval(difference):
 
 
 def format_notes(results):
-    """Yield one line for each method that failed, and one for each that warned."""
+    """Yield a line for each method that failed, failed on a validation fold, or warned."""
     for method in results[0].methods:
         name, outcomes = find_method(method).name, [result.methods[method] for result in results]
         errors = [outcome.error for outcome in outcomes if outcome.error is not None]
         warned = [outcome.warnings for outcome in outcomes if outcome.warnings]
         if errors:
             yield _format_note(f"{name} failed on {len(errors)}", len(outcomes), errors[0])
+        folds = [r.validation_errors[method] for r in results if method in r.validation_errors]
+        if folds:
+            reason = " ".join(folds[0].split())
+            yield f"{name} failed on a validation fold ({reason}), so it cannot be recommended."
         if warned:
             text = warned[0][0]
             if len(warned[0]) > 1:
@@ -271,15 +276,25 @@ def _format_gain(results, method):
         classes = f"the rarest class{'es' * (len(rare) > 1)} ({', '.join(rare)})"
     if len(rare) == 1 and len(rare[0]) > MAX_LETTERS:
         classes = "the rarest class"
-    instead, alarms = "", ""
-    if method != "none" and before is not None:
-        instead = f" instead of {percent(before.recall)} without over-sampling"
-        alarms = f" instead of {percent(before.false_alarms)}"
+    recall, alarms = percent(found.recall), percent(found.false_alarms)
     subject = "the classifier" if method == "none" else "it"
-    return (
-        f"{subject} finds {percent(found.recall)} of {classes}{instead}, with false alarms in "
-        f"{percent(found.false_alarms)}{alarms} of the other {rows}"
-    )
+    finds = f"{subject} finds {recall} of the {rows} of {classes}"
+    others = f"of the other {rows}"
+    if method == "none" or before is None:
+        return f"{finds}, with false alarms in {alarms} {others}"
+    old_recall, old_alarms = percent(before.recall), percent(before.false_alarms)
+    if (recall, alarms) == (old_recall, old_alarms):
+        return (
+            f"{finds}, with false alarms in {alarms} {others}, both the same as without "
+            "over-sampling"
+        )
+    if recall == old_recall:
+        finds += ", the same as without over-sampling"
+    else:
+        finds += f" instead of {old_recall} without over-sampling"
+    if alarms == old_alarms:
+        return f"{finds}, with unchanged false alarms in {alarms} {others}"
+    return f"{finds}, with false alarms in {alarms} instead of {old_alarms} {others}"
 
 
 def phrase_of(method):

@@ -39,7 +39,8 @@ class LabeledData:
     facts : dict
         What the record of a comparison states: for tables ``features`` (names of the columns) and
         ``left_out`` (columns that are not used, with the reasons), for photos ``median_size``
-        (height, width), for embeddings ``embedding`` (name of the column or array).
+        (height, width), for embeddings ``embedding`` (name of the column or array) or,
+        if a backbone made them, ``embedded`` (the kind of what it embedded).
     """
 
     kind: str
