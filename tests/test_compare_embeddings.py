@@ -12,10 +12,16 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold
 
 from imblearn_eos import EOS, LinearHead
-from imblearn_eos.compare import _parallel, compare_embeddings, compare_table, recommend
+from imblearn_eos.compare import (
+    _parallel,
+    compare_embeddings,
+    compare_table,
+    format_verdict,
+    recommend,
+)
 from imblearn_eos.compare._embeddings import NO_CHOICE, NO_SCORES, NO_TEST, TOL
 from imblearn_eos.compare._parallel import choose_cores, record_warnings
-from imblearn_eos.compare._splits import make_splits
+from imblearn_eos.compare._splits import Split, make_splits, warn_of_copies
 
 SPLIT = {"test_size": 0.3, "imbalance_ratio": None}
 
@@ -181,6 +187,35 @@ def test_given_test_part_is_shared_by_all_seeds_and_gives_the_interval(rows):
     mask = np.isin(np.arange(len(y)), test)
     (same,) = compare_embeddings(Z, y, test=mask, samplers=["eos"], seeds=1)
     assert same.methods["eos"].scores == results[0].methods["eos"].scores
+
+
+def test_rows_of_a_given_part_that_are_training_rows_are_told(rows):
+    Z, y = rows[0].copy(), rows[1]
+    parts = {"test": np.arange(0, 80), "validation": np.arange(80, 160)}
+    params = {"samplers": ["none"], "seeds": 2}
+    for result in compare_embeddings(Z, y, **parts, **params):
+        assert not result.warnings
+    Z[:3], Z[80] = Z[200:203], Z[300]
+    results = list(compare_embeddings(Z, y, **parts, **params))
+    for result in results:
+        assert result.warnings[:2] == [
+            "3 of the 80 rows of the test part are identical to training rows, so the test scores "
+            "may be too high: remove them from one of the parts.",
+            "1 of the 80 rows of the validation part is identical to training rows, so the "
+            "validation scores may be too high: remove it from one of the parts.",
+        ]
+    assert format_verdict(results).count("identical to training rows") == 2
+    # Random splits of the same rows are not searched.
+    for result in compare_embeddings(Z, y, **params):
+        assert not result.warnings
+
+
+def test_copies_are_found_by_content():
+    X = np.array(["a", "b", "".join(["x", "y"]), "".join(["x", "y"])], dtype=object)
+    split = Split(np.array([0, 2]), np.array([1, 3]), np.empty(0, dtype=int))
+    for rows in (X, np.array([[0.0, np.nan], [1, 2], [3, np.nan], [3, np.nan]])):
+        [text] = warn_of_copies(rows, [split], ["test"])
+        assert text.startswith("1 of the 2 rows of the test part is identical")
 
 
 def test_given_validation_part_takes_the_place_of_folds(rows):

@@ -17,7 +17,13 @@ from imblearn_eos._compat import Interval, StrOptions
 from imblearn_eos._device import DEVICE_CONSTRAINT
 from imblearn_eos.compare._fit import fit_methods
 from imblearn_eos.compare._scores import MethodResult, score
-from imblearn_eos.compare._splits import N_FOLDS, check_classes, count, make_splits
+from imblearn_eos.compare._splits import (
+    N_FOLDS,
+    check_classes,
+    count,
+    make_splits,
+    warn_of_copies,
+)
 from imblearn_eos.metrics import generalization_gap_report
 
 # Parameters that all comparisons share.
@@ -141,6 +147,8 @@ def run(X, y, embed, head, samplers, *, seeds, cores, inspect=None, notes=(), **
     check_consistent_length(X, y)
     check_classes(y)
     splits = make_splits(y, seeds, **params)
+    parts = [part for part in ("test", "validation") if params.get(part) is not None]
+    notes = [*notes, *warn_of_copies(X, splits, parts)]
     comparison = _Comparison(X, y, embed, head, samplers)
 
     def run_seed(seed, split):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from dataclasses import dataclass, field
 
@@ -90,6 +91,45 @@ def make_splits(
             folds = _make_folds(train, y, groups, N_FOLDS, seed)[:validation_folds]
         splits.append(Split(train, part, validation, folds))
     return splits
+
+
+def warn_of_copies(X, splits, parts):
+    """Return a sentence for each given part with rows that are identical to training rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, ...)
+    splits : list of Split
+        Of all seeds, which share the parts.
+    parts : iterable of {"test", "validation"}
+
+    Returns
+    -------
+    list of str
+    """
+    if not parts:
+        return []
+    # A long tail leaves out other rows for each seed.
+    train = np.unique(np.concatenate([split.train for split in splits]))
+    known, found = {_digest(X[row]) for row in train}, []
+    for part in parts:
+        rows = getattr(splits[0], part)
+        n_copies = sum(_digest(X[row]) in known for row in rows)
+        if n_copies:
+            found.append(
+                f"{n_copies} of the {len(rows)} rows of the {part} part "
+                f"{'is' if n_copies == 1 else 'are'} identical to training rows, so the {part} "
+                f"scores may be too high: remove {'it' if n_copies == 1 else 'them'} from one of "
+                "the parts."
+            )
+    return found
+
+
+def _digest(row):
+    row = np.asarray(row)
+    # The bytes of objects are their addresses.
+    content = (row.astype(str) if row.dtype.hasobject else row).tobytes()
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _positions(part, y):
