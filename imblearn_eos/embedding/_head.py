@@ -220,7 +220,13 @@ class LinearHead(ClassifierMixin, BaseEstimator):
                 method="L-BFGS-B",
                 jac=True,
                 # Not the relative change of the loss, which is tiny long before the end.
-                options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 0, "maxls": 50},
+                options={
+                    "maxiter": self.max_iter,
+                    "gtol": self.tol,
+                    "ftol": 0,
+                    "maxls": 50,
+                    "maxcor": 20,
+                },
                 callback=lambda weights: bar.update(),
             )
         # Only now, so that a fit that fails or is interrupted keeps the one before.

@@ -8,8 +8,9 @@ from scipy import sparse
 # Directions that are worth their time, of features whose variances differ little enough that no
 # feature is lost in the rounding errors of another.
 MAX_DIRECTIONS, MAX_VARIANCE_RATIO = 2048, 1e6
-# Share of the mean variance that a direction has at least.
-MIN_VARIANCE = 1e-2
+# What is added to the variances, as a multiple of them. Rows weigh differently in the curvature, so
+# the covariance tells little about directions of small variance.
+DAMPING = 3
 # Smaller eigenvalues, as a share of the largest, are rounding errors.
 MIN_EIGENVALUE = 1e-12
 
@@ -105,18 +106,18 @@ def make_basis(rows: torch.Tensor, alpha: float) -> torch.Tensor:
         or not 0 < variance.max() <= MAX_VARIANCE_RATIO * variance.median()
     ):
         return feature_scale(variance, alpha)
+    damping = DAMPING / feature_scale(variance, alpha).square()
     if n_samples <= n_features:
         exact = rows.double()
         variance, vectors = torch.linalg.eigh(exact @ exact.T / n_samples)
         is_kept = variance > MIN_EIGENVALUE * variance[-1]
         variance, vectors = variance[is_kept], vectors[:, is_kept]
         axes = exact.T @ (vectors / (n_samples * variance).sqrt())
-        return (axes * feature_scale(variance, alpha)).to(rows.dtype)
+        return (axes * (variance + damping.mean()).rsqrt()).to(rows.dtype)
     # These rows tell the directions well enough.
     some = rows[:: max(1, n_samples // (4 * n_features))]
     covariance = some.T @ some / len(some)
-    # As in `feature_scale`; what is below this variance is noise.
-    covariance.diagonal().add_(10 * alpha + MIN_VARIANCE * variance.mean())
+    covariance.diagonal().add_(damping)
     root = torch.linalg.cholesky(covariance)
     identity = torch.eye(n_features, dtype=rows.dtype, device=rows.device)
     return torch.linalg.solve_triangular(root, identity, upper=False).T
