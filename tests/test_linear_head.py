@@ -1,4 +1,7 @@
+import os
 import pickle
+import subprocess
+import sys
 import tracemalloc
 import warnings
 
@@ -397,3 +400,34 @@ def test_a_lazy_frame_is_named():
     head = LinearHead().fit(frame, make_data()[1])
     with pytest.raises(TypeError, match="X is a polars LazyFrame"):
         head.predict(frame.lazy())
+
+
+CHILD = """
+import multiprocessing
+import numpy as np, torch
+torch.set_num_threads(2)
+from imblearn_eos import LinearHead
+
+X = np.random.RandomState(0).randn(20_000, 50)
+y = (X[:, 0] + X[:, 1] > 0).astype(int)
+
+def fit(head):
+    proba = head.predict_proba(X)
+    assert torch.get_num_threads() == 2
+    return LinearHead().fit(X, y).coef_, proba
+
+if __name__ == "__main__":
+    # Here torch starts its threads.
+    head = LinearHead().fit(X, y)
+    proba = head.predict_proba(X)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        [(coef_, seen)] = pool.map_async(fit, [head]).get(timeout=60)
+    np.testing.assert_allclose(coef_, head.coef_, atol=1e-4)
+    np.testing.assert_allclose(seen, proba, atol=1e-9)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_fits_and_predicts_after_its_parent():
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    subprocess.run([sys.executable, "-c", CHILD], check=True, env=environment, timeout=120)
