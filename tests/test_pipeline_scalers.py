@@ -31,7 +31,14 @@ def test_scalers_before_the_head_are_folded_into_the_module(scaler):
     assert_allclose(probabilities, pipeline.predict_proba(X), atol=1e-5)
 
 
-@pytest.mark.parametrize("step", [PCA(3), MinMaxScaler(clip=True), FunctionTransformer(np.tanh)])
+class SquaredScaler(StandardScaler):
+    def transform(self, X):
+        return super().transform(X) ** 2
+
+
+@pytest.mark.parametrize(
+    "step", [PCA(3), MinMaxScaler(clip=True), FunctionTransformer(np.tanh), SquaredScaler()]
+)
 def test_other_transformers_before_the_head_cannot_be_folded(step):
     X, y = make_data()
     module = torch.nn.Linear(X.shape[1], 7)

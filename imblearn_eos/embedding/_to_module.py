@@ -89,7 +89,8 @@ def fold_scaler(name, scaler, coef, intercept):
         factor, offset = 1 / scaler.scale_, 0
     elif isinstance(scaler, MinMaxScaler):
         factor, offset = scaler.scale_, scaler.min_
-    if not isinstance(scaler, SCALERS) or getattr(scaler, "clip", False):
+    # A subclass may transform in another way.
+    if type(scaler) not in SCALERS or getattr(scaler, "clip", False):
         raise ValueError(
             f"The step {name!r} ({type(scaler).__name__}) transforms embeddings in a way that the "
             "layer of to_module cannot. Remove it; samplers, StandardScaler, MaxAbsScaler and "
