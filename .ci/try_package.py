@@ -10,7 +10,7 @@ import imblearn_eos
 
 folder = files("imblearn_eos")
 assert "site-packages" in str(folder), f"{folder} is not an installed package."
-for name in ("py.typed", "compare/report.html"):
+for name in ("py.typed", "compare/templates/report.html", "compare/templates/load_head.jinja"):
     assert (folder / name).is_file(), f"The package lacks {name}."
 
 # Without the extras, public modules can be imported.
