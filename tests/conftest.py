@@ -1,10 +1,18 @@
 import signal
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 
 from imblearn_eos.neighbors import _base, _boxes, _choose, _search, _tiles
+
+# Triton looks at this when it is imported, which libraries of backbones do as well.
+if not torch.cuda.is_available() and find_spec("triton"):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        import_module("imblearn_eos.neighbors._triton")
 
 
 @pytest.fixture(autouse=True)

@@ -17,15 +17,8 @@ from imblearn_eos.neighbors._search import SPARE_CANDIDATES, ExactSearch
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-# Triton looks at this when it is imported, so that no fixture could set it.
-if DEVICE.type == "cpu" and "triton" not in sys.modules:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", "1")
-        pytest.importorskip("triton", reason="needs Triton, which CUDA builds of torch bring")
-        from imblearn_eos.neighbors import _triton
-else:
-    pytest.importorskip("triton", reason="needs Triton, which CUDA builds of torch bring")
-    from imblearn_eos.neighbors import _triton
+pytest.importorskip("triton", reason="needs Triton, which CUDA builds of torch bring")
+from imblearn_eos.neighbors import _triton  # noqa: E402
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 rng = np.random.RandomState(0)
@@ -34,10 +27,6 @@ rng = np.random.RandomState(0)
 @pytest.fixture(autouse=True)
 def _compiled_or_interpreted(monkeypatch):
     if DEVICE.type == "cpu":
-        if isinstance(_triton._keep_smallest, _triton.triton.JITFunction):
-            pytest.skip(
-                "Triton was imported without its interpreter before: run this file by itself"
-            )
         # Parts of Triton are imported at the first call.
         monkeypatch.setenv("TRITON_INTERPRET", "1")
 
