@@ -15,7 +15,7 @@ from skorch.helper import SliceDataset, SliceDict, predefined_split
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from imblearn_eos import Embedder, EmbeddingPipeline, make_embedding_pipeline
+from imblearn_eos import Embedder, EmbeddingPipeline, LinearHead, make_embedding_pipeline
 from imblearn_eos._torch_datasets import named_labels
 
 X, y = make_data()
@@ -129,6 +129,17 @@ def test_steps_without_embedder_are_named_by_class():
     with pytest.raises(TypeError, match="got MLP") as caught:
         EmbeddingPipeline([("net", MLP()), ("head", MLP())]).fit(X, y)
     assert "Linear(" not in str(caught.value)
+
+
+@pytest.mark.parametrize("position", ["sampler", "head"])
+def test_a_module_as_a_later_step_is_named_by_class(position):
+    with pytest.raises(TypeError, match=r"got the torch module MLP\. LinearHead") as caught:
+        make_embedding_pipeline(make_net(), **{position: MLP()})
+    assert "BatchNorm1d" not in str(caught.value)
+    steps = [("embedder", Embedder(make_net())), (position, MLP()), ("last", LinearHead())]
+    with pytest.raises(TypeError) as caught:
+        EmbeddingPipeline(steps).fit(X, y)
+    assert "BatchNorm1d" not in str(caught.value)
 
 
 def test_lazy_frames_are_refused():

@@ -5,6 +5,7 @@ from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_sampling_strategy
 from sklearn.base import clone
 from sklearn.utils import check_random_state
+from torch import nn
 
 from imblearn_eos._compat import check_parameters
 from imblearn_eos._device import resolve_device
@@ -19,6 +20,13 @@ def is_active(step):
 
 def cloned(step):
     """Return an unfitted clone of an estimator, or the placeholder itself."""
+    if isinstance(step, nn.Module):
+        # scikit-learn's own message begins with all layers of the module.
+        raise TypeError(
+            "The steps after the Embedder must be samplers, transformers and a classifier, got "
+            f"the torch module {type(step).__name__}. LinearHead is trained as a linear layer, "
+            "and EmbeddingPipeline.to_module returns it in the network."
+        )
     return clone(step) if is_active(step) else step
 
 
