@@ -57,7 +57,7 @@ def dataset_labels(dataset):
     return labels
 
 
-def named_labels(dataset):
+def named_labels(dataset, in_order=False):
     """Read the labels of a torch dataset, as names if it has them.
 
     Parameters
@@ -66,6 +66,9 @@ def named_labels(dataset):
         As for :func:`dataset_labels`. If it, or the dataset of a subset, has an attribute
         ``classes`` with distinct strings, and its labels are positions in it, as in torchvision's
         ImageFolder, the strings become the labels.
+    in_order : bool, default=False
+        Whether to use names only if they are in sorted order, so that the positions of labels in
+        sorted order stay what they are.
 
     Returns
     -------
@@ -74,6 +77,8 @@ def named_labels(dataset):
     labels, names = dataset_labels(dataset), _class_names(dataset)
     is_list = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
     if not is_list or len(set(names)) != len(names) or labels.dtype.kind not in "iu":
+        return labels
+    if in_order and list(names) != sorted(names):
         return labels
     is_position = len(labels) > 0 and labels.min() >= 0 and labels.max() < len(names)
     return np.asarray(names)[labels] if is_position else labels

@@ -10,6 +10,7 @@ import pytest
 import torch
 from networks import MLP, Inputs, Mapped, OneLogit, make_data, make_net, make_tokens
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from skorch.helper import SliceDataset, SliceDict, predefined_split
 from torch import nn
@@ -175,6 +176,18 @@ def test_names_of_classes_survive(names):
     expected = make_embedding_pipeline(make_net(), random_state=0).fit(X, labels)
     assert_array_equal(pipeline.predict(X), expected.predict(X))
     assert pipeline.score(Folder(names)) == expected.score(X, labels)
+
+
+@pytest.mark.parametrize("names", [NAMES, NAMES[::-1]])
+def test_the_outputs_of_a_frozen_net_keep_their_classes(names):
+    net = make_net(max_epochs=10).fit(X, y)
+    embedder = Embedder(FrozenEstimator(net)).fit(Folder(names))
+    # Names in another order than the outputs would name other outputs.
+    expected = np.array(names if names == NAMES else range(3))
+    assert_array_equal(embedder.predict(X), expected[net.predict(X)])
+    pipeline = make_embedding_pipeline(FrozenEstimator(net), random_state=0).fit(Folder(names))
+    assert_array_equal(pipeline.classes_, expected)
+    assert pipeline.score(Folder(names)) == pipeline.score(X, expected[y])
 
 
 def test_labels_that_are_given_win():

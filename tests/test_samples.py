@@ -120,11 +120,13 @@ def test_a_pipeline_reads_labels_once(monkeypatch):
     for part, name in [
         (_pipeline, "encode_labels"),
         (_gap, "label_vector"),
-        (_gap, "named_labels"),
+        (_gap, "labels_for"),
     ]:
         function = getattr(part, name)
         monkeypatch.setattr(
-            part, name, lambda y, f=function, **p: calls.append((f.__name__, y)) or f(y, **p)
+            part,
+            name,
+            lambda *args, f=function, **p: calls.append((f.__name__, args[-1])) or f(*args, **p),
         )
     make_embedding_pipeline(make_net(), random_state=0).fit(X, y)
     (first, labels), (second, resampled) = calls

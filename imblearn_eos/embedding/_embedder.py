@@ -23,13 +23,14 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier
 
 from imblearn_eos._compat import HasMethods, fit_context, get_feature_names
 from imblearn_eos._threads import one_thread_after_fork
-from imblearn_eos._torch_datasets import is_dataset, named_labels
+from imblearn_eos._torch_datasets import is_dataset
 from imblearn_eos._validation import check_features, encode_labels
 from imblearn_eos.embedding._cache import describe, train
 from imblearn_eos.embedding._head_inputs import ShapeExplained, head_inputs
 from imblearn_eos.embedding._module import FrozenModule, probe_module, with_head
 from imblearn_eos.embedding._nets import (
     check_net,
+    labels_for,
     preprocess_of,
     probabilities,
     probe_untrained,
@@ -193,7 +194,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             Labels of any kind. None takes them from a dataset: from its attribute ``targets`` if
             it has one, else from all of its items, which are pairs, or dicts with a "label" or
             "labels". If the dataset has ``classes``, a list of strings, as ImageFolder, then these
-            names are the labels and not their positions.
+            names are the labels and not their positions, except that a net in a FrozenEstimator
+            needs names in sorted order, because its outputs are in the order of the positions.
 
         Returns
         -------
@@ -222,7 +224,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         preprocess = preprocess_of(net)
         given, X = X, as_samples(X, estimator=self, preprocess=preprocess, min_samples=2)
         if y is None and is_dataset(given):
-            y = named_labels(given)
+            y = labels_for(self.net, given)
         classes, codes = encode_labels(y, estimator=self)
         check_consistent_length(X, codes)
         # The loss of a binary net compares one logit with a float.

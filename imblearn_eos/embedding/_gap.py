@@ -11,8 +11,9 @@ from sklearn.utils import Bunch, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from imblearn_eos._compat import PipelineWithHook
-from imblearn_eos._torch_datasets import is_dataset, named_labels
+from imblearn_eos._torch_datasets import is_dataset
 from imblearn_eos._validation import label_vector, to_array
+from imblearn_eos.embedding._nets import labels_for
 from imblearn_eos.embedding._samples import Samples
 from imblearn_eos.embedding._steps import is_active
 from imblearn_eos.metrics import TrainingRanges, check_rows
@@ -94,7 +95,7 @@ class PipelineWithGap(PipelineWithHook):
 
     def _labels(self, X, y):
         """Return the labels of samples; if y is None and X a dataset, the labels that it has."""
-        return named_labels(X) if y is None and is_dataset(X) else y
+        return labels_for(self._embedder().net, X) if y is None and is_dataset(X) else y
 
     def _embed(self, X):
         """Transform samples to what the last step takes."""

@@ -6,6 +6,7 @@ from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet, NeuralNetRegressor
 
 from imblearn_eos._compat import predict_nonlinearity, uncompiled
+from imblearn_eos._torch_datasets import named_labels
 from imblearn_eos._validation import to_array
 from imblearn_eos.embedding._head_inputs import scores_of
 from imblearn_eos.embedding._module import FrozenModule
@@ -36,6 +37,15 @@ def check_net(net):
             "skorch.NeuralNetClassifier(ModuleClass, criterion=torch.nn.CrossEntropyLoss)."
         )
     return net, is_frozen
+
+
+def labels_for(net, dataset):
+    """Return the labels of a dataset, as names if it has them.
+
+    The outputs of a net that is trained already are in the order of the dataset's integers. So for
+    a frozen net, names are used only where they sort into the same order.
+    """
+    return named_labels(dataset, in_order=isinstance(net, FrozenEstimator))
 
 
 def with_labels(net, classes, codes, dtype):
