@@ -2,6 +2,9 @@
 
 import io
 import pickle
+from functools import partial
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -183,6 +186,25 @@ def test_dicts_in_and_mappings_out(key):
     outputs = returned(inputs["tokens"], mask=inputs["mask"].float())
     logits = outputs["logits"] if key == "logits" else outputs
     assert_allclose(logits.softmax(dim=1).detach(), pipeline.predict_proba(tokens), atol=1e-5)
+
+
+class LossAndLogits(NamedTuple):
+    loss: torch.Tensor
+    logits: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda logits: SimpleNamespace(logits=logits), partial(LossAndLogits, torch.zeros(()))]
+)
+def test_objects_with_logits(wrap):
+    class Wrapped(MLP):
+        def forward(self, X):
+            return wrap(super().forward(X))
+
+    pipeline = make_pipeline(make_module(Wrapped, n_classes=9)).fit(X, y)
+    assert pipeline["embedder"].layer_ == "head"
+    logits = pipeline.to_module()(torch.from_numpy(X)).logits
+    assert_allclose(logits.softmax(dim=1).detach(), pipeline.predict_proba(X), atol=1e-6)
 
 
 def test_a_mapping_without_scores_is_refused_by_its_keys():

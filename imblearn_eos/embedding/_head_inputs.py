@@ -12,9 +12,9 @@ def scores_of(output):
 
     Parameters
     ----------
-    output : torch.Tensor, tuple, list or mapping
-        The tensor itself, the first of a tuple, the "logits" of a mapping such as a ModelOutput of
-        transformers, or its "pooler_output" if it has no logits.
+    output : torch.Tensor, tuple, list, mapping or object with ``logits``
+        The tensor itself, the ``logits`` of an object, the first of a tuple, the "logits" of a
+        mapping such as a ModelOutput of transformers, or its "pooler_output" if it has no logits.
 
     Returns
     -------
@@ -29,11 +29,14 @@ def scores_of(output):
     if isinstance(output, Mapping):
         found += f" with the keys {list(output)}"
         output = output.get("logits", output.get("pooler_output"))
+    elif hasattr(output, "logits"):
+        # Also of a named tuple, in which the loss may be first.
+        output = output.logits
     elif isinstance(output, (tuple, list)) and output:
         output = output[0]
     if not isinstance(output, torch.Tensor) or output.ndim == 0:
         raise ValueError(
-            "The module must return a tensor, alone, first in a tuple, or as 'logits' or "
+            "The module must return a tensor, alone, first in a tuple, as 'logits', or as "
             f"'pooler_output' of a mapping, got {found}. Wrap it in a module that does."
         )
     return output

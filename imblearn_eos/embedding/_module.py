@@ -219,7 +219,8 @@ def _find_head(runs, output, scores):
         if _returns(scores, logits):
             return name
     last_width = vectors[-1][1].out_features if vectors else None
-    if isinstance(output, Mapping) or last_width == scores.shape[-1]:
+    has_logits = isinstance(output, Mapping) or hasattr(output, "logits")
+    if has_logits or last_width == scores.shape[-1]:
         raise ValueError(
             "The module's output is neither what a linear layer returns nor its softmax, so its "
             f"head is not clear: {describe_layers(runs)} If it has no head and returns the "

@@ -119,9 +119,9 @@ class EmbeddingPipeline(PipelineWithGap):
         Parameters
         ----------
         module : torch.nn.Module
-            Returns a tensor, alone or first in a tuple, or a mapping with "logits" or
-            "pooler_output", such as a ``ModelOutput`` of transformers. It stays on its device, is
-            set to evaluation mode, and is shared by clones of the pipeline.
+            Returns a tensor, alone or first in a tuple, an object with ``logits``, or a mapping
+            with "logits" or "pooler_output", such as a ``ModelOutput`` of transformers. It stays on
+            its device, is set to evaluation mode, and is shared by clones of the pipeline.
 
         trained_on_rows : bool
             Whether the module was trained on the samples that :meth:`fit` will get. If it was,
