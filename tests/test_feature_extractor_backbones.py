@@ -305,6 +305,7 @@ def test_function_of_an_importable_module(photos, monkeypatch):
         ("keras/resnet18", "must begin with one of .*got 'keras/resnet18'"),
         ("timm/resnet81", "timm has no model or folder 'resnet81'. Similar names: .*'resnet18"),
         ("timm//no/folder", "timm has no model or folder '/no/folder'"),
+        (f"{TESTS}/backbones.py:nothing", r"names a function that .*backbones\.py does not have"),
         ("torchvision/resnet81", "Similar names: .*'resnet18'"),
     ],
 )

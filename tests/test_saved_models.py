@@ -9,6 +9,7 @@ from pathlib import Path
 
 import networks
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -228,7 +229,10 @@ def test_pipeline_of_a_table_fills_in_and_scales(tmp_path, classifier, dtype):
     Z = fitted.embedder.transform(X)
     assert predicted["eos"] == fitted.heads["eos"].predict(Z).tolist()
     assert predicted["logit_adjustment"] == adjusted_predictions(fitted, Z)
-    assert "'f0'" in (tmp_path / "eos" / "load.py").read_text()
+    # Columns of a data frame are known by name, in whatever order they are.
+    predict = runpy.run_path(str(tmp_path / "eos" / "load.py"))["predict"]
+    frame = pd.DataFrame(X, columns=features["features"])
+    assert [str(label) for label in predict(frame[frame.columns[::-1]])] == predicted["eos"]
 
 
 def test_model_that_cannot_be_saved_is_told(tmp_path, monkeypatch):

@@ -222,6 +222,8 @@ def from_function(name: str) -> Backbone:
         spec.loader.exec_module(module)
     else:
         module = importlib.import_module(place)
+    if not hasattr(module, function):
+        raise ValueError(f"The 'backbone' {name!r} names a function that {place} does not have.")
     made = getattr(module, function)()
     return Backbone(*made) if isinstance(made, tuple) else Backbone(made)
 
