@@ -35,6 +35,12 @@ class LenientADASYN(ADASYN):
     """
 
     def _fit_resample(self, X, y):
+        try:
+            return super()._fit_resample(X, y)
+        except (RuntimeError, ValueError):
+            return self._fit_each_class(X, y)
+
+    def _fit_each_class(self, X, y):
         parts, refused = [(X, y)], {}
         for label, n_rows in self.sampling_strategy_.items():
             sampler = ADASYN(**self.get_params())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -165,7 +164,7 @@ def compare_embeddings(
         cores=choose_cores(
             n_jobs, Z.size, many=MANY_NUMBERS, n_tasks=1 + validation_folds, device=device
         ),
-        inspect=None if trained_on_rows or groups is not None else partial(find_memorized, device),
+        inspect=None if trained_on_rows or groups is not None else find_memorized,
         notes=notes,
         test_size=test_size,
         imbalance_ratio=imbalance_ratio,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-
-from imblearn_eos.neighbors import TorchNearestNeighbors
+from sklearn.neighbors import NearestNeighbors
 
 # Rows of each part that are searched for; more would cost seconds and change little.
 MAX_ROWS = 2000
@@ -13,7 +12,7 @@ RATIO = 0.5
 N_ERRORS = 3
 
 
-def find_memorized(device, fitted):
+def find_memorized(fitted):
     """Return a list with a warning if training rows lie nearer to their own class than new rows.
 
     The leave-one-out error of the nearest neighbor among the training rows is compared with the
@@ -21,7 +20,6 @@ def find_memorized(device, fitted):
 
     Parameters
     ----------
-    device : str or torch.device
     fitted : Bunch
         ``fitted`` of a `SeedResult`.
 
@@ -29,7 +27,7 @@ def find_memorized(device, fitted):
     -------
     list of str
     """
-    finder = TorchNearestNeighbors(1, device=device).fit(fitted.Z_train)
+    finder = NearestNeighbors(n_neighbors=1).fit(fitted.Z_train)
     labels, random_state = fitted.y_train, np.random.RandomState(0)
     train, test = (
         random_state.permutation(len(y))[:MAX_ROWS] for y in (fitted.y_train, fitted.y_test)

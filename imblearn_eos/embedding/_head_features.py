@@ -39,8 +39,10 @@ class DenseFeatures:
         self, X: torch.Tensor, device: torch.device, dtype: torch.dtype, alpha: float
     ) -> None:
         self.rows = X.to(device, dtype, copy=True)
-        self.mean = self.rows.mean(dim=0, dtype=torch.float64)
-        self.rows -= self.mean.to(dtype)
+        # Exactly what is subtracted, in whatever precision.
+        mean = self.rows.mean(dim=0)
+        self.rows -= mean
+        self.mean = mean.double()
         self.basis = make_basis(self.rows, alpha)
 
     def to_coef(self, weights: torch.Tensor) -> torch.Tensor:
