@@ -226,7 +226,7 @@ def test_broken_files_are_named(tmp_path, capsys):
     assert "broken.npz cannot be read" in error_of(capsys, "--data", tmp_path / "broken.npz")
     folder = save_images(tmp_path / "images", {"cat": 2, "dog": 2})
     (folder / "dog" / "1.png").write_bytes(b"not a picture")
-    assert "cannot be read as images" in error_of(capsys, "--data", folder)
+    assert "cannot be read as images" in error_of(capsys, "--data", folder, "--train")
 
 
 def test_class_of_one_image_is_named(tmp_path, capsys):

@@ -134,10 +134,70 @@ def test_photos_that_cannot_be_read_are_left_out_and_listed(photos, backbone, tm
     assert record["arguments"]["trained_on_rows"] is False
     assert record["arguments"]["n_neighbors"] == 1000
     assert record["data"]["embedder"] == "mean colors"
-    assert list(record["data"]["unreadable"]) == ["dark/7.png"]
+    (entry,) = record["data"]["unreadable"]
+    assert (entry["name"], entry["label"]) == ("dark/7.png", "dark")
+    assert str(photos) not in entry["problem"]
     assert record["runs"][0]["validation"].keys() == {"none", "logit_adjustment", "smote"}
     assert made[0].params["on_error"] == "nan"
     assert made[0].params["memory"] == "cache"
+
+
+def break_headers(photos, names, content=b"no image"):
+    for name in names:
+        (photos / name).write_bytes(content)
+
+
+def test_photos_with_bad_headers_are_left_out_and_listed_everywhere(
+    photos, backbone, tmp_path, capsys
+):
+    pytest.importorskip("jinja2", reason="needs jinja2, of the extra 'report'")
+    names = [f"dark/{number}.png" for number in range(10, 21)]
+    break_headers(photos, names)
+    folder = tmp_path / "report"
+    arguments = "--data", photos, "--backbone", backbone
+    assert run("compare", *arguments, "--report", folder, *SAMPLERS) == 0
+    listed = "dark/10.png (UnidentifiedImageError), dark/11.png"
+    captured = capsys.readouterr()
+    assert captured.err.count("Left out 12 of 42 photos that cannot be read: ") == 1
+    assert listed in captured.err
+    assert "30 embeddings of 3 numbers" in captured.out
+    unreadable = json.loads((folder / "results.json").read_text())["data"]["unreadable"]
+    assert [entry["name"] for entry in unreadable] == [*names, "dark/7.png"]
+    for file in ("report.html", "README.md"):
+        content = (folder / file).read_text(encoding="utf-8")
+        assert listed in content
+        assert "dark/19.png (UnidentifiedImageError) and 2 others." in content
+    assert run("embed", *arguments, "--output", tmp_path / "a.npz") == 0
+    captured = capsys.readouterr()
+    assert listed in captured.err
+    assert "with 30 embeddings" in captured.out
+    assert not {*names, "dark/7.png"} & {*read(tmp_path / "a.npz").ids}
+
+
+@pytest.mark.parametrize("command", [["compare", *SAMPLERS], ["embed", "--output", "a.npz"]])
+@pytest.mark.parametrize("content", ["header", "pixels"])
+def test_no_readable_photo_is_one_error(
+    photos, backbone, tmp_path, capsys, command, content, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    cut = (photos / "dark" / "7.png").read_bytes()
+    names = [file.relative_to(photos) for file in photos.glob("*/*.png")]
+    break_headers(photos, names, cut if content == "pixels" else b"")
+    message = error_of(capsys, *command, "--data", photos, "--backbone", backbone)
+    assert message.count("imblearn-eos: error: ") == message.count("\n") == 1
+    assert "dark/0.png (" in message
+    assert "others" in message or "32 more" in message
+    assert not (tmp_path / "a.npz").exists()
+
+
+@pytest.mark.parametrize("content", ["header", "pixels"])
+def test_class_without_readable_photos_is_an_error_of_compare(photos, backbone, capsys, content):
+    cut = (photos / "dark" / "7.png").read_bytes()
+    names = [file.relative_to(photos) for file in photos.glob("light/*.png")]
+    break_headers(photos, names, cut if content == "pixels" else b"")
+    message = error_of(capsys, "compare", "--data", photos, "--backbone", backbone, *SAMPLERS)
+    assert "Left out 13 of 42 photos that cannot be read: " in message
+    assert "No photos of the classes ['light'] are left to train on" in message
 
 
 def test_report_of_photos_shows_them(photos, backbone, tmp_path):

@@ -243,7 +243,7 @@ def test_broken_image_is_named(tmp_path, damage):
     save_image(tmp_path / "a" / "1.png", size=(100, 100))
     file = tmp_path / "a" / "1.png"
     file.write_bytes(b"no image" if damage == "text" else file.read_bytes()[:60])
-    with pytest.raises(ValueError, match=r"cannot be read as images \(remove them .*1\.png \("):
+    with pytest.raises(ValueError, match=r"cannot be read as images .*\(remove them .*1\.png \("):
         load_image_folder(tmp_path)
 
 
@@ -293,7 +293,7 @@ DEEP_IMAGES = {
 def test_images_of_more_than_8_bits_per_channel_are_refused(tmp_path, name):
     save_image(tmp_path / "a" / "0.png", size=(4, 4))
     (tmp_path / "a" / name).write_bytes(DEEP_IMAGES[name]())
-    with pytest.raises(ValueError, match=rf"more than 8 bits .*/a/{name} \(\d+ bits\)") as error:
+    with pytest.raises(ValueError, match=rf"8 bits per channel .*/a/{name} \(\d+ bits\)") as error:
         load_image_folder(tmp_path)
     assert "0.png" not in str(error.value)
 

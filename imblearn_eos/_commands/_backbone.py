@@ -7,11 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from imblearn_eos.datasets._labeled import LabeledData
+from imblearn_eos.datasets._labeled import LabeledData, describe_left_out
 
 EMBEDDED = ("photos", "images", "text")
-# Files that are named.
-MAX_NAMES = 10
 
 
 def make_extractor(options, kind):
@@ -39,39 +37,42 @@ def inputs_of(data):
     return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels
 
 
-def names_of(data):
-    """Return the name of each row."""
-    if data.ids is not None:
-        return np.asarray(data.ids, dtype=str)
-    if data.kind == "photos" and all(isinstance(source, str) for source in data.X):
-        return data.X.astype(str)
-    return np.arange(len(data)).astype(str)
-
-
 def embed(data: LabeledData, options) -> tuple[LabeledData, LabeledData]:
     """Return the rows that can be embedded, as they are and as embeddings."""
     extractor = make_extractor(options, data.kind)
     Z = extractor.fit(inputs_of(data)).transform(inputs_of(data))
-    failed = name_failed(data, extractor.failed_)
-    if failed:
-        is_kept = ~np.isin(np.arange(len(data)), list(extractor.failed_))
-        data, Z = data.take(is_kept), Z[is_kept]
-    facts = {**data.facts, "embedder": extractor.description_, "unreadable": failed}
-    facts["embedded"] = data.kind
-    return data, replace(data, kind="embeddings", X=Z, facts=facts)
+    kept = leave_out_failed(data, extractor.failed_)
+    check_parts(data, kept)
+    Z = np.delete(Z, list(extractor.failed_), axis=0)
+    facts = {**kept.facts, "embedder": extractor.description_, "embedded": kept.kind}
+    return kept, replace(kept, kind="embeddings", X=Z, facts=facts)
 
 
-def name_failed(data, failed):
-    """Return {name: message} of the rows that could not be embedded, and list them on stderr."""
-    found = {str(names_of(data)[row]): message for row, message in sorted(failed.items())}
-    if len(found) == len(data):
-        raise ValueError(f"None of the {len(data)} {data.kind} can be read: {next(iter(found))}")
-    if found:
-        names = [f"{name} ({message})" for name, message in list(found.items())[:MAX_NAMES]]
-        more = f"; and {len(found) - MAX_NAMES} more" * (len(found) > MAX_NAMES)
-        print(
-            f"Left out {len(found)} of {len(data)} {data.kind} that cannot be read: "
-            f"{'; '.join(names)}{more}",
-            file=sys.stderr,
+def leave_out_failed(data, failed):
+    """Return the rows that could be embedded, and list on stderr all that could not be read."""
+    # The name of the row is stated before.
+    kept = data.leave_out(
+        {
+            row: text.removeprefix(f"{data.X[row]}: ").removeprefix(f"row {row} of X: ")
+            for row, text in failed.items()
+        }
+    )
+    if unreadable := kept.facts["unreadable"]:
+        text = describe_left_out(unreadable, len(kept), data.kind)
+        if not len(kept):
+            raise ValueError(f"{text} Nothing is left: mend the files, or use others.")
+        print(text, file=sys.stderr)
+    return kept
+
+
+def check_parts(data, kept):
+    """Raise ValueError if a class has no row to train on, or a given part has no row, any more."""
+    is_train = slice(None) if kept.split is None else kept.split == "train"
+    lost = {entry["label"] for entry in kept.facts["unreadable"]} - set(map(str, kept.y[is_train]))
+    if lost:
+        raise ValueError(
+            f"No {data.kind} of the classes {sorted(lost)} are left to train on, because none can "
+            "be read. Mend these files, or remove them to compare the other classes."
         )
-    return found
+    if data.split is not None and (gone := sorted({*data.split} - {*kept.split})):
+        raise ValueError(f"No {data.kind} of the part {gone[0]!r} can be read. Mend these files.")

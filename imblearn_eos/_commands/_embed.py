@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imblearn_eos._commands._backbone import inputs_of, make_extractor, name_failed, names_of
+from imblearn_eos._commands._backbone import inputs_of, leave_out_failed, make_extractor
 from imblearn_eos._commands._options import (
     add_backbone_options,
     add_data_options,
@@ -49,7 +49,7 @@ def run(options, get_default, command):
     parts = {"test": options.test, "validation": options.validation}
     data = read(options.data, **parts, **reading_options(options))
     extractor = make_extractor(options, data.kind)
-    X, names = inputs_of(data), names_of(data)
+    X, names = inputs_of(data), data.names()
     extractor.fit(X)
     n_written = 0
     with EmbeddingWriter(output, description=extractor.description_) as writer:
@@ -58,5 +58,5 @@ def run(options, get_default, command):
             split = None if data.split is None else data.split[rows]
             writer.write(names[rows], data.y[rows], split, Z[rows - start])
             n_written += len(rows)
-        name_failed(data, extractor.failed_)
+        leave_out_failed(data, extractor.failed_)
     print(f"Written: {options.output} with {n_written} embeddings of {Z.shape[1]} numbers.")

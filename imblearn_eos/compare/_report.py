@@ -21,7 +21,7 @@ from imblearn_eos.compare._statistics import as_list, mean_and_spread
 from imblearn_eos.compare._summary import choose_method, measure_fit
 from imblearn_eos.compare._templates import render
 from imblearn_eos.compare._text import format_advice, format_headline, format_notes, phrase_of
-from imblearn_eos.datasets._labeled import LabeledData
+from imblearn_eos.datasets._labeled import LabeledData, describe_left_out
 
 PAGE, RESULTS = "report.html", "results.json"
 # Names of features on the page.
@@ -94,12 +94,20 @@ def write_report(
         "title": _page.shorten_source(record["data"]["source"]),
         "headline": format_headline(results),
         "advice": format_advice(results),
-        "notes": list(format_notes(results)),
+        "notes": [*_list_left_out(record["data"]), *format_notes(results)],
         "rare": _page.describe_rare(results),
     }
     write_text(page.parent / CARD, render_card(results, method, **content))
     write_text(page, _render(results, method, data, **content))
     return page
+
+
+def _list_left_out(facts):
+    """Return a sentence on the photos or texts that could not be read, in a list; empty if none."""
+    unreadable = facts.get("unreadable")
+    return (
+        [describe_left_out(unreadable, facts["shape"][0], facts["embedded"])] if unreadable else []
+    )
 
 
 def report_files(directory: str | os.PathLike) -> list[Path]:

@@ -12,11 +12,11 @@ from imblearn_eos._compat import Interval, validate_params
 from imblearn_eos.datasets._image_files import (
     Problems,
     check_sizes,
-    median_size,
     read_headers,
     read_pixels,
 )
 from imblearn_eos.datasets._labeled import LabeledData, concatenate, split_name
+from imblearn_eos.datasets._photos import add_left_out, leave_out_unreadable
 
 WANTED = "one sub-folder of images per class, or train, validation and test folders of such"
 # What systems and archives leave in folders, beside hidden files.
@@ -91,30 +91,32 @@ def load_image_folder(
         problems.add("folders with the parts of a split (load each part by itself)", path)
     files, labels = _list_images(Path(path), problems)
     # Headers first: most problems are found in seconds, and the pixels then go to their place.
-    headers = read_headers(files, files, problems)
+    headers, failed = read_headers(files, files)
+    problems.add_unreadable(files, failed)
     if size is None:
         check_sizes(headers, problems)
     problems.refuse(path, WANTED)
     height, width = np.broadcast_to(headers[0].shape if size is None else size, 2)
-    X = read_pixels(files, files, headers, (int(height), int(width)), problems)
+    X, failed = read_pixels(files, headers, (int(height), int(width)))
+    problems.add_unreadable(files, failed)
     problems.refuse(path, WANTED)
     return X, np.array(labels)
 
 
 def read_folder(path: Path) -> LabeledData:
-    """Return the paths of the photos in a folder, once all their headers are checked."""
-    splits, problems, headers = find_splits(path), Problems(), []
-    parts = {}
+    """Return the paths of the photos in a folder, without those whose headers are bad."""
+    splits, problems, parts = find_splits(path), Problems(), {}
     for name, folder in (splits or {"train": path}).items():
         files, labels = _list_images(folder, problems)
-        headers += read_headers(files, files, problems)
         ids = [file.relative_to(path).as_posix() for file in files]
         photos = np.array([str(file) for file in files], dtype=object)
-        parts[name] = LabeledData("photos", photos, np.array(labels), np.array(ids, dtype=object))
-    problems.refuse(path, WANTED)
-    data = concatenate(**parts)
-    data.facts["median_size"] = median_size(headers)
-    return data
+        part = LabeledData("photos", photos, np.array(labels), np.array(ids, dtype=object))
+        parts[name] = leave_out_unreadable(part)
+    if problems.found or not all(map(len, parts.values())):
+        for part in parts.values():
+            add_left_out(problems, part)
+        problems.refuse(path, WANTED)
+    return concatenate(**parts)
 
 
 def find_splits(path: Path) -> dict[str, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +19,18 @@ MAX_NAMES = 10
 # The side of the squares that photos of several sizes become, and the longest side that is kept
 # where all have one size.
 DEFAULT_SIZE, KEPT_SIDE = 64, 256
+UNREADABLE = (
+    "files that cannot be read as images of 8 bits per channel (remove them or save them again)"
+)
 # Modes of images without color.
 GREY = ("1", "L", "LA")
 
 Source = Any  # A path, or the content of a file as a buffer.
 Size = tuple[int, int]
+
+
+class TooDeepError(ValueError):
+    """Channels of more than 8 bits, which Pillow would cut."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,6 @@ class Header:
         Pillow's name for the kind of pixels.
     shape : (int, int)
         Height and width of the upright image.
-    n_bits : int
-        Bits per channel.
     has_more : bool
         Whether the file has further frames.
     """
@@ -47,7 +52,6 @@ class Header:
     name: object
     mode: str
     shape: Size
-    n_bits: int
     has_more: bool
 
 
@@ -67,6 +71,11 @@ class Problems:
         """Note a file or folder."""
         self.found.setdefault(kind, []).append(str(name))
 
+    def add_unreadable(self, names: Sequence[object], failed: Mapping[int, str]) -> None:
+        """Note the files at some positions, with the reason."""
+        for row, why in failed.items():
+            self.add(UNREADABLE, f"{names[row]} ({why})")
+
     def refuse(self, path: object, wanted: str) -> None:
         """Raise one error if there are problems."""
         if self.found:
@@ -80,21 +89,19 @@ def _list(names):
 
 
 def read_headers(
-    sources: Iterable[Source], names: Iterable[object], problems: Problems
-) -> list[Header]:
-    """Return the headers of the images that can be read; add the others to ``problems``.
+    sources: Collection[Source], names: Sequence[object]
+) -> tuple[list[Header], dict[int, str]]:
+    """Return the headers of the images that can be read, and why others cannot, by position.
 
     Warns once if files have several frames, of which only the first is used.
     """
     import_extra("PIL", "images")
-    found = _read_all(_read_header, sources, names, problems)
-    headers = [Header(name, *values) for name, values in found]
-    for header in headers:
-        if header.n_bits > 8:
-            kind = "images with more than 8 bits per channel, which would be cut (convert them)"
-            problems.add(kind, f"{header.name} ({header.n_bits} bits)")
+    failed: dict[int, str] = {}
+    headers = [
+        Header(names[row], *found) for row, found in _read_all(_read_header, sources, failed)
+    ]
     animated = [header.name for header in headers if header.has_more]
-    if animated and not problems.found:
+    if animated:
         warnings.warn(
             f"{len(animated)} of the image files have several frames; only the first is read; "
             f"one is {animated[0]}. Save each frame to be used as a file of its own.",
@@ -102,7 +109,7 @@ def read_headers(
             # The caller of load_image_folder, which validate_params wraps.
             stacklevel=4,
         )
-    return headers
+    return headers, failed
 
 
 def check_sizes(headers: Sequence[Header], problems: Problems) -> None:
@@ -136,14 +143,13 @@ def default_size(headers: Sequence[Header]) -> Size:
 
 def read_pixels(
     sources: Sequence[Source] | np.ndarray,
-    names: Iterable[object],
     headers: Sequence[Header],
     size: Size,
-    problems: Problems,
-) -> np.ndarray:
-    """Return images as float32 from 0 to 1, of one channel if all of them are grey.
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Return images as float32 from 0 to 1, and why some cannot be read, by position.
 
-    Images of another size are scaled until they cover it, and their middle is cut out.
+    They have one channel if all of them are grey. Images of another size are scaled until they
+    cover it, and their middle is cut out.
     """
     is_grey = all(header.mode in GREY for header in headers)
     X = np.empty((len(sources), 1 if is_grey else 3, *size), dtype=np.float32)
@@ -151,21 +157,19 @@ def read_pixels(
     def read(source):
         return _read_pixels(source, "L" if is_grey else "RGB", size)
 
-    for row, (_, pixels) in enumerate(_read_all(read, sources, names, problems)):
+    failed: dict[int, str] = {}
+    for row, pixels in _read_all(read, sources, failed):
         X[row] = pixels
-    return X
+    return X, failed
 
 
-def _read_all(
-    read: Callable, sources: Iterable[Source], names: Iterable[object], problems: Problems
-):
-    for source, name in zip(sources, names, strict=True):
+def _read_all(read: Callable, sources: Iterable[Source], failed: dict[int, str]):
+    for row, source in enumerate(sources):
         try:
-            yield name, read(source)
+            yield row, read(source)
         # Pillow's decoders raise nearly anything on a broken file: OSError, SyntaxError...
         except Exception as error:
-            kind = "files that cannot be read as images (remove them or save them again)"
-            problems.add(kind, f"{name} ({type(error).__name__})")
+            failed[row] = str(error) if isinstance(error, TooDeepError) else type(error).__name__
 
 
 def _read_header(source):
@@ -173,7 +177,10 @@ def _read_header(source):
 
     with open_source(source) as stream, Image.open(stream) as image:
         has_more, mode = has_more_frames(image), image.mode
-        return mode, find_shape(image, stream), count_bits(image, stream), has_more
+        shape, n_bits = find_shape(image, stream), count_bits(image, stream)
+    if n_bits > 8:
+        raise TooDeepError(f"{n_bits} bits")
+    return mode, shape, has_more
 
 
 def _read_pixels(source, mode, size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -13,6 +14,9 @@ SPLITS = {
     **dict.fromkeys(["validation", "val", "valid", "dev"], "validation"),
     **dict.fromkeys(["test", "testing"], "test"),
 }
+
+# Rows that are listed by name.
+MAX_NAMES = 10
 
 
 @dataclass
@@ -39,8 +43,9 @@ class LabeledData:
     facts : dict
         What the record of a comparison states: for tables ``features`` (names of the columns) and
         ``left_out`` (columns that are not used, with the reasons), for photos ``median_size``
-        (height, width), for embeddings ``embedding`` (name of the column or array) or,
-        if a backbone made them, ``embedded`` (the kind of what it embedded).
+        (height, width) and ``unreadable`` (see `leave_out`), for embeddings ``embedding`` (name of
+        the column or array) or, if a backbone made them, ``embedded`` (the kind of what it
+        embedded).
     """
 
     kind: str
@@ -60,6 +65,42 @@ class LabeledData:
         arrays = {name: v[rows] for name, v in values.items() if isinstance(v, np.ndarray)}
         return replace(self, **arrays)
 
+    def names(self) -> np.ndarray:
+        """Return what to call each row: its id, the path of its photo, or its number."""
+        if self.ids is not None:
+            return np.asarray(self.ids, dtype=str)
+        if self.kind == "photos" and all(isinstance(source, str) for source in self.X):
+            return self.X.astype(str)
+        return np.array([f"row {row}" for row in range(len(self))])
+
+    def leave_out(self, failed: Mapping[int, str]) -> LabeledData:
+        """Return the data without the rows that cannot be read, by position with the reason.
+
+        ``facts["unreadable"]`` lists name, label and problem of each, also of earlier ones.
+        """
+        names = self.names()
+        found = [
+            {"name": str(names[row]), "label": str(self.y[row]), "problem": failed[row]}
+            for row in sorted(failed)
+        ]
+        facts = {**self.facts, "unreadable": [*self.facts.get("unreadable", ()), *found]}
+        if not found:
+            return replace(self, facts=facts)
+        is_kept = ~np.isin(np.arange(len(self)), list(failed))
+        # Numbers of rows count those that are left out.
+        return replace(self, ids=names.astype(object), facts=facts).take(is_kept)
+
+
+def describe_left_out(unreadable: list[dict[str, str]], n_left: int, kind: str) -> str:
+    """Return a sentence on the rows that were left out."""
+    shown = [f"{entry['name']} ({entry['problem']})" for entry in unreadable[:MAX_NAMES]]
+    n_others = len(unreadable) - len(shown)
+    others = f" and {n_others} other{'s' * (n_others > 1)}" * (n_others > 0)
+    return (
+        f"Left out {len(unreadable)} of {n_left + len(unreadable)} {kind} that cannot be read: "
+        f"{', '.join(shown)}{others}."
+    )
+
 
 def split_name(name: object) -> str | None:
     """Return the part of a split that goes by this name: train, validation, test or None."""
@@ -77,7 +118,7 @@ def concatenate(
     Parameters
     ----------
     train : LabeledData
-        Its facts are those of the result.
+        Its facts are those of the result, but all parts count for ``unreadable``.
     test, validation : LabeledData or None, default=None
         Of the same kind and width; the columns of tables are matched by name.
 
@@ -102,7 +143,10 @@ def concatenate(
     parts = {name: _match_columns(train, part) for name, part in parts.items()}
     values = {name: _join(name, parts.values()) for name in ("X", "y", "ids", "groups")}
     sizes = [len(part) for part in parts.values()]
-    return replace(train, **values, split=np.repeat(list(parts), sizes))
+    facts = dict(train.facts)
+    if "unreadable" in facts:
+        facts["unreadable"] = [e for part in parts.values() for e in part.facts["unreadable"]]
+    return replace(train, **values, split=np.repeat(list(parts), sizes), facts=facts)
 
 
 def _find_problem(train, part):
@@ -117,7 +161,8 @@ def _find_problem(train, part):
         return f"they lack the numeric columns {missing}; add or remove the columns"
     if train.kind != "table" and shapes[0] != shapes[1]:
         return f"their rows have the shape {shapes[1]}, not {shapes[0]}; read both in the same way"
-    if unknown := sorted(set(map(str, part.y)) - set(map(str, train.y))):
+    known = {*map(str, train.y), *(e["label"] for e in train.facts.get("unreadable", ()))}
+    if unknown := sorted(set(map(str, part.y)) - known):
         return f"the labels {unknown} do not occur in training; remove these rows or rename them"
     return None
 

@@ -34,7 +34,7 @@ def find_files(folder: Path, names: np.ndarray) -> np.ndarray:
 
 
 def make_photos(path: object, sources: np.ndarray, rows: dict[str, Any]) -> LabeledData:
-    """Return photos, once all their headers are checked.
+    """Return photos, without those whose headers are bad.
 
     Parameters
     ----------
@@ -45,11 +45,28 @@ def make_photos(path: object, sources: np.ndarray, rows: dict[str, Any]) -> Labe
     rows : dict
         y, ids, groups and split.
     """
-    data, problems = LabeledData("photos", sources, **rows), Problems()
-    headers = read_headers(sources, _names(data), problems)
-    problems.refuse(path, "readable images")
-    data.facts["median_size"] = median_size(headers)
+    data = leave_out_unreadable(LabeledData("photos", sources, **rows))
+    if not len(data):
+        problems = Problems()
+        add_left_out(problems, data)
+        problems.refuse(path, "readable images")
     return data
+
+
+def leave_out_unreadable(data: LabeledData) -> LabeledData:
+    """Return the photos whose headers can be read; ``facts["unreadable"]`` lists the others."""
+    headers, failed = read_headers(data.X, data.names())
+    data = data.leave_out(failed)
+    if headers:
+        data.facts["median_size"] = median_size(headers)
+    return data
+
+
+def add_left_out(problems: Problems, data: LabeledData) -> None:
+    """Add the photos that were left out to the problems."""
+    entries = data.facts["unreadable"]
+    names = [entry["name"] for entry in entries]
+    problems.add_unreadable(names, {i: entry["problem"] for i, entry in enumerate(entries)})
 
 
 def to_images(path: object, data: LabeledData, image_size: int | None) -> LabeledData:
@@ -58,17 +75,12 @@ def to_images(path: object, data: LabeledData, image_size: int | None) -> Labele
     Without a size, photos that all have one small size stay as they are; others become squares of
     64 pixels.
     """
-    problems, names = Problems(), _names(data)
-    headers = read_headers(data.X, names, problems)
+    problems, names = Problems(), data.names()
+    headers, _ = read_headers(data.X, names)
     size = (image_size, image_size) if image_size else default_size(headers)
-    X = read_pixels(data.X, names, headers, size, problems)
+    X, failed = read_pixels(data.X, headers, size)
+    add_left_out(problems, data)
+    problems.add_unreadable(names, failed)
     problems.refuse(path, "readable images")
     facts = {**data.facts, "image_size": list(size)}
     return replace(data, kind="images", X=X, facts=facts)
-
-
-def _names(data):
-    """Return what to call the photos in errors."""
-    if isinstance(data.X[0], str):
-        return data.X
-    return [f"row {row}" for row in range(len(data))] if data.ids is None else data.ids
