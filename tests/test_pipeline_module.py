@@ -251,6 +251,15 @@ def test_preprocess_takes_samples_of_any_type(images):
     assert_array_equal(of_pairs.predict(Pictures(images)), pipeline.predict(images))
 
 
+def test_batch_size_is_the_number_of_samples_in_one_pass():
+    module, sizes = make_module(), []
+    expected = make_pipeline(module).fit(X, y).predict_proba(X)
+    module.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    pipeline = make_pipeline(module, batch_size=7).fit(X, y)
+    assert_allclose(pipeline.predict_proba(X), expected, atol=1e-5)
+    assert max(sizes) == 7
+
+
 def test_preprocess_takes_columns_of_a_dataframe(images, tmp_path):
     pd = pytest.importorskip("pandas")
     module = make_module(CNN)

@@ -29,8 +29,8 @@ class FrozenModule:
         Whether the module was trained on the samples that it will embed.
     preprocess : callable, default=None
         Turns one sample into what the module takes. None means that samples are so already.
-    batch_size : int, default=64
-        The number of samples in one pass.
+    batch_size : int
+        Samples that the module takes at once.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class FrozenModule:
         module: nn.Module,
         *,
         trained_on_rows: bool,
+        batch_size: int,
         preprocess: Callable | None = None,
-        batch_size: int = 64,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise TypeError(

@@ -107,6 +107,7 @@ class EmbeddingPipeline(PipelineWithGap):
         preprocess: Callable | None = None,
         sampler: Any = None,
         head: Any = None,
+        batch_size: int = 64,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ) -> EmbeddingPipeline:
@@ -145,6 +146,9 @@ class EmbeddingPipeline(PipelineWithGap):
         head : object, default=None
             A classifier in the sense of scikit-learn. None means :class:`LinearHead`.
 
+        batch_size : int, default=64
+            Samples that the module takes at once.
+
         random_state : int, RandomState instance or None, default=None
             Seeds every step whose ``random_state`` is None. None leaves them as they are.
 
@@ -176,7 +180,12 @@ class EmbeddingPipeline(PipelineWithGap):
         >>> pipeline.fit(X, y).to_module()(X[:2]).shape
         torch.Size([2, 10])
         """
-        net = FrozenModule(module, trained_on_rows=trained_on_rows, preprocess=preprocess)
+        net = FrozenModule(
+            module,
+            trained_on_rows=trained_on_rows,
+            preprocess=preprocess,
+            batch_size=batch_size,
+        )
         embedder = Embedder(net, layer=layer, verbose=verbose)
         sampler = EOS(n_neighbors=1000) if sampler is None else sampler
         steps = make_steps(embedder, sampler, head, random_state=random_state, verbose=verbose)
