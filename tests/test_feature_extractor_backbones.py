@@ -315,6 +315,24 @@ def test_unknown_backbones_are_named(photos, backbone, message):
 
 
 @pytest.mark.parametrize(
+    ("backbone", "reason"),
+    [
+        ("nowhere/backbone.py:make", "FileNotFoundError: .*nowhere/backbone.py"),
+        ("no_such_module:make", "No module named 'no_such_module'"),
+        ("backbone.py:make", "No module named 'no_such_library'"),
+    ],
+)
+def test_function_that_cannot_be_imported_is_explained(
+    photos, tmp_path, monkeypatch, backbone, reason
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "backbone.py").write_text("def make():\n    import no_such_library\n")
+    message = rf"'backbone' \(--backbone\) '{backbone}' .*{reason}.*Check the path"
+    with pytest.raises(ImportError, match=message):
+        FeatureExtractor(backbone).fit(photos)
+
+
+@pytest.mark.parametrize(
     ("backbone", "remedy"),
     [
         (

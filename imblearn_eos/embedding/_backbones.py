@@ -214,18 +214,28 @@ def from_function(name: str) -> Backbone:
             f"The 'backbone' parameter must begin with one of {sorted(SOURCES)} and '/', or "
             f"name a function as 'module_or_file.py:function', got {name!r}."
         )
-    if place.endswith(".py"):
-        spec: Any = importlib.util.spec_from_file_location(f"_backbone_{Path(place).stem}", place)
-        module = importlib.util.module_from_spec(spec)
-        # Processes that read images, and pickle, look its classes up there.
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    else:
-        module = importlib.import_module(place)
-    if not hasattr(module, function):
-        raise ValueError(f"The 'backbone' {name!r} names a function that {place} does not have.")
-    made = getattr(module, function)()
-    return Backbone(*made) if isinstance(made, tuple) else Backbone(made)
+    try:
+        module = _import_file(place) if place.endswith(".py") else importlib.import_module(place)
+        if hasattr(module, function):
+            made = getattr(module, function)()
+            return Backbone(*made) if isinstance(made, tuple) else Backbone(made)
+    # A wrong path, or what the file imports or reads.
+    except (ImportError, OSError) as error:
+        raise ImportError(
+            f"The 'backbone' (--backbone) {name!r} cannot be imported and called "
+            f"({type(error).__name__}: {error}). Check the path of the file, and install or "
+            "provide what it needs."
+        ) from error
+    raise ValueError(f"The 'backbone' {name!r} names a function that {place} does not have.")
+
+
+def _import_file(path):
+    spec: Any = importlib.util.spec_from_file_location(f"_backbone_{Path(path).stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    # Processes that read images, and pickle, look its classes up there.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 SOURCES: dict[str, Callable[[str], Backbone]] = {
