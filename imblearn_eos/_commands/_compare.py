@@ -55,6 +55,8 @@ WRITERS = {"json": write_json, "csv": write_csv}
 DIGITS = "the digits of scikit-learn"
 # After more epochs, the network separates its training digits so well that no class has enemies.
 DIGITS_DEFAULTS = {"epochs": 10, "imbalance_ratio": 20}
+# What a row is in words, by what a backbone embedded.
+UNITS = {"photos": "photos", "images": "images", "text": "texts"}
 # Parameters of all comparisons.
 SHARED = (
     "samplers",
@@ -205,6 +207,7 @@ def run(options, get_default, command):
         # The bar starts when the input is known to be good, so that an error has its own line.
         with tqdm(**progress) as bar:
             for result in runs:
+                result.unit = UNITS.get(data.facts.get("embedded"))
                 # The report shows the estimators of the first seed; more would fill the memory.
                 if results:
                     result.fitted = None

@@ -30,7 +30,7 @@ def render_card(results, method, **content):
     method : str
         The method whose model is saved.
     **content : dict
-        ``record``, ``saved``, ``title``, ``headline``, ``advice``, ``notes``, ``rare``.
+        ``record``, ``saved``, ``title``, ``headline``, ``advice``, ``notes``, ``rare``, ``unit``.
 
     Returns
     -------
@@ -46,7 +46,6 @@ def render_card(results, method, **content):
         **content,
         method_name=phrase_of(method),
         task=_task(content["record"]["data"], has_network),
-        unit="images" if has_network else "rows",
         metrics=_metrics(results, method),
         train_counts=list(first.train_counts.values()),
         n_test=sum(first.test_counts.values()),

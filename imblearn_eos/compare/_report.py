@@ -20,7 +20,13 @@ from imblearn_eos.compare._scores import METRICS
 from imblearn_eos.compare._statistics import as_list, mean_and_spread
 from imblearn_eos.compare._summary import choose_method, measure_fit
 from imblearn_eos.compare._templates import render
-from imblearn_eos.compare._text import format_advice, format_headline, format_notes, phrase_of
+from imblearn_eos.compare._text import (
+    format_advice,
+    format_headline,
+    format_notes,
+    phrase_of,
+    unit_of,
+)
 from imblearn_eos.datasets._labeled import LabeledData, describe_left_out
 
 PAGE, RESULTS = "report.html", "results.json"
@@ -96,6 +102,7 @@ def write_report(
         "advice": format_advice(results),
         "notes": [*_list_left_out(record["data"]), *format_notes(results)],
         "rare": _page.describe_rare(results),
+        "unit": unit_of(results),
     }
     write_text(page.parent / CARD, render_card(results, method, **content))
     write_text(page, _render(results, method, data, **content))

@@ -80,6 +80,9 @@ class SeedResult:
         rows.
     warnings : list of str
         What is doubtful about the data or the comparison as a whole, one sentence or two each.
+    unit : str or None
+        What a row is, in the plural, for example "photos". None means images of a network, and
+        else rows.
     fitted : :class:`~sklearn.utils.Bunch` or None
         What is not written to files: ``embedder``, ``classes``, the training rows as ``Z_train``
         and ``y_train``, the test rows as ``Z_test`` and ``y_test``, the positions of both in the
@@ -100,6 +103,7 @@ class SeedResult:
     validation_errors: dict[str, str] = field(default_factory=dict)
     test_is_given: bool = False
     warnings: list[str] = field(default_factory=list)
+    unit: str | None = None
     fitted: Bunch | None = field(default=None, repr=False)
 
 

@@ -28,12 +28,12 @@ from imblearn_eos.compare._summary import (
 MAX_NAMES, MAX_LETTERS = 3, 40
 MORE_IMAGES = "use a pretrained backbone (--backbone), augmentation or more images"
 MORE_TRAINING = "train for more epochs (--epochs) or with a higher learning rate (--lr)"
-OTHER_FEATURES = "check the labels, and use other features, such as another backbone, or more rows"
+OTHER_FEATURES = "check the labels, and use other features, such as another backbone, or more"
 
 
 def format_runs(results: list[SeedResult]) -> str:
     """Return lines on the rows of the split and on how the networks were trained."""
-    first, rows = results[0], _rows(results)
+    first, rows = results[0], unit_of(results)
     train, test = first.train_counts, first.test_counts
     lines = [
         f"Train: {sum(train.values())} {rows}, {max(train.values())} in the largest class, "
@@ -227,7 +227,7 @@ def _format_chance(results):
     found, fit = recommend(results), measure_fit(results)
     method = found.method if found else "none"
     mean, _ = mean_and_spread(collect(results, method, "balanced_accuracy").values())
-    remedy = OTHER_FEATURES
+    remedy = f"{OTHER_FEATURES} {unit_of(results)}"
     if fit.has_network:
         remedy = MORE_TRAINING if fit.is_underfit else MORE_IMAGES
         remedy = f"the network scores {percent(fit.train)} on its training images; {remedy}"
@@ -240,17 +240,17 @@ def _format_chance(results):
 
 def _format_lead(results, method):
     """Return what to use, and how sure that is."""
-    found, name = recommend(results), phrase_of(method)
+    found, name, rows = recommend(results), phrase_of(method), unit_of(results)
     if found is None or found.method != method:
         return (
             f"{name[0].upper()}{name[1:]} is the default and was not chosen, because there are no "
-            "validation rows"
+            f"validation {rows}"
         )
     if method == "none":
-        return "Do not over-sample, because no other method scored higher on the validation rows"
+        return f"Do not over-sample, because no other method scored higher on the validation {rows}"
     difference, n_seeds = find_difference(results, method), len(results)
     if difference is None:
-        return f"Use {name}, which scored best on the validation rows"
+        return f"Use {name}, which scored best on the validation {rows}"
     if has_too_few_runs(results):
         runs = "1 run is" if n_seeds == 1 else f"{n_seeds} runs are"
         return f"Use {name}, but {runs} too few to tell whether it beats no over-sampling"
@@ -258,8 +258,8 @@ def _format_lead(results, method):
         return f"Use {name}, although its difference from no over-sampling is within noise"
     if difference.mean < 0:
         return (
-            f"Use {name}, which scored best on the validation rows, although it scored below no "
-            "over-sampling on the test rows"
+            f"Use {name}, which scored best on the validation {rows}, although it scored below no "
+            f"over-sampling on the test {rows}"
         )
     return f"Use {name}"
 
@@ -269,7 +269,7 @@ def _format_gain(results, method):
     found, before = rare_scores(results, method), rare_scores(results, "none")
     if found is None:
         return None
-    rows, rare = _rows(results), rare_classes(results)
+    rows, rare = unit_of(results), rare_classes(results)
     if len(rare) > MAX_NAMES or len(", ".join(rare)) > MAX_LETTERS:
         classes = f"the {len(rare)} rarest classes"
     else:
@@ -303,5 +303,6 @@ def phrase_of(method):
     return entry.phrase or entry.name
 
 
-def _rows(results):
-    return "images" if results[0].train_loss is not None else "rows"
+def unit_of(results):
+    """Return what a row is, in the plural."""
+    return results[0].unit or ("images" if results[0].train_loss is not None else "rows")
