@@ -200,16 +200,22 @@ def test_class_without_readable_photos_is_an_error_of_compare(photos, backbone, 
     assert "No photos of the classes ['light'] are left to train on" in message
 
 
-def test_report_of_photos_shows_them(photos, backbone, tmp_path):
+def test_report_of_photos_shows_them(photos, backbone, tmp_path, capsys):
     pytest.importorskip("jinja2", reason="needs jinja2, of the extra 'report'")
     folder = tmp_path / "report"
     arguments = "--data", photos, "--backbone", backbone, "--report", folder
     assert run("compare", *arguments, *SAMPLERS) == 0
     assert (folder / "report.html").exists()
     card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "41 photos of 2 classes" in card
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for words in ("of the photos of the rarest class", "on the test photos", "training photos"):
+        assert words in page
+    assert "test rows" not in page + card
+    assert "photos of the rarest class" in capsys.readouterr().out
     assert "\npipeline_tag: image-classification\n" in card
     if (folder / "load.py").exists():
-        assert "Return the embeddings of image files, of" in (folder / "load.py").read_text()
+        assert "Return the embeddings of image files, or of one" in (folder / "load.py").read_text()
 
 
 def test_embedded_file_gives_the_same_scores_as_the_photos(photos, backbone, tmp_path, capsys):

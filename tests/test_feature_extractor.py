@@ -193,6 +193,12 @@ def test_what_is_no_sequence_of_samples_is_an_error(X):
         FeatureExtractor(TINY).fit(X)
 
 
+@pytest.mark.parametrize("convert", [str, Path, Image.open, lambda path: Path(path).read_bytes()])
+def test_one_image_that_is_no_list_is_an_error_that_says_so(photos, convert):
+    with pytest.raises(ValueError, match=r"^X must be a list .* alone: pass a list, \[X\]"):
+        FeatureExtractor(TINY).fit(photos).transform(convert(photos[0]))
+
+
 def test_images_need_a_preprocess(photos):
     with pytest.raises(ValueError, match="'preprocess' parameter must be a function"):
         FeatureExtractor(TinyNet()).fit(photos)
@@ -309,9 +315,13 @@ def test_failed_rows_are_nan_and_listed(photos):
 
 
 def test_all_samples_broken_is_an_error(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"cannot be embedded: .*a\.jpg"):
-        FeatureExtractor(TINY, on_error="nan").fit([tmp_path / "a.jpg"])
+    files = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    for file in files:
+        file.write_bytes(b"no image")
+    message = r"cannot be embedded: .*a\.jpg.*b\.jpg.*none of the samples can"
+    with pytest.raises(ValueError, match=message) as error:
+        FeatureExtractor(TINY, on_error="nan").fit(files)
+    assert "on_error" not in str(error.value)
 
 
 def test_deep_images_are_failures(tmp_path):

@@ -185,6 +185,8 @@ def test_loader_of_a_frozen_backbone_embeds_photos(tmp_path, monkeypatch):
     code = runpy.run_path(str(tmp_path / "load.py"))
     photos = sorted(map(str, tmp_path.glob("*.png")))
     Z = code["embed"](photos)
+    for one in (str(photos[0]), Path(photos[0])):
+        np.testing.assert_allclose(code["embed"](one), Z[:1], rtol=1e-5)
     np.testing.assert_allclose(Z[:, 0], [0, 80, 160])
     assert len(code["predict"](Z)) == 3
 
@@ -204,7 +206,7 @@ def test_loader_says_what_the_backbone_embeds(tmp_path, embedded, form, inputs):
     write_model(tmp_path, record, embedded_result(X, y, StandardScaler()), "eos")
     text = (tmp_path / "load.py").read_text()
     assert f"\n{form}\n" in text
-    assert f'"""Return the embeddings of {inputs}, of shape (n, 8)."""' in text
+    assert f'"""Return the embeddings of {inputs}, or of one alone, of shape (n, 8)."""' in text
     assert "FeatureExtractor('timm/resnet50')" in text
 
 

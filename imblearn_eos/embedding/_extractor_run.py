@@ -29,6 +29,7 @@ MIN_ROWS_FOR_WORKERS = 256
 MAX_WORKERS = 8
 # Failures that one error lists at most.
 MAX_FAILURES = 10
+REMEDY = "Mend or remove them, or set on_error='nan' to get rows of NaN for them."
 
 
 def embed_blocks(
@@ -119,13 +120,12 @@ def embed_blocks(
             yield start, Z, failed
 
 
-def raise_failures(failures: Mapping[int, Failure]) -> None:
+def raise_failures(failures: Mapping[int, Failure], remedy: str = REMEDY) -> None:
     """Raise ValueError with the samples that cannot be embedded."""
     lines = [str(failures[row]) for row in sorted(failures)]
     more = f"; and {len(lines) - MAX_FAILURES} more" * (len(lines) > MAX_FAILURES)
     raise ValueError(
-        f"X has samples that cannot be embedded: {'; '.join(lines[:MAX_FAILURES])}{more}. Mend or "
-        "remove them, or set on_error='nan' to get rows of NaN for them."
+        f"X has samples that cannot be embedded: {'; '.join(lines[:MAX_FAILURES])}{more}. {remedy}"
     )
 
 

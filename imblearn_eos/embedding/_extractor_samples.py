@@ -126,13 +126,16 @@ def check_sequence(X: Any) -> Any:
     """Return X as something with a length and one sample per position."""
     if is_dataset(X):
         return X
-    if not isinstance(X, (str, bytes, os.PathLike, list, tuple, torch.Tensor)):
+    # One image of Pillow has the shape of many grey images.
+    is_single = isinstance(X, (str, bytes, os.PathLike)) or hasattr(X, "getbands")
+    if not is_single and not isinstance(X, (list, tuple, torch.Tensor)):
         X = np.asarray(X)
         # One column of a table.
         if X.ndim == 2 and X.shape[1] == 1 and X.dtype.kind in "OUTS":
             X = X[:, 0]
-    if isinstance(X, (str, bytes, os.PathLike)) or getattr(X, "ndim", 1) in (0, 2) or not len(X):
+    if is_single or getattr(X, "ndim", 1) in (0, 2) or not len(X):
         found = f"shape {tuple(X.shape)}" if hasattr(X, "shape") else repr(X)[:80]
+        found += " alone: pass a list, [X]" * is_single
         raise ValueError(
             "X must be a list or an array of paths, images or texts, an array of images (n, "
             f"height, width, channels), or a torch Dataset, with at least one sample, got {found}."

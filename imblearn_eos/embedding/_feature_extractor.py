@@ -200,12 +200,16 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         backbone, device = self._load()
         samples = Samples(X, backbone.preprocess, backbone.takes_text)
+        failed = {}
         for row in range(len(samples)):
             found, inputs, failures = collate([samples[row]])
             if found:
                 break
-            if self.on_error == "raise" or row == len(samples) - 1:
+            failed.update(failures)
+            if self.on_error == "raise":
                 raise_failures(failures)
+        else:
+            raise_failures(failed, "Mend them: none of the samples can be embedded.")
         dtypes = resolve_dtypes(self.dtype, device)
         self.n_features_out_ = run(backbone, inputs, device, dtypes).shape[1]
         name = self.backbone if isinstance(self.backbone, str) else type(self.backbone).__name__
