@@ -6,6 +6,7 @@ import argparse
 import io
 import shlex
 import sys
+import warnings
 from importlib import import_module
 
 from imblearn_eos import __version__
@@ -43,14 +44,21 @@ def main(argv: list[str] | None = None) -> int:
     for name, (module, text) in COMMANDS.items():
         commands.add_parser(name, help=text, module=module)
     try:
-        options = parser.parse_args(argv)
-        options.run(options, options.get_default, shlex.join([parser.prog, *argv]))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            options = parser.parse_args(argv)
+            options.run(options, options.get_default, shlex.join([parser.prog, *argv]))
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
     except (ImportError, MemoryError, OSError, ValueError) as error:
         parser.error(str(error) or type(error).__name__)
     return 0
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    """Print a warning without the line of code that it comes from."""
+    print(f"Warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
