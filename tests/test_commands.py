@@ -196,8 +196,47 @@ def test_class_without_readable_photos_is_an_error_of_compare(photos, backbone, 
     names = [file.relative_to(photos) for file in photos.glob("light/*.png")]
     break_headers(photos, names, cut if content == "pixels" else b"")
     message = error_of(capsys, "compare", "--data", photos, "--backbone", backbone, *SAMPLERS)
-    assert "Left out 13 of 42 photos that cannot be read: " in message
+    n_bad = 13 if content == "pixels" else 12
+    assert f"Left out {n_bad} of 42 photos that cannot be read: " in message
     assert "No photos of the classes ['light'] are left to train on" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Class light has 1 row"),
+        (["--alpha", "-1"], "'alpha'"),
+        (["--test-size", "2"], "'test_"),
+    ],
+)
+def test_what_stops_a_comparison_is_found_before_photos_are_embedded(
+    photos, backbone, capsys, monkeypatch, arguments, words
+):
+    monkeypatch.setattr(Extractor, "fit", pytest.fail)
+    for file in list(photos.glob("light/*.png"))[1 if not arguments else 12 :]:
+        file.unlink()
+    line = "compare", "--data", photos, "--backbone", backbone, *SAMPLERS, *arguments
+    assert words in error_of(capsys, *line)
+
+
+def test_part_that_lost_all_photos_is_an_error(photos, backbone, tmp_path, capsys):
+    cut = (photos / "dark" / "7.png").read_bytes()
+    for name in ("dark", "light"):
+        (tmp_path / "test" / name).mkdir(parents=True)
+        (tmp_path / "test" / name / "1.png").write_bytes(cut)
+    line = "compare", "--data", photos, "--test", tmp_path / "test", "--backbone", backbone
+    message = error_of(capsys, *line, *SAMPLERS)
+    assert "Left out 3 of 44 photos" in message
+    assert "Nothing is left of the part 'test'." in message
+
+
+def test_warnings_are_one_line_without_code(photos, backbone, tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow")
+    frames = [image.new("RGB", (8, 8), 3 * (level,)) for level in (0, 255)]
+    frames[0].save(photos / "dark" / "a.gif", save_all=True, append_images=frames[1:])
+    line = "embed", "--data", photos, "--backbone", backbone, "--output", tmp_path / "a.npz"
+    assert run(*line) == 0
+    assert "\nWarning: 1 of the image files have several frames" in f"\n{capsys.readouterr().err}"
 
 
 def test_report_of_photos_shows_them(photos, backbone, tmp_path, capsys):

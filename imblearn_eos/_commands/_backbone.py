@@ -37,19 +37,25 @@ def inputs_of(data):
     return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels
 
 
-def embed(data: LabeledData, options) -> tuple[LabeledData, LabeledData]:
-    """Return the rows that can be embedded, as they are and as embeddings."""
+def embed(data: LabeledData, options, check) -> tuple[LabeledData, LabeledData]:
+    """Return the rows that can be embedded, as they are and as embeddings.
+
+    ``check``, called with the data, raises what would stop the comparison after minutes of this.
+    """
     extractor = make_extractor(options, data.kind)
+    check_parts(data, data)
+    check(data)
     Z = extractor.fit(inputs_of(data)).transform(inputs_of(data))
     kept = leave_out_failed(data, extractor.failed_)
     check_parts(data, kept)
+    tell_left_out(kept)
     Z = np.delete(Z, list(extractor.failed_), axis=0)
     facts = {**kept.facts, "embedder": extractor.description_, "embedded": kept.kind}
     return kept, replace(kept, kind="embeddings", X=Z, facts=facts)
 
 
 def leave_out_failed(data, failed):
-    """Return the rows that could be embedded, and list on stderr all that could not be read."""
+    """Return the rows that could be embedded; ``facts["unreadable"]`` lists the others."""
     # The name of the row is stated before.
     kept = data.leave_out(
         {
@@ -57,22 +63,29 @@ def leave_out_failed(data, failed):
             for row, text in failed.items()
         }
     )
-    if unreadable := kept.facts["unreadable"]:
-        text = describe_left_out(unreadable, len(kept), data.kind)
-        if not len(kept):
-            raise ValueError(f"{text} Nothing is left: mend the files, or use others.")
-        print(text, file=sys.stderr)
+    if not len(kept):
+        raise ValueError(f"{_list_left_out(kept)} Nothing is left: mend the files, or use others.")
     return kept
+
+
+def tell_left_out(kept):
+    """List on stderr what was left out."""
+    if kept.facts["unreadable"]:
+        print(_list_left_out(kept), file=sys.stderr)
+
+
+def _list_left_out(kept):
+    return describe_left_out(kept.facts["unreadable"], len(kept), kept.kind)
 
 
 def check_parts(data, kept):
     """Raise ValueError if a class has no row to train on, or a given part has no row, any more."""
     is_train = slice(None) if kept.split is None else kept.split == "train"
-    lost = {entry["label"] for entry in kept.facts["unreadable"]} - set(map(str, kept.y[is_train]))
-    if lost:
+    labels = {entry["label"] for entry in kept.facts.get("unreadable", ())}
+    if lost := sorted(labels - set(map(str, kept.y[is_train]))):
         raise ValueError(
-            f"No {data.kind} of the classes {sorted(lost)} are left to train on, because none can "
-            "be read. Mend these files, or remove them to compare the other classes."
+            f"{_list_left_out(kept)} No {data.kind} of the classes {lost} are left to train on. "
+            "Mend these files, or remove them to compare the other classes."
         )
     if data.split is not None and (gone := sorted({*data.split} - {*kept.split})):
-        raise ValueError(f"No {data.kind} of the part {gone[0]!r} can be read. Mend these files.")
+        raise ValueError(f"{_list_left_out(kept)} Nothing is left of the part '{gone[0]}'.")

@@ -165,11 +165,11 @@ def add_options(parser):
 def run(options, get_default, command):
     """Load the data, run the comparison, and write and print its results."""
     outputs = _prepare_outputs(options)
-    samplers = select_samplers(options.samplers and chain(*options.samplers))
+    # A wrong name is refused before the data are read.
+    select_samplers(_samplers_of(options))
     shown, data = _load(options, get_default, command)
     kind = KINDS[data.kind]
-    arguments = {**_collect_arguments(options, kind), "samplers": samplers}
-    parts = {"groups": data.groups, **_split_of(data)}
+    arguments, parts = _collect_arguments(options, kind), _parts_of(data)
     # The function will choose the same; the record states it.
     n_tasks = 1 if data.kind == "images" else 1 + N_FOLDS
     size = {"many": kind.many_numbers, "n_tasks": n_tasks, "device": options.device}
@@ -253,7 +253,13 @@ def _load(options, get_default, command):
     if options.backbone and options.train:
         raise ValueError("--backbone and --train exclude each other.")
     if options.backbone:
-        shown, data = embed(data, options)
+        arguments = _collect_arguments(options, KINDS["embeddings"])
+
+        def check(data):
+            rows = np.arange(len(data))[:, np.newaxis]
+            compare_embeddings(rows, data.y, **arguments, **_parts_of(data))
+
+        shown, data = embed(data, options, check)
     if data.kind not in KINDS:
         raise ValueError(_offer_networks(options.data, data.kind, command))
     kind = KINDS[data.kind]
@@ -283,17 +289,20 @@ def _collect_arguments(options, kind):
     parameters = inspect.signature(kind.function).parameters
     names = (*SHARED, *kind.options)
     given = {name: getattr(options, name) for name in names}
-    return {
+    arguments = {
         name: parameters[name].default if value is None else value for name, value in given.items()
     }
+    return {**arguments, "samplers": select_samplers(_samplers_of(options))}
 
 
-def _split_of(data):
-    """Return the masks of a given test and validation part."""
-    if data.split is None:
-        return {}
+def _samplers_of(options):
+    return options.samplers and chain(*options.samplers)
+
+
+def _parts_of(data):
+    """Return the groups, and the masks of a given test and validation part."""
     masks = {name: data.split == name for name in ("test", "validation")}
-    return {name: mask for name, mask in masks.items() if np.any(mask)}
+    return {"groups": data.groups, **{name: mask for name, mask in masks.items() if np.any(mask)}}
 
 
 def _count_seeds(options, parts):

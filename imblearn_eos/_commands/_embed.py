@@ -6,7 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from imblearn_eos._commands._backbone import inputs_of, leave_out_failed, make_extractor
+from imblearn_eos._commands._backbone import (
+    inputs_of,
+    leave_out_failed,
+    make_extractor,
+    tell_left_out,
+)
 from imblearn_eos._commands._options import (
     add_backbone_options,
     add_data_options,
@@ -51,12 +56,11 @@ def run(options, get_default, command):
     extractor = make_extractor(options, data.kind)
     X, names = inputs_of(data), data.names()
     extractor.fit(X)
-    n_written = 0
     with EmbeddingWriter(output, description=extractor.description_) as writer:
         for start, Z in extractor.iter_transform(X, block_size=BLOCK_ROWS):
             rows = start + np.flatnonzero(~np.isnan(Z).any(axis=1))
             split = None if data.split is None else data.split[rows]
             writer.write(names[rows], data.y[rows], split, Z[rows - start])
-            n_written += len(rows)
-        leave_out_failed(data, extractor.failed_)
-    print(f"Written: {options.output} with {n_written} embeddings of {Z.shape[1]} numbers.")
+        kept = leave_out_failed(data, extractor.failed_)
+    tell_left_out(kept)
+    print(f"Written: {options.output} with {len(kept)} embeddings of {Z.shape[1]} numbers.")

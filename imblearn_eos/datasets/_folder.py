@@ -16,7 +16,7 @@ from imblearn_eos.datasets._image_files import (
     read_pixels,
 )
 from imblearn_eos.datasets._labeled import LabeledData, concatenate, split_name
-from imblearn_eos.datasets._photos import add_left_out, leave_out_unreadable
+from imblearn_eos.datasets._photos import READABLE, add_left_out, leave_out_unreadable
 
 WANTED = "one sub-folder of images per class, or train, validation and test folders of such"
 # What systems and archives leave in folders, beside hidden files.
@@ -113,9 +113,10 @@ def read_folder(path: Path) -> LabeledData:
         part = LabeledData("photos", photos, np.array(labels), np.array(ids, dtype=object))
         parts[name] = leave_out_unreadable(part)
     if problems.found or not all(map(len, parts.values())):
+        wanted = WANTED if problems.found else READABLE
         for part in parts.values():
             add_left_out(problems, part)
-        problems.refuse(path, WANTED)
+        problems.refuse(path, wanted)
     return concatenate(**parts)
 
 

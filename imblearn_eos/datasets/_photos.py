@@ -20,6 +20,7 @@ from imblearn_eos.datasets._labeled import LabeledData
 
 # The column with the paths of photos.
 PATH = "path"
+READABLE = "readable images"
 
 
 def are_photos(folder: Path, names: np.ndarray) -> bool:
@@ -49,7 +50,7 @@ def make_photos(path: object, sources: np.ndarray, rows: dict[str, Any]) -> Labe
     if not len(data):
         problems = Problems()
         add_left_out(problems, data)
-        problems.refuse(path, "readable images")
+        problems.refuse(path, READABLE)
     return data
 
 
@@ -81,6 +82,6 @@ def to_images(path: object, data: LabeledData, image_size: int | None) -> Labele
     X, failed = read_pixels(data.X, headers, size)
     add_left_out(problems, data)
     problems.add_unreadable(names, failed)
-    problems.refuse(path, "readable images")
+    problems.refuse(path, READABLE)
     facts = {**data.facts, "image_size": list(size)}
     return replace(data, kind="images", X=X, facts=facts)
