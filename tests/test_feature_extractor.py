@@ -401,6 +401,15 @@ def test_interrupted_run_goes_on(photos, counting, tmp_path):
     assert sum(Counting.seen) < 4
 
 
+def test_cache_that_is_damaged_is_named(photos, tmp_path):
+    extractor = FeatureExtractor(TINY, memory=str(tmp_path / "cache")).fit(photos)
+    extractor.transform(photos)
+    (file,) = (tmp_path / "cache").rglob("*.sqlite")
+    file.write_bytes(b"no cache")
+    with pytest.raises(OSError, match=rf"'memory' keeps in {re.escape(str(file))} .*Remove this"):
+        extractor.transform(photos)
+
+
 def test_other_weights_preprocessing_or_dtype_are_not_mixed(photos, tmp_path):
     memory = str(tmp_path / "cache")
     other = TinyNet()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +14,19 @@ import numpy as np
 MAX_VALUES = 999
 # Seconds to wait for other processes that write.
 TIMEOUT = 60
+
+
+@contextmanager
+def open_cache(file: Path) -> Iterator[FeatureCache]:
+    """Open a cache, and say what to do where its file cannot be used."""
+    try:
+        with FeatureCache(file) as cache:
+            yield cache
+    except sqlite3.Error as error:
+        raise OSError(
+            f"The embeddings that 'memory' keeps in {file} cannot be used ({error}). Remove this "
+            "file, or name another folder."
+        ) from error
 
 
 class FeatureCache(AbstractContextManager):

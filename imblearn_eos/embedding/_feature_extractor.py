@@ -20,7 +20,7 @@ from imblearn_eos._compat import HasMethods, Interval, StrOptions, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos.embedding._backbones import load_backbone
 from imblearn_eos.embedding._cache import content_hash, describe
-from imblearn_eos.embedding._extractor_cache import FeatureCache
+from imblearn_eos.embedding._extractor_cache import open_cache
 from imblearn_eos.embedding._extractor_run import (
     count_workers,
     digest_preprocess,
@@ -328,7 +328,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         key = content_hash(
             [self.description_, describe(module), str(getattr(module, "config", ""))]
         )
-        return FeatureCache(Path(folder) / "feature_extractor" / f"{key}.sqlite")
+        return open_cache(Path(folder) / "feature_extractor" / f"{key}.sqlite")
 
     def __getstate__(self):
         state = super().__getstate__()
