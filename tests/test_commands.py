@@ -236,7 +236,10 @@ def test_warnings_are_one_line_without_code(photos, backbone, tmp_path, capsys):
     frames[0].save(photos / "dark" / "a.gif", save_all=True, append_images=frames[1:])
     line = "embed", "--data", photos, "--backbone", backbone, "--output", tmp_path / "a.npz"
     assert run(*line) == 0
-    assert "\nWarning: 1 of the image files have several frames" in f"\n{capsys.readouterr().err}"
+    message = "\nWarning: 1 of the image files have several frames"
+    assert f"\n{capsys.readouterr().err}".count(message) == 1
+    error = error_of(capsys, "compare", "--data", photos, "--train")
+    assert f"\n{error}".count(message) == 1
 
 
 def test_report_of_photos_shows_them(photos, backbone, tmp_path, capsys):

@@ -14,6 +14,7 @@ from imblearn_eos.datasets._image_files import (
     check_sizes,
     read_headers,
     read_pixels,
+    warn_of_frames,
 )
 from imblearn_eos.datasets._labeled import LabeledData, concatenate, split_name
 from imblearn_eos.datasets._photos import READABLE, add_left_out, leave_out_unreadable
@@ -92,6 +93,7 @@ def load_image_folder(
     files, labels = _list_images(Path(path), problems)
     # Headers first: most problems are found in seconds, and the pixels then go to their place.
     headers, failed = read_headers(files, files)
+    warn_of_frames(headers)
     problems.add_unreadable(files, failed)
     if size is None:
         check_sizes(headers, problems)

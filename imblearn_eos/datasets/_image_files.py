@@ -91,15 +91,17 @@ def _list(names):
 def read_headers(
     sources: Collection[Source], names: Sequence[object]
 ) -> tuple[list[Header], dict[int, str]]:
-    """Return the headers of the images that can be read, and why others cannot, by position.
-
-    Warns once if files have several frames, of which only the first is used.
-    """
+    """Return the headers of the images that can be read, and why others cannot, by position."""
     import_extra("PIL", "images")
     failed: dict[int, str] = {}
     headers = [
         Header(names[row], *found) for row, found in _read_all(_read_header, sources, failed)
     ]
+    return headers, failed
+
+
+def warn_of_frames(headers: Sequence[Header]) -> None:
+    """Warn once if files have several frames, of which only the first is used."""
     animated = [header.name for header in headers if header.has_more]
     if animated:
         warnings.warn(
@@ -109,7 +111,6 @@ def read_headers(
             # The caller of load_image_folder, which validate_params wraps.
             stacklevel=4,
         )
-    return headers, failed
 
 
 def check_sizes(headers: Sequence[Header], problems: Problems) -> None:

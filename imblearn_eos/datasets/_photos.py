@@ -15,6 +15,7 @@ from imblearn_eos.datasets._image_files import (
     median_size,
     read_headers,
     read_pixels,
+    warn_of_frames,
 )
 from imblearn_eos.datasets._labeled import LabeledData
 
@@ -57,6 +58,7 @@ def make_photos(path: object, sources: np.ndarray, rows: dict[str, Any]) -> Labe
 def leave_out_unreadable(data: LabeledData) -> LabeledData:
     """Return the photos whose headers can be read; ``facts["unreadable"]`` lists the others."""
     headers, failed = read_headers(data.X, data.names())
+    warn_of_frames(headers)
     data = data.leave_out(failed)
     if headers:
         data.facts["median_size"] = median_size(headers)
