@@ -219,6 +219,20 @@ def test_what_stops_a_comparison_is_found_before_photos_are_embedded(
     assert words in error_of(capsys, *line)
 
 
+def test_class_whose_training_photos_all_have_bad_headers_is_listed(
+    photos, backbone, tmp_path, capsys
+):
+    for file in photos.glob("light/*.png"):
+        target = tmp_path / "test" / "light" / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+        file.write_bytes(b"")
+    line = "compare", "--data", photos, "--test", tmp_path / "test", "--backbone", backbone
+    message = error_of(capsys, *line, *SAMPLERS)
+    assert "light/0.png (UnidentifiedImageError)" in message
+    assert "No photos of the classes ['light'] are left to train on" in message
+
+
 def test_part_that_lost_all_photos_is_an_error(photos, backbone, tmp_path, capsys):
     cut = (photos / "dark" / "7.png").read_bytes()
     for name in ("dark", "light"):

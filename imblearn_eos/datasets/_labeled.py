@@ -151,6 +151,9 @@ def concatenate(
 
 def _find_problem(train, part):
     """Return why a part does not fit the training data, or None."""
+    # The command says more about a class that has lost all training photos.
+    if lost := [entry["label"] for entry in train.facts.get("unreadable", ())]:
+        part = part.take(~np.isin(part.y.astype(str), lost))
     shapes = [data.X.shape[1:] for data in (train, part)]
     features = [set(data.facts.get("features", ())) for data in (train, part)]
     if part.split is not None:
@@ -161,8 +164,7 @@ def _find_problem(train, part):
         return f"they lack the numeric columns {missing}; add or remove the columns"
     if train.kind != "table" and shapes[0] != shapes[1]:
         return f"their rows have the shape {shapes[1]}, not {shapes[0]}; read both in the same way"
-    known = {*map(str, train.y), *(e["label"] for e in train.facts.get("unreadable", ()))}
-    if unknown := sorted(set(map(str, part.y)) - known):
+    if unknown := sorted(set(map(str, part.y)) - set(map(str, train.y))):
         return f"the labels {unknown} do not occur in training; remove these rows or rename them"
     return None
 
