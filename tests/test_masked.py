@@ -5,6 +5,8 @@ import pytest
 from networks import make_net
 
 from imblearn_eos import EOS, Embedder, LinearHead, TorchNearestNeighbors
+from imblearn_eos.compare import compare_embeddings, compare_table
+from imblearn_eos.losses import adjust_logits, class_balanced_weights
 from imblearn_eos.metrics import expected_calibration_error, generalization_gap
 
 X = np.random.RandomState(0).randn(30, 16).astype("float32")
@@ -32,6 +34,12 @@ def masked(values):
         (lambda: LinearHead().fit(X, Y).predict(masked(X)), "X"),
         (lambda: generalization_gap(masked(X), Y, X, Y), "Z_train"),
         (lambda: generalization_gap(X, Y, X, masked(Y)), "y"),
+        (lambda: compare_table(masked(X), Y), "X"),
+        (lambda: compare_table(X, masked(Y)), "y"),
+        (lambda: compare_embeddings(masked(X), Y), "Z"),
+        (lambda: compare_embeddings(X, Y, groups=masked(Y)), "groups"),
+        (lambda: adjust_logits(masked(X), np.ones(16)), "logits"),
+        (lambda: class_balanced_weights(masked(Y + 1)), "class_counts"),
         (lambda: expected_calibration_error(masked(Y), np.full((30, 3), 1 / 3)), "y"),
     ],
 )

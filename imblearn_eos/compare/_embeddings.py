@@ -142,7 +142,7 @@ def compare_embeddings(
     >>> recommend(results).method in results[0].methods
     True
     """
-    Z = check_array(to_array(Z), dtype=np.float32, input_name="Z")
+    Z = check_array(to_array(Z, "Z"), dtype=np.float32, input_name="Z")
     samplers = make_samplers(
         samplers, n_neighbors=n_neighbors, enemy_search=enemy_search, device=device
     )

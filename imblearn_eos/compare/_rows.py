@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from imblearn_eos._compat import HasMethods, validate_params
+from imblearn_eos._validation import to_array
 from imblearn_eos.compare._parallel import choose_cores
 from imblearn_eos.compare._registry import CLASSIFIERS, make_samplers
 from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
@@ -110,7 +111,7 @@ def compare_table(
     ...     print(result.seed, *result.methods)
     0 none logit_adjustment smote eos
     """
-    X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
+    X = check_array(to_array(X), dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
     samplers = make_samplers(
         samplers, n_neighbors=n_neighbors, enemy_search=enemy_search, device=device
     )

@@ -15,6 +15,7 @@ from sklearn.utils import Bunch, check_consistent_length, column_or_1d
 
 from imblearn_eos._compat import Interval, StrOptions
 from imblearn_eos._device import DEVICE_CONSTRAINT
+from imblearn_eos._validation import to_array
 from imblearn_eos.compare._fit import fit_methods
 from imblearn_eos.compare._scores import MethodResult, score
 from imblearn_eos.compare._splits import (
@@ -147,7 +148,7 @@ def run(X, y, embed, head, samplers, *, seeds, cores, inspect=None, notes=(), **
     -------
     iterator of SeedResult
     """
-    y = column_or_1d(y)
+    y = column_or_1d(to_array(y, "y"))
     check_consistent_length(X, y)
     check_classes(y)
     splits = make_splits(y, seeds, **params)

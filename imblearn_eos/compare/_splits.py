@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
 
+from imblearn_eos._validation import to_array
 from imblearn_eos.datasets import make_imbalanced, split_imbalanced
 from imblearn_eos.datasets._imbalance import count_classes
 
@@ -72,7 +73,7 @@ def make_splits(
     """
     test, validation = (_positions(part, y) for part in (test, validation))
     if groups is not None:
-        groups = np.asarray(groups)
+        groups = np.asarray(to_array(groups, "groups"))
         check_consistent_length(y, groups)
     pool = np.setdiff1d(np.arange(len(y)), np.concatenate([test, validation]))
     _check_parts(y, pool, {"test": test, "validation": validation})

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from imblearn_eos._compat import Interval, validate_parameter_constraints
+from imblearn_eos._validation import to_array
 
 ANY_NUMBER = Interval(Real, None, None, closed="neither")
 AT_LEAST_0 = Interval(Real, 0, None, closed="left")
@@ -98,7 +99,7 @@ def adjust_logits(
     tau = check_number("adjust_logits", "tau", tau, ANY_NUMBER)
     priors = tau * log_priors(check_class_counts(class_counts))
     is_tensor = isinstance(logits, torch.Tensor)
-    values = torch.as_tensor(logits if is_tensor else np.array(logits))
+    values = torch.as_tensor(logits if is_tensor else np.array(to_array(logits, "logits")))
     values = values if values.is_floating_point() else values.double()
     adjusted = values - matched_to_logits("adjust_logits", priors, values)
     return adjusted if is_tensor else adjusted.numpy()
@@ -122,9 +123,7 @@ def check_class_counts(class_counts: Any) -> torch.Tensor:
         counts = counts.sort_index(key=np.asarray)
     elif isinstance(counts, Mapping):
         counts = [counts[label] for label in sorted(counts)]
-    elif isinstance(counts, torch.Tensor):
-        counts = counts.tolist()
-    counts = np.array(counts, dtype=np.float64)
+    counts = np.array(to_array(counts, "class_counts"), dtype=np.float64)
     if counts.ndim != 1 or not len(counts) or not (counts >= 1).all() or np.isinf(counts).any():
         raise ValueError(
             "class_counts must hold the number of training samples of each class, at least 1 "
