@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
-from imblearn_eos.compare import MethodResult, SeedResult, format_table, format_verdict
+from imblearn_eos.compare import (
+    MethodResult,
+    SeedResult,
+    compare_embeddings,
+    compare_table,
+    format_table,
+    format_verdict,
+)
 from imblearn_eos.compare._page import place_dots
 from imblearn_eos.compare._recommend import is_near_chance
 from imblearn_eos.compare._statistics import seed_margin
@@ -173,6 +180,16 @@ def test_near_chance_nothing_is_concluded_and_the_remedy_fits(train, train_loss,
     )
     assert remedy in verdict
     assert "Use EOS" not in verdict
+
+
+@pytest.mark.parametrize(
+    ("function", "remedy"),
+    [(compare_table, "use other features or"), (compare_embeddings, "use another backbone or")],
+)
+def test_remedy_near_chance_fits_tables_and_embeddings(function, remedy):
+    rng = np.random.RandomState(0)
+    results = function(rng.randn(200, 4), np.arange(200) % 10 == 0, samplers=["random"], seeds=3)
+    assert f"guessing, 50.0 %; check the labels, and {remedy} more rows." in format_verdict(results)
 
 
 def test_seeds_that_differ_much_are_not_taken_for_chance():

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
+from imblearn_eos.compare._embeddings import CommonScaler
 from imblearn_eos.compare._recommend import (
     has_too_few_runs,
     is_near_chance,
@@ -28,7 +29,8 @@ from imblearn_eos.compare._summary import (
 MAX_NAMES, MAX_LETTERS = 3, 40
 MORE_IMAGES = "use a pretrained backbone (--backbone), augmentation or more images"
 MORE_TRAINING = "train for more epochs (--epochs) or with a higher learning rate (--lr)"
-OTHER_FEATURES = "check the labels, and use other features, such as another backbone, or more"
+OTHER_FEATURES = "check the labels, and use other features or more"
+OTHER_BACKBONE = "check the labels, and use another backbone or more"
 
 
 def format_runs(results: list[SeedResult]) -> str:
@@ -227,7 +229,9 @@ def _format_chance(results):
     found, fit = recommend(results), measure_fit(results)
     method = found.method if found else "none"
     mean, _ = mean_and_spread(collect(results, method, "balanced_accuracy").values())
-    remedy = f"{OTHER_FEATURES} {unit_of(results)}"
+    scaler = getattr(results[0].fitted, "embedder", None)
+    remedy = OTHER_BACKBONE if isinstance(scaler, CommonScaler) else OTHER_FEATURES
+    remedy = f"{remedy} {unit_of(results)}"
     if fit.has_network:
         remedy = MORE_TRAINING if fit.is_underfit else MORE_IMAGES
         remedy = f"the network scores {percent(fit.train)} on its training images; {remedy}"
