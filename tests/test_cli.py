@@ -205,12 +205,12 @@ def test_unwritable_output_is_found_before_the_work(capsys, monkeypatch):
         ({"y": ["cat", "cat", "cat", "dog"]}, ["Class dog has 1 row"]),
         (
             {"y": np.array([0, 0, 1, 1], dtype=object)},
-            ["bad.npz", "Object arrays", "numbers or strings"],
+            ["bad.npz", "array 'y'", "Python objects", "strings or numbers"],
         ),
         ({"X": np.zeros((4, 4, 4))}, ["8 x 8 pixels", "(4, 1, 4, 4)"]),
         ({"X": np.full((4, 8, 8), np.inf)}, ["bad.npz", "infinity"]),
         ({"X": np.zeros((4, 16, 16, 3))}, ["channels that are last", "transpose(0, 3, 1, 2)"]),
-        ({"y": [0.5, 0.25, 0.1, 0.7]}, ["Unknown label type: continuous"]),
+        ({"y": [0.5, 0.25, 0.1, 0.7]}, ["target='y'", "4 distinct numbers", "not all whole"]),
     ],
 )
 def test_unusable_npz_is_named(tmp_path, capsys, arrays, words):

@@ -487,13 +487,17 @@ def test_unusable_array_is_named(tmp_path, arrays, message):
 
 def test_missing_array_is_named(tmp_path):
     np.savez(tmp_path / "a.npz", X=np.zeros((2, 8, 8)), labels=[0, 1])
-    with pytest.raises(ValueError, match=r"target='y' .* 0 arrays of \S+a\.npz, .*'labels'"):
+    with pytest.raises(
+        ValueError, match=r"target='y' .* names none of the arrays of \S+a\.npz: 'labels'"
+    ):
         load_npz(tmp_path / "a.npz")
 
 
 def test_pickles_are_never_loaded(tmp_path):
     path = save_npz(tmp_path / "a.npz", y=np.array([Bomb()] * 4, dtype=object))
-    with pytest.raises(ValueError, match=r"a\.npz cannot be read .*Object arrays"):
+    with pytest.raises(
+        ValueError, match=r"a\.npz holds Python objects in the array 'y'.*astype\(str\)"
+    ):
         load_npz(path)
 
 

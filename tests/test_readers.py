@@ -289,7 +289,9 @@ def test_missing_texts_are_refused(tmp_path):
     path = save_csv(tmp_path / "a.csv", review=["good", " "], label=[0, 1])
     with pytest.raises(ValueError, match=r"'review' .* has no value in 1 rows; .* row 1"):
         read(path, text="review")
-    with pytest.raises(ValueError, match=r"text='words' .* one of 'review', 'label'"):
+    with pytest.raises(
+        ValueError, match=r"text='words' .* names none of the columns of .*'review', 'label'"
+    ):
         read(path, text="words")
 
 
@@ -335,15 +337,76 @@ def test_numbers_and_booleans_of_a_table_are_features(tmp_path, suffix):
 @formats
 def test_categories_are_refused_with_what_takes_them(tmp_path, suffix):
     path = save_table(tmp_path, suffix, color=["red", "red", "blue", "blue"])
-    with pytest.raises(ValueError, match=r"'color \(2 values\)'.*SMOTENC"):
+    with pytest.raises(ValueError, match=r"'color' \(2 values\).*--drop color .*SMOTENC"):
         read(path, target="kind")
     # Named for another purpose, it is no feature.
     assert read(path, target="kind", group="color").groups.tolist() == 2 * ["red"] + 2 * ["blue"]
 
 
+@formats
+def test_dropped_columns_are_no_features_whatever_they_hold(tmp_path, suffix):
+    columns = {"color": ["red", "red", "blue", "blue"], "huge": [np.inf, 1, 2, 3], "n": range(4)}
+    path = save_table(tmp_path, suffix, **columns)
+    data = read(path, target="kind", drop=["color", "huge"])
+    assert data.facts["features"] == ["x", "n"]
+    assert data.facts["left_out"] == {"color": "dropped", "huge": "dropped"}
+    with pytest.raises(ValueError, match=r"drop='size' \(--drop .* names none of the columns"):
+        read(path, target="kind", drop=["size"])
+
+
+def test_nothing_can_be_dropped_from_texts(tmp_path):
+    path = save_csv(tmp_path / "a.csv", review=["good", "bad"], label=[0, 1], n=[1, 2])
+    with pytest.raises(ValueError, match=r"--drop does not apply to .* holds text, not a table"):
+        read(path, text="review", drop=["n"])
+
+
+@formats
+@pytest.mark.parametrize("target", ["id", "age", "name", "site"])
+def test_target_that_looks_unlike_classes_is_named_before_categories(tmp_path, suffix, target):
+    rows = np.arange(60)
+    frame = pd.DataFrame({"id": rows, "age": rows % 30, "site": 1, "x": rows / 7})
+    frame["name"] = [f"name {row}" for row in rows]
+    frame["ill"] = np.where(rows < 9, "yes", "no")
+    path = tmp_path / f"a.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    doubt = {"id": "60 distinct numbers", "age": "30 distinct numbers", "site": "1 distinct number"}
+    doubt = doubt.get(target, "60 distinct texts")
+    with pytest.raises(ValueError, match=rf"^target='{target}' .* a column of {doubt} ") as error:
+        read(path, target=target)
+    assert "'ill' (2 values)" in str(error.value)
+    assert f"if it is '{target}', leave out the others with drop= (--drop ill" in str(error.value)
+
+
+@formats
+def test_target_of_fractions_is_named(tmp_path, suffix):
+    path = save_table(tmp_path, suffix, size=[1.5, 1.5, 2, 3.25])
+    with pytest.raises(ValueError, match=r"target='size' .* has 3 distinct numbers .* not all who"):
+        read(path, target="size")
+    path = save_table(tmp_path, suffix, size=[1.0, 1.0, 0.0, 0.0], kind=range(4))
+    assert read(path, target="size").y.tolist() == [1, 1, 0, 0]
+
+
+def test_decimal_commas_are_not_left_out_in_silence(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("n;size;kind\n1;1,5;x\n2;2,5;y\n")
+    with pytest.raises(
+        ValueError, match=r"decimal comma: 'size' \(such as '1,5'\).*--decimal ,.*--drop size"
+    ):
+        read(path, target="kind")
+    assert read(path, target="kind", decimal=",").X.tolist() == [[1, 1.5], [2, 2.5]]
+    assert read(path, target="kind", drop=["size"]).X.tolist() == [[1], [2]]
+
+
+@formats
+def test_table_whose_only_numbers_are_names_is_refused(tmp_path, suffix):
+    path = save_table(tmp_path, suffix, x=[1, 2, 3, 4])
+    with pytest.raises(ValueError, match=r"no numeric column .* 'kind'.*'x' \(named by --id\)"):
+        read(path, target="kind", id="x")
+
+
 def test_category_type_is_refused_however_many_values_it_has(tmp_path):
     path = save_table(tmp_path, "parquet", color=pd.Categorical(["a", "b", "c", "d"]))
-    with pytest.raises(ValueError, match=r"'color \(4 values\)'.*SMOTENC"):
+    with pytest.raises(ValueError, match=r"'color' \(4 values\).*SMOTENC"):
         read(path, target="kind")
 
 
@@ -383,7 +446,9 @@ def test_names_groups_and_parts_are_no_features_of_a_table(tmp_path, suffix):
 @formats
 def test_target_of_a_table_is_never_guessed(tmp_path, suffix):
     path = save_table(tmp_path, suffix, y=[1, 2, 3, 4])
-    with pytest.raises(ValueError, match=r"target=None \(--target .* one of 'x', 'kind', 'y'"):
+    with pytest.raises(
+        ValueError, match=r"needs? target= \(--target .* of \S+a\.\w+: 'x', 'kind', 'y'"
+    ):
         read(path)
 
 

@@ -272,7 +272,7 @@ def test_bad_options_of_a_table_are_named(tmp_path, params):
 
 def test_target_column_that_is_there_twice_is_refused(tmp_path):
     path = write(tmp_path, "a,kind,kind\n1,0,0\n2,1,1\n")
-    with pytest.raises(ValueError, match=r"target='kind' .* names 2 columns"):
+    with pytest.raises(ValueError, match=r"target='kind' .* names 2 of the columns"):
         load_table(path, target="kind")
 
 
@@ -325,17 +325,21 @@ def test_few_cells_that_are_no_numbers_are_shown(tmp_path):
 @pytest.mark.parametrize(
     ("content", "params", "message"),
     [
-        ("a,b\n1,2\n", {"target": "c"}, "target='c' .* names 0 columns of .*columns are 'a', 'b'"),
-        ("1,2\n", {"target": "b", "header": False}, "without names of columns pass header=False"),
+        ("a,b\n1,2\n", {"target": "c"}, "target='c' .* names none of the columns of .*: 'a', 'b'"),
+        ("1,2\n", {"target": "b", "header": False}, "without names of columns needs header=False"),
         ("a,b\n1,\n2,x\n", {"target": "b"}, "no label in 1 rows; the first is row 0"),
-        ("b\n1\n2\n", {"target": "b"}, "no numeric column besides 'b'; left out: none"),
+        (
+            "b\n1\n2\n",
+            {"target": "b"},
+            "no numeric column besides the target 'b' .*; left out: none",
+        ),
         (
             "a,b\nx,1\ny,2\n",
             {"target": "b"},
-            "no numeric column besides 'b'; left out: 'a .text.*encode",
+            "no numeric column besides .*; left out: 'a' .text.*encode",
         ),
-        ("a,b\n1,x\ninf,y\n", {"target": "b"}, "column 'a' of .* infinite"),
-        ("a,b\n", {"target": "b"}, "left out: 'a .no values"),
+        ("a,b\n1,x\ninf,y\n", {"target": "b"}, "infinite numbers in 'a'.*--drop a"),
+        ("a,b\n", {"target": "b"}, "left out: 'a' .no values"),
         ("", {"target": "b"}, "cannot be read as a table"),
         ("a,b\n1,2\n1,2,3\n", {"target": "b"}, "cannot be read as a table.*line 3"),
         ("\xff\xfe\x00", {"target": "b"}, "cannot be read as a table"),
@@ -353,6 +357,14 @@ def test_table_needs_pandas(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"imblearn-eos\[tables\]"):
         load_table(tmp_path / "table.csv", target="x")
+
+
+@pytest.mark.parametrize("content", ["a;kind\n1,5;x\n2,5;y\n", "1,5;x\n2,5;y\n"])
+def test_separator_that_may_be_a_decimal_comma_is_asked_for(tmp_path, content):
+    header = content[0] == "a"
+    path = write(tmp_path, content)
+    with pytest.raises(ValueError, match=r"sep= \(--sep\), and decimal=',' \(--decimal ,\)"):
+        load_table(path, target="kind" if header else "1", header=header)
 
 
 # --- compare_table --------------------------------------------------------------------------------
@@ -463,11 +475,19 @@ def test_command_takes_separator_and_decimal_mark(rows, tmp_path, sep, option):
         (["--decimal", ","], ["--decimal does not apply to the digits"]),
         (["--data", "CSV"], ["--target on the command line", "'f0'"]),
         (["--data", "CSV", "--target", "nothing"], ["target='nothing'", "'f0'"]),
-        (["--data", "CSV", "--target", "f1"], ["'<b>kind</b> (2 values)'", "SMOTENC"]),
+        (
+            ["--data", "CSV", "--target", "f1"],
+            ["target='f1'", "400 distinct numbers", "not all whole"],
+        ),
         (
             ["--data", "CSV", "--target", "<b>kind</b>", "--epochs", "3"],
             ["--epochs does not apply to", "compared as a table"],
         ),
+        (
+            ["--data", "CSV", "--target", "<b>kind</b>", "--drop", "f21"],
+            ["drop='f21'", "none of the columns", "'f0'"],
+        ),
+        (["--drop", "f0"], ["--drop does not apply to the digits"]),
         (["--target", "kind"], ["--target does not apply to the digits"]),
         (["--classifier", "forest"], ["--classifier does not apply to the digits"]),
         (["--classifier", "tree"], ["--classifier", "tree", "logistic"]),

@@ -101,7 +101,8 @@ def add_options(parser):
         "each seed (--train). Then over-sample the embeddings with each sampler, fit a linear head "
         "to each result, recommend a method by rows held out of the training part, and report how "
         "good it is on test rows that are used for nothing else. Embeddings: the same without a "
-        "network. A table: the same with its numeric columns and a scikit-learn classifier."
+        "network. A table: the same with its numeric columns (true and false count as 1 and 0) and "
+        "a scikit-learn classifier."
     )
     data = parser.add_argument_group("data")
     ratio = DIGITS_DEFAULTS["imbalance_ratio"]

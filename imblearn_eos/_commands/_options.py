@@ -47,6 +47,8 @@ def add_data_options(data, without=""):
     }
     for option, text in columns.items():
         add_option(data, option, f"column or array {text}", metavar="COLUMN")
+    text = "columns of a table to leave out, such as categories, which are refused"
+    add_option(data, "--drop", text, nargs="+", action="extend", metavar="COLUMN")
     add_option(data, "--labels", "file with the labels of an .npy file", type=Path, metavar="PATH")
     add_flag(data, "--no-header", "the .csv file has no names of columns; they are then 0, 1...")
     add_option(

@@ -35,9 +35,15 @@ class Split:
 def check_classes(y):
     """Raise ValueError unless y holds labels of at least two classes, and none is missing."""
     classes, _ = count_classes(y)
-    check_classification_targets(y)
+    with warnings.catch_warnings():
+        # Of many classes; `split_imbalanced` refuses those with too few rows.
+        warnings.simplefilter("ignore", UserWarning)
+        check_classification_targets(y)
     if len(classes) < 2:
-        raise ValueError(f"y has 1 class ({classes[0]}), but a comparison needs at least 2.")
+        raise ValueError(
+            f"y has 1 class ({classes[0]}), but a comparison needs at least 2. Add rows of another "
+            "class, or use other labels (--target)."
+        )
 
 
 def make_splits(

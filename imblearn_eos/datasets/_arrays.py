@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from imblearn_eos._extras import import_extra
 from imblearn_eos.datasets._cells import is_missing, to_labels
-from imblearn_eos.datasets._columns import Columns, check_finite, read_labels
+from imblearn_eos.datasets._columns import Columns, check_finite, errors_named, read_labels
 from imblearn_eos.datasets._csv_rows import find_names, read_columns
 from imblearn_eos.datasets._labeled import LabeledData
 
@@ -23,13 +24,13 @@ ONLY, DESCRIPTION = "X", "description"
 def read_npz(path: Path, **options: Any) -> LabeledData:
     """Read embeddings or images from an .npz file; see `_read_arrays`."""
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-        columns = Columns(path, list(arrays), arrays.__getitem__, "array")
+        columns = Columns(path, list(arrays), partial(_load, path, arrays.__getitem__), "array")
         return _read_arrays(columns, **options)
 
 
 def read_npy(path: Path, **options: Any) -> LabeledData:
     """Read the same from an .npy file and a file of labels."""
-    array = np.load(path, allow_pickle=False)
+    array = _load(path, np.load, path)
     columns = Columns(path, [ONLY], lambda name: array, "array")
     return _read_arrays(columns, **options)
 
@@ -46,6 +47,20 @@ def read_safetensors(path: Path, **options: Any) -> LabeledData:
     with safetensors.safe_open(path, framework="pt") as file:
         columns = Columns(path, list(file.keys()), read, "tensor")
         return _read_arrays(columns, **options)
+
+
+def _load(path, load, name):
+    """Return an array, without unpickling anything, because that could run code."""
+    try:
+        return load(name)
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        array = f" in the array {name!r}" if name != path else ""
+        raise ValueError(
+            f"{path} holds Python objects{array}, which are not loaded because that could run "
+            "code. Save strings or numbers instead: np.save and np.savez take array.astype(str)."
+        ) from error
 
 
 def _read_arrays(
@@ -68,7 +83,8 @@ def _read_arrays(
         columns.path, [n for n in columns.names if n != name], columns.read, columns.kind
     )
     if labels is not None:
-        y = read_label_file(Path(labels), target)
+        with errors_named(labels, "labels, which are .npy, .csv or text with one label per line"):
+            y = read_label_file(Path(labels), target)
         rest = Columns(labels, ["labels"], lambda name: y)
         target = "labels"
     rows, _ = read_labels(rest, target, id, group, split)
@@ -100,7 +116,7 @@ def read_label_file(path: Path, target: str | None = None) -> np.ndarray:
     """Return the labels in a file: .npy, .csv with one column or ``target``, else one per line."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return np.load(path, allow_pickle=False)
+        return _load(path, np.load, path)
     if suffix == ".csv":
         layout: dict[str, Any] = {"header": True, "sep": None, "decimal": "."}
         names = find_names(path, **layout)

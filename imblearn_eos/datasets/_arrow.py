@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,14 @@ from imblearn_eos._extras import import_extra
 from imblearn_eos.datasets._columns import (
     Columns,
     check_finite,
-    is_category,
     read_labels,
-    refuse_categories,
     shorten,
+)
+from imblearn_eos.datasets._features import (
+    is_category,
+    name_others,
+    refuse_categories,
+    refuse_features,
 )
 from imblearn_eos.datasets._labeled import LabeledData, concatenate, split_name
 from imblearn_eos.datasets._photos import PATH, are_photos, find_files, make_photos
@@ -107,6 +111,7 @@ def _read_rows(
     split: str | None = None,
     text: str | None = None,
     embedding: str | None = None,
+    drop: Sequence[str] = (),
 ) -> LabeledData:
     """Return the rows of a dataset of pyarrow.
 
@@ -124,11 +129,17 @@ def _read_rows(
     images = [field.name for field in rows.schema if _is_image(field, features)]
     lists = [field.name for field in rows.schema if _is_vector(field.type)]
     if images and embedding is None:
+        if len(images) > 1:
+            raise ValueError(
+                f"{path} has several columns of images: {shorten(images)}. Keep one of them, for "
+                "example with remove_columns of the library datasets."
+            )
         found = read_labels(*arguments)[0]
-        column = columns.choose("image", None, images)
-        return make_photos(path, _read_images(path, rows, column), found)
+        return make_photos(path, _read_images(path, rows, images[0]), found)
     if embedding is not None or lists:
-        name = replace(columns, names=lists).choose("embedding", embedding, lists)
+        name = replace(columns, names=lists, hint=" They hold lists of numbers.").choose(
+            "embedding", embedding, lists
+        )
         Z = _read_vectors(path, rows, name)
         found = read_labels(*arguments)[0]
         check_finite(path, Z)
@@ -137,7 +148,8 @@ def _read_rows(
     if PATH in columns.names and are_photos(path.parent, columns.read(PATH)):
         files = find_files(path.parent, columns.read_complete(PATH))
         return make_photos(path, files, read_labels(*arguments)[0])
-    return _read_table(columns, rows, features, arguments)
+    others = name_others(columns, id, group, split, drop)
+    return _read_table(columns, rows, features, arguments, others)
 
 
 def _types():
@@ -232,13 +244,13 @@ def _read_vectors(path, rows, name):
     return np.empty((0, 0), dtype=np.float32) if Z is None else Z
 
 
-def _read_table(columns, rows, features, arguments):
+def _read_table(columns, rows, features, arguments, others):
     """Return the numeric columns, and say why the others are left out."""
     labels, used = read_labels(*arguments, guess=False)
-    data, left_out, categories = {}, {}, {}
+    data, left_out, categories = {}, dict(others), {}
     for field in rows.schema:
         name, kind = field.name, field.type
-        if name in used.values():
+        if name in left_out or name in used.values():
             continue
         is_text = _types().is_string(kind) or _types().is_large_string(kind)
         if is_text or _types().is_dictionary(kind) or _class_names(features, name):
@@ -255,13 +267,10 @@ def _read_table(columns, rows, features, arguments):
                 del data[name]
         else:
             left_out[name] = f"not numbers but {kind}"
-    refuse_categories(columns.path, categories)
+    refuse_categories(columns.path, categories, used["target"], labels["y"])
     infinite = [name for name, values in data.items() if np.isinf(values).any()]
-    if not data or infinite:
-        raise ValueError(
-            f"{columns.path} must have numeric columns beside the labels, of finite numbers. "
-            f"Infinite: {shorten(infinite) or 'none'}; left out: {shorten(left_out) or 'none'}."
-        )
+    refuse_features(columns.path, used["target"], data, infinite, left_out)
+    left_out = {name: why for name, why in left_out.items() if name not in used.values()}
     facts = {"features": list(data), "left_out": left_out}
     return LabeledData("table", np.column_stack(list(data.values())), **labels, facts=facts)
 

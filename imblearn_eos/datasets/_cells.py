@@ -17,6 +17,8 @@ MISSING = frozenset(
     ]
 )
 BOOLEANS = {"True": 1.0, "TRUE": 1.0, "true": 1.0, "False": 0.0, "FALSE": 0.0, "false": 0.0}
+# Why a column is left out.
+DECIMAL_COMMA = "numbers with a decimal comma"
 # Alone in a line: integers with leading zeros, or more than the 15 digits that float64 holds.
 SUSPECT = re.compile(r"^ *([+-]?(?:0\d+|\d{16,})) *$", re.MULTILINE)
 
@@ -136,7 +138,7 @@ class Column:
         if not self._n_texts:
             return self._identifier and f"an identifier, such as {self._identifier!r}"
         if self._has_commas:
-            return f"numbers with a decimal comma, such as {self._text!r}"
+            return f"{DECIMAL_COMMA}, such as {self._text!r}"
         if 2 * self._n_texts < self._n_rows:
             return f"text in {self._n_texts} cells, such as {self._text!r}"
         return "text"

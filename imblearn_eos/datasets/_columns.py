@@ -35,40 +35,45 @@ class Columns:
         Called with a name; returns the values, None for missing ones, of shape (n,).
     kind : str
         What a column is called in errors.
+    hint : str
+        What errors say in addition where no column is found.
     """
 
     path: str | os.PathLike
     names: Sequence[str]
     read: Callable[[str], np.ndarray]
     kind: str = "column"
+    hint: str = ""
 
     def choose(self, option: str, given: str | None, usual: Sequence[str]) -> str:
         """Return the column that is named, or else the only one that has a usual name."""
-        wanted = [given] if given is not None else list(usual)
-        found = [name for name in self.names if name in wanted]
+        found = [name for name in self.names if name == given or (given is None and name in usual)]
         if len(found) != 1:
-            names = shorten(self.names) or "none"
-            is_guess = usual and given is None
-            hint = f" Without it, one of {', '.join(usual)} is taken." if is_guess else ""
+            names, flag = shorten(self.names) or "none", f"(--{option} on the command line)"
+            problem, hint = f"{option}={given!r} {flag} names {len(found) or 'none'}", ""
+            if given is None:
+                problem = f"The data need {option}= {flag}, the name of one"
+                if not set(usual) <= set(self.names):
+                    hint = f" Without it, the only one of {', '.join(usual)} is taken."
             if option == "target" and self.kind != "column":
                 hint += " A file of labels is named as labels= (--labels)."
             raise ValueError(
-                f"{option}={given!r} (--{option} on the command line) names {len(found)} "
-                f"{self.kind}s of {self.path}, but must name one of {names}.{hint}"
+                f"{problem} of the {self.kind}s of {self.path}: {names}.{hint}{self.hint}"
             )
         return found[0]
 
-    def read_complete(self, name: str) -> np.ndarray:
-        """Return the values of a column; refuse missing ones."""
+    def read_complete(self, name: str, option: str | None = None) -> np.ndarray:
+        """Return the values of a column, which an option names; refuse missing ones."""
         values = self.read(name)
         if values.dtype == object:
             missing = np.flatnonzero([value is None for value in values])
         else:
             missing = np.flatnonzero(values != values)
         if len(missing):
+            flag = f" (--{option})" if option else ""
             raise ValueError(
-                f"The {self.kind} {name!r} of {self.path} has no value in {len(missing)} rows; the "
-                f"first is row {missing[0]}. Drop those rows, or fill in the values."
+                f"The {self.kind} {name!r}{flag} of {self.path} has no value in {len(missing)} "
+                f"rows; the first is row {missing[0]}. Drop those rows, or fill in the values."
             )
         return values
 
@@ -96,10 +101,11 @@ def read_labels(
             is_there = all(map(split_name, columns.read("split")))
         if name is not None or is_there or option == "target":
             used[option] = columns.choose(option, name, usual)
-    values = {option: columns.read_complete(name) for option, name in used.items()}
+    values = {option: columns.read_complete(name, option) for option, name in used.items()}
     if not len(values["target"]):
         raise ValueError(f"{columns.path} has no rows.")
     found: dict[str, Any] = {"y": to_label_array(values["target"])}
+    _refuse_fractions(columns, used["target"], found["y"])
     if "id" in values:
         found["ids"] = np.array([str(value) for value in values["id"]], dtype=object)
     if "group" in values:
@@ -107,6 +113,15 @@ def read_labels(
     if "split" in values:
         found["split"] = _to_split(columns.path, used["split"], values["split"])
     return found, used
+
+
+def _refuse_fractions(columns, target, y):
+    if y.dtype.kind == "f" and len(fractions := y[y % 1 != 0]):
+        raise ValueError(
+            f"target={target!r} (--target on the command line) has {len(np.unique(y))} distinct "
+            f"numbers in {columns.path} that are not all whole, such as {fractions[0]}. Name the "
+            f"{columns.kind} of the classes: whole numbers or texts."
+        )
 
 
 def to_label_array(values: np.ndarray) -> np.ndarray:
@@ -126,13 +141,14 @@ def _to_split(path, name, values):
 
 
 @contextmanager
-def errors_named(path: object, wanted: str) -> Iterator[None]:
-    """Say which file an error comes from, if its message does not say so."""
+def errors_named(path: object, wanted: str, *others: object) -> Iterator[None]:
+    """Say which file an error comes from, if its message names neither this nor another one."""
     try:
         yield
     # A damaged file raises nearly anything.
     except Exception as error:
-        is_named = str(path) in str(error) or getattr(error, "filename", None)
+        is_named = getattr(error, "filename", None)
+        is_named = is_named or any(str(file) in str(error) for file in (path, *others))
         if is_named or isinstance(error, (ImportError, MemoryError)):
             raise
         raise ValueError(
@@ -154,23 +170,14 @@ def check_finite(path: object, X: np.ndarray) -> None:
         )
 
 
-def refuse_categories(path: object, n_values: dict[str, int]) -> None:
-    """Raise an error if there are columns of categories, given their numbers of values."""
-    if n_values:
-        columns = shorten([f"{name} ({n} values)" for name, n in n_values.items()])
-        raise ValueError(
-            f"{path} has columns of categories, between which no over-sampler of numbers can "
-            f"interpolate: {columns}. Encode them as numbers, remove them, or use "
-            "imblearn.over_sampling.SMOTENC, which takes categories."
-        )
+def describe(columns: dict[str, str]) -> str:
+    """Return names of columns as one phrase, each with what there is to say of it."""
+    return shorten(columns, notes=[f" ({note})" for note in columns.values()])
 
 
-def is_category(n_values: int, n_rows: int) -> bool:
-    """Return whether a text is a category: neither constant nor, as identifiers, mostly unique."""
-    return 1 < n_values <= n_rows / 2
-
-
-def shorten(names: Iterable[object], most: int = 20) -> str:
-    """Return names as one phrase, the first ones of many."""
+def shorten(names: Iterable[object], most: int = 20, notes: Iterable[str] | None = None) -> str:
+    """Return names as one phrase, the first ones of many, each with its note."""
     texts = [repr(str(name)) for name in names]
+    if notes is not None:
+        texts = [text + note for text, note in zip(texts, notes, strict=True)]
     return ", ".join(texts[:most]) + f" and {len(texts) - most} more" * (len(texts) > most)

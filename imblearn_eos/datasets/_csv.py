@@ -22,7 +22,12 @@ from sklearn.utils import Bunch
 from imblearn_eos._compat import StrOptions, validate_params
 from imblearn_eos._extras import import_extra
 from imblearn_eos.datasets._cells import Column, is_missing, is_number, to_labels
+from imblearn_eos.datasets._columns import Columns
+from imblearn_eos.datasets._features import refuse_features
 
+NO_HEADER = (
+    " A file without names of columns needs header=False (--no-header): they are then 0, 1..."
+)
 SEPARATORS = (",", ";", "\t", "|")
 # Rows that decide the separator and the layout.
 SAMPLE_ROWS = 50
@@ -106,16 +111,24 @@ def load_table(
     >>> table.data.columns.tolist(), table.target.tolist(), table.left_out
     (['weight'], ['cat', 'dog'], {'name': 'text'})
     """
+    return read_table(path, target=target, header=header, sep=sep, decimal=decimal)
+
+
+def read_table(
+    path: str | os.PathLike,
+    *,
+    target: str,
+    header: bool,
+    sep: str | None,
+    decimal: str,
+    others: dict[str, str] | None = None,
+) -> Bunch:
+    """Return the same as `load_table`; ``others`` are no features, for the reason given."""
     pd = import_extra("pandas", "tables")
     with _errors_named(path):
         layout = _find_layout(path, header, sep, decimal)
     names = layout.names
-    if names.count(target) != 1:
-        raise ValueError(
-            f"target={target!r} (--target on the command line) names {names.count(target)} columns "
-            f"of {path}, but must name one. The columns are {_shorten(names)}; for a file without "
-            "names of columns pass header=False (--no-header), and they are numbered from 0."
-        )
+    Columns(path, names, {}.__getitem__, hint=NO_HEADER).choose("target", target, ())
     position, labels = names.index(target), []
     columns = [Column(name, decimal) for name in _make_distinct(names)]
     with _errors_named(path):
@@ -133,20 +146,11 @@ def load_table(
             "rename the class if it is one."
         )
     del columns[position]
-    reasons = {column.name: column.reason_to_leave_out() for column in columns}
+    reasons = {column.name: column.reason_to_leave_out() for column in columns} | (others or {})
     left_out = {name: reason for name, reason in reasons.items() if reason}
     data = pd.DataFrame({c.name: c.numbers() for c in columns if not reasons[c.name]})
-    if data.shape[1] == 0:
-        raise ValueError(
-            f"{path} has no numeric column besides {target!r}; left out: {_describe(left_out)}. "
-            "Pass decimal=',' (--decimal) for decimal commas, and encode categories as numbers."
-        )
-    infinite = np.isinf(data).any()
-    if infinite.any():
-        raise ValueError(
-            f"The column {infinite.idxmax()!r} of {path} has infinite numbers. Replace them, or "
-            "leave the cells empty, which means missing."
-        )
+    infinite = data.columns[np.isinf(data).any()].tolist()
+    refuse_features(path, target, data.columns.tolist(), infinite, left_out)
     return Bunch(data=data, target=to_labels(labels), left_out=left_out)
 
 
@@ -204,7 +208,10 @@ def _detect_separator(path, n_skipped, header, decimal):
             scores[sep] = _score(rows, header)
     best = [sep for sep, score in scores.items() if (0, 0) < score == max(scores.values())]
     if len(best) > 1:
-        raise ValueError(f"the separator may be {' or '.join(map(repr, best))}; pass it as sep=")
+        raise ValueError(
+            f"the separator may be {' or '.join(map(repr, best))}; pass it as sep= (--sep)"
+            + ", and decimal=',' (--decimal ,) if numbers have a decimal comma" * ("," in best)
+        )
     # Reading the file with a separator that does not fit names the line.
     return best[0] if best else max(samples, key=lambda sep: len((samples[sep] or [[]])[0]))
 
@@ -302,13 +309,3 @@ def _make_distinct(names):
             new = f"{name}.{number}"
         distinct[new] = None
     return list(distinct)
-
-
-def _describe(left_out):
-    return _shorten([f"{name} ({reason})" for name, reason in left_out.items()]) or "none"
-
-
-def _shorten(names, most=20):
-    names = [repr(str(name)) for name in names]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

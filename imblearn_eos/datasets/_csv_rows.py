@@ -10,8 +10,14 @@ import numpy as np
 
 from imblearn_eos._extras import import_extra
 from imblearn_eos.datasets._cells import is_missing, to_labels
-from imblearn_eos.datasets._columns import Columns, is_category, read_labels, refuse_categories
-from imblearn_eos.datasets._csv import _errors_named, _find_layout, load_table
+from imblearn_eos.datasets._columns import Columns, read_labels
+from imblearn_eos.datasets._csv import NO_HEADER, _errors_named, _find_layout, read_table
+from imblearn_eos.datasets._features import (
+    is_category,
+    name_others,
+    refuse_categories,
+    refuse_commas,
+)
 from imblearn_eos.datasets._labeled import LabeledData
 from imblearn_eos.datasets._photos import PATH, are_photos, find_files, make_photos
 
@@ -27,6 +33,7 @@ def read_csv(
     no_header: bool = False,
     sep: str | None = None,
     decimal: str | None = None,
+    drop: Sequence[str] = (),
 ) -> LabeledData:
     """Read texts (``text``), photos (a column "path" that names images), or else a table."""
     layout: dict[str, Any] = {"header": not no_header, "sep": sep, "decimal": decimal or "."}
@@ -39,7 +46,7 @@ def read_csv(
         return known[name] if name in known else _to_values(read_texts([name])[name])
 
     known: dict[str, np.ndarray] = {}
-    columns = Columns(path, names, read_values)
+    columns = Columns(path, names, read_values, hint=NO_HEADER)
     if text is not None:
         column = columns.choose("text", text, ())
         texts = Columns(path, names, lambda name: _to_texts(read_texts([name])[name]))
@@ -51,17 +58,17 @@ def read_csv(
         files = find_files(path.parent, columns.read_complete(PATH))
         return make_photos(path, files, rows)
     target = columns.choose("target", target, ())
-    table = load_table(path, target=target, **layout)
+    others = name_others(columns, id, group, split, drop)
+    table = read_table(path, target=target, others=others, **layout)
     known[target] = table.target
     rows, used = read_labels(columns, target, id, group, split, guess=False)
-    others = set(used.values())
-    left_out = {name: why for name, why in table.left_out.items() if name not in others}
+    left_out = {name: why for name, why in table.left_out.items() if name not in used.values()}
     texts = [name for name, why in left_out.items() if why == "text"]
+    refuse_commas(path, left_out)
     n_values = {name: len(set(values)) for name, values in read_texts(texts).items()}
-    refuse_categories(
-        path, {name: n for name, n in n_values.items() if is_category(n, len(table.target))}
-    )
-    data = table.data.drop(columns=[name for name in table.data.columns if name in others])
+    n_values = {name: n for name, n in n_values.items() if is_category(n, len(table.target))}
+    refuse_categories(path, n_values, target, table.target)
+    data = table.data.drop(columns=list(used.values()), errors="ignore")
     facts = {"features": data.columns.tolist(), "left_out": left_out}
     return LabeledData("table", data.to_numpy(), **rows, facts=facts)
 

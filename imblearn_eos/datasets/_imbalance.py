@@ -13,6 +13,7 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 
 from imblearn_eos._compat import Interval, StrOptions, safe_indexing, validate_params
 from imblearn_eos._validation import sorted_classes
+from imblearn_eos.datasets._features import doubt_classes
 
 
 @validate_params(
@@ -218,9 +219,11 @@ def split_imbalanced(
     given, y = y, column_or_1d(y)
     classes, counts = count_classes(y)
     if counts.min() < 2:
+        doubt = doubt_classes(y)
+        hint = f" y has {doubt}: if these are not classes, use others (--target)." if doubt else ""
         raise ValueError(
             f"Class {classes[counts.argmin()]!s} has 1 row; every class needs at least 2, one to "
-            "train on and one to test on. Add rows, or remove the class."
+            f"train on and one to test on. Add rows, or remove the class.{hint}"
         )
     random_state = check_random_state(random_state)
     in_test = np.zeros(len(y), dtype=bool)

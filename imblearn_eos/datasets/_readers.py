@@ -62,13 +62,13 @@ READERS = {
         "a folder of datasets.save_to_disk",
         is_arrow,
         read_arrow,
-        options=(*ROWS, "text", "embedding", *PIXELS),
+        options=(*ROWS, "text", "embedding", "drop", *PIXELS),
     ),
     "parquet": Reader(
         "Parquet (a file, or a folder of such)",
         is_parquet,
         read_parquet,
-        options=(*ROWS, "text", "embedding", *PIXELS),
+        options=(*ROWS, "text", "embedding", "drop", *PIXELS),
     ),
     "folder": Reader(
         "a folder with one sub-folder of images per class, also within train, validation and test",
@@ -80,7 +80,7 @@ READERS = {
         "a .csv file (with --target)",
         _is_csv,
         read_csv,
-        options=(*ROWS, "text", "no_header", "sep", "decimal", *PIXELS),
+        options=(*ROWS, "text", "no_header", "sep", "decimal", "drop", *PIXELS),
     ),
     "npy": Reader(
         "an .npy file (with --labels)",
@@ -135,7 +135,7 @@ def read(
         Some of the reader's ``options``; None and False are as if not given.
         ``target``, ``id``, ``group``, ``split``, ``text``, ``embedding``: names of columns or
         arrays. ``labels``: path of a file of labels. ``no_header``, ``sep``, ``decimal``: of a
-        .csv file.
+        .csv file. ``drop``: names of columns of a table to leave out.
 
     Returns
     -------
@@ -164,8 +164,11 @@ def _read_part(path, options):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
         raise ValueError(f"{names} does not apply to {path}, which is read as {reader.format}.")
     given = {name: value for name, value in given.items() if name not in PIXELS}
-    with errors_named(path, reader.format):
-        return reader.load(path, **given)
+    with errors_named(path, reader.format, *filter(None, [given.get("labels")])):
+        data = reader.load(path, **given)
+    if "drop" in given and data.kind != "table":
+        raise ValueError(f"--drop does not apply to {path}, which holds {data.kind}, not a table.")
+    return data
 
 
 def is_given(name, value):
