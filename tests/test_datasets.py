@@ -472,12 +472,16 @@ def test_npz_of_color_images_with_names(tmp_path):
     ("arrays", "message"),
     [
         ({"X": np.zeros((4, 64))}, r"X of shape \(4, 64\)"),
-        ({"X": np.zeros((4, 8, 8), dtype=complex)}, "X of .* complex"),
+        ({"X": np.zeros((4, 8, 8), dtype=complex)}, "'X' of .* has shape .* complex"),
         ({"X": np.full((4, 8, 8), np.nan)}, "NaN.* in 4 of 4 rows.*; the first is row 0"),
         ({"X": np.full((4, 8, 8), 1e300)}, "beyond float32"),
-        ({"y": [0, 1]}, r"'y': \(2,\)"),
+        ({"y": [0, 1]}, r"'y' \(--target\) .* has shape \(2,\), not \(4,\)"),
         ({"y": [0, 1, np.nan, 1]}, "'y' .* has no value in 1 rows; the first is row 2"),
-        ({"y": [b"a", b"a", b"b", b"b"]}, "dtype .S1.*not bytes"),
+        ({"y": np.array(4 * ["2020-01-01"], "M8[D]")}, "target='y' .* has dtype datetime64"),
+        ({"y": ["a", " ", "b", "b"]}, "'y' .* has no value in 1 rows; the first is row 1"),
+        ({"y": np.eye(4)}, r"'y' .* has shape \(4, 4\), not \(4,\)"),
+        ({"ids": ["a"]}, r"'ids' \(--id\) .* has shape \(1,\), not \(4,\)"),
+        ({"split": ["train", "test", "x", "test"]}, "'split' .* it has 'x'"),
     ],
 )
 def test_unusable_array_is_named(tmp_path, arrays, message):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from scipy import sparse
 
 from imblearn_eos.datasets import load_embeddings
 from imblearn_eos.datasets._readers import read
@@ -92,7 +93,7 @@ def test_numbers_in_a_file_of_labels_are_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a\nb\n", r"X of shape \(6, 4\).*'y': \(2,\)"),
+        ("a\nb\n", r"\(--labels\) of \S+y\.txt has shape \(2,\), not \(6,\)"),
         ("a\na\n\nb\nb\nb\n", r"y\.txt has no value in 1 rows; the first is row 2"),
     ],
 )
@@ -146,8 +147,9 @@ def test_parquet_is_known_by_its_content(tmp_path):
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (pa.array([[1.0, 2.0]] * 5 + [[1.0]]), "several lengths or missing ones"),
-        (pa.array([[1.0, 2.0]] * 5 + [None]), "several lengths or missing ones"),
+        (pa.array([[1.0, 2.0]] * 5 + [[1.0]]), "several lengths, empty or missing ones"),
+        (pa.array([[1.0, 2.0]] * 5 + [None]), "several lengths, empty or missing ones"),
+        (pa.array([[]] * 6, pa.list_(pa.float32())), "several lengths, empty or missing ones"),
         (pa.array([[1.0, 2.0]] * 5 + [[1.0, None]]), "in 1 of 6 rows; the first is row 5"),
         (pa.array([[1.0, 2.0]] * 4 + [[1.0, np.inf]] * 2), "in 2 of 6 rows; the first is row 4"),
     ],
@@ -155,6 +157,67 @@ def test_parquet_is_known_by_its_content(tmp_path):
 def test_embeddings_that_are_missing_or_not_finite_are_refused(tmp_path, column, message):
     with pytest.raises(ValueError, match=rf"a\.parquet.*{message}"):
         read(save_parquet(tmp_path / "a.parquet", column))
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([{"a": 1}] * 6), r"holds lists or structures, such as \{'a': 1\}"),
+        (pa.array([1, 2] * 3, pa.date32()), r"has dtype datetime64\[D\]"),
+        (pa.array(["a", " "] * 3), "has no value in 3 rows; the first is row 1"),
+        (pa.array(["a", None] * 3).dictionary_encode(), "has no value in 3 rows"),
+        (pa.array([0.5, 1.0] * 3), "2 distinct numbers, not all whole, such as 0.5"),
+    ],
+)
+def test_labels_of_parquet_that_are_no_classes_are_refused(tmp_path, column, message):
+    path = save_parquet(tmp_path / "a.parquet", kind=column)
+    with pytest.raises(ValueError, match=rf"'kind' \(--target.*{message}"):
+        read(path, target="kind")
+
+
+@pytest.mark.parametrize(
+    ("column", "labels"),
+    [
+        (pa.array([b"a", b"b"] * 3), ["a", "b"]),
+        (pa.array(["a", "b"] * 3).dictionary_encode(), ["a", "b"]),
+        (pa.array([0.0, 1.0] * 3), [0, 1]),
+        (pa.array([False, True] * 3), [False, True]),
+        (pa.array([0, 1] * 3, pa.uint8()), [0, 1]),
+    ],
+)
+def test_labels_of_parquet_of_any_type(tmp_path, column, labels):
+    path = save_parquet(tmp_path / "a.parquet", kind=column)
+    assert read(path, target="kind").y.tolist() == 3 * labels
+
+
+@pytest.mark.parametrize("column", [[[[1.0]]] * 6, [[True]] * 6, [["a"]] * 6])
+def test_lists_that_are_no_embeddings_are_named(tmp_path, column):
+    path = save_parquet(tmp_path / "a.parquet", pa.array(column))
+    with pytest.raises(ValueError, match=r"Only lists of numbers are embeddings, not 'vector' \(l"):
+        read(path)
+
+
+def test_part_of_a_split_that_is_unknown_is_not_ignored(tmp_path):
+    path = save_parquet(tmp_path / "a.parquet", split=["train", "test", "all"] * 2)
+    with pytest.raises(ValueError, match=r"'split' of .* must name the part .* it has 'all'"):
+        read(path)
+    assert read(save_parquet(path, split=["a", "b"] * 3)).split is None
+
+
+def test_files_that_numpy_cannot_read_say_so(tmp_path):
+    path, labels = save_npy(tmp_path, "y.npy")
+    (tmp_path / "b.npy").write_text("no array")
+    with pytest.raises(ValueError, match=r"b\.npy cannot be read .* does not have NumPy's format"):
+        read(tmp_path / "b.npy", labels=labels)
+    np.save(labels, Y.astype(object))
+    with pytest.raises(ValueError, match=r"^\S+y\.npy holds Python objects, .*astype\(str\)"):
+        read(path, labels=labels)
+
+
+def test_sparse_matrix_says_what_to_save(tmp_path):
+    sparse.save_npz(tmp_path / "a.npz", sparse.csr_matrix(Z))
+    with pytest.raises(ValueError, match=r"X = matrix\.toarray\(\)"):
+        read(tmp_path / "a.npz")
 
 
 def test_columns_of_groups_names_and_parts_are_read(tmp_path):
@@ -271,6 +334,19 @@ def test_test_file_that_does_not_fit_is_refused(tmp_path, arrays, message):
     test = save_npz(tmp_path / "test.npz", **arrays)
     with pytest.raises(ValueError, match=rf"The test data do not fit.*{message}"):
         read(save_npz(tmp_path / "train.npz"), test=test)
+
+
+@pytest.mark.parametrize("kind", [float, int, bool, np.float16])
+def test_numbers_of_another_type_are_the_same_labels(tmp_path, kind):
+    train = save_npz(tmp_path / "train.npz", y=np.array([0, 1] * 3))
+    data = read(train, test=save_npz(tmp_path / "test.npz", y=np.array([0, 1] * 3, dtype=kind)))
+    assert data.y.tolist() == [0, 1] * 6
+
+
+def test_test_part_without_labels_of_its_own_says_what_to_save(tmp_path):
+    path, labels = save_npy(tmp_path, "y.npy")
+    with pytest.raises(ValueError, match=r"\(--labels\) are those of .*X\.npy has none\. Save"):
+        read(path, labels=labels, test=path)
 
 
 # Writing
@@ -406,6 +482,17 @@ def test_parts_of_a_folder_of_datasets_are_a_split(tmp_path, datasets):
     assert data.facts["left_out_parts"] == ["unsupervised"]
     with pytest.raises(ValueError, match=r"'label' .* has no value in 3 rows"):
         read(tmp_path / "rows" / "unsupervised")
+
+
+def test_parts_that_are_no_split_are_listed(tmp_path, datasets):
+    part = datasets.Dataset.from_dict({"label": [0, 1, 2], "vector": Z[:3].tolist()})
+    datasets.DatasetDict({"a": part, "b": part}).save_to_disk(tmp_path / "rows")
+    with pytest.raises(ValueError, match="has the parts 'a', 'b', none of which is called train"):
+        read(tmp_path / "rows")
+    empty = datasets.Dataset.from_dict({"label": [], "vector": []})
+    empty.save_to_disk(tmp_path / "empty")
+    with pytest.raises(ValueError, match="empty has no rows"):
+        read(tmp_path / "empty")
 
 
 def test_single_part_of_a_folder_of_datasets_is_no_split(tmp_path, datasets):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,13 @@ import numpy as np
 
 from imblearn_eos._extras import import_extra
 from imblearn_eos.datasets._cells import is_missing, to_labels
-from imblearn_eos.datasets._columns import Columns, check_finite, errors_named, read_labels
+from imblearn_eos.datasets._columns import (
+    Columns,
+    check_finite,
+    check_shape,
+    errors_named,
+    read_labels,
+)
 from imblearn_eos.datasets._csv_rows import find_names, read_columns
 from imblearn_eos.datasets._labeled import LabeledData
 
@@ -23,8 +30,10 @@ ONLY, DESCRIPTION = "X", "description"
 
 def read_npz(path: Path, **options: Any) -> LabeledData:
     """Read embeddings or images from an .npz file; see `_read_arrays`."""
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+    with open(path, "rb") as file, _load(path, np.load, file) as arrays:
         columns = Columns(path, list(arrays), partial(_load, path, arrays.__getitem__), "array")
+        if "indptr" in columns.names:
+            columns.hint = " A sparse matrix can be saved as an array X = matrix.toarray()."
         return _read_arrays(columns, **options)
 
 
@@ -56,10 +65,12 @@ def _load(path, load, name):
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise
+        if "Object arrays" not in str(error):
+            raise ValueError("it does not have NumPy's format") from error
         array = f" in the array {name!r}" if name != path else ""
         raise ValueError(
             f"{path} holds Python objects{array}, which are not loaded because that could run "
-            "code. Save strings or numbers instead: np.save and np.savez take array.astype(str)."
+            "code. Drop missing values, and save strings or numbers: array.astype(str)."
         ) from error
 
 
@@ -79,24 +90,21 @@ def _read_arrays(
     """
     name = columns.choose("embedding", embedding, USUAL_NAMES)
     X = columns.read(name)
-    rest = Columns(
-        columns.path, [n for n in columns.names if n != name], columns.read, columns.kind
-    )
+    if X.dtype.kind not in "buif" or X.ndim not in (2, 3, 4) or not X.size:
+        raise ValueError(
+            f"The {columns.kind} {name!r} of {columns.path} has shape {X.shape} and dtype "
+            f"{X.dtype}. It must hold numbers: embeddings of shape (n, features), or images of "
+            "shape (n, channels, height, width) or (n, height, width), none of which may be 0."
+        )
+    rest = replace(columns, names=[other for other in columns.names if other != name])
     if labels is not None:
         with errors_named(labels, "labels, which are .npy, .csv or text with one label per line"):
             y = read_label_file(Path(labels), target)
         rest = Columns(labels, ["labels"], lambda name: y)
         target = "labels"
-    rows, _ = read_labels(rest, target, id, group, split)
-    shapes = {name: values.shape for name, values in rows.items() if values is not None}
-    is_fit = X.dtype.kind in "buif" and X.ndim in (2, 3, 4) and rows["y"].dtype.kind in "buifU"
-    if not is_fit or set(shapes.values()) != {X.shape[:1]}:
-        raise ValueError(
-            f"{columns.path} holds {name} of shape {X.shape} and dtype {X.dtype}, and beside it "
-            f"{shapes} (y of dtype {rows['y'].dtype}). {name} must be numbers of shape (n, "
-            "features), or for images (n, channels, height, width) or (n, height, width); y and "
-            "the others numbers or strings (not bytes) of shape (n,)."
-        )
+    rows, used = read_labels(rest, target, id, group, split)
+    option = "target" if labels is None else "labels"
+    check_shape(rest, option, used["target"], rows["y"], X.shape[:1])
     is_image = X.ndim > 2
     scale = np.iinfo(X.dtype).max if is_image and X.dtype in (np.uint8, np.uint16) else 1
     with np.errstate(over="ignore"):

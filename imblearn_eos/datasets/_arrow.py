@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -68,6 +69,11 @@ def read_arrow(path: Path, **options: Any) -> LabeledData:
     read = {
         part: _read_rows(folder, _open_arrow(folder), **options) for part, folder in parts.items()
     }
+    if not read:
+        raise ValueError(
+            f"{path} has the parts {shorten(names)}, none of which is called train, validation or "
+            "test. Name one of these folders as the data."
+        )
     # A single part is all there is to split.
     data = concatenate(**read) if "train" in read else next(iter(read.values()))
     if left_out:
@@ -92,6 +98,8 @@ def _open_arrow(path):
     if path.is_dir():
         state = json.loads((path / STATE).read_text(encoding="utf-8"))
         files = [path / file["filename"] for file in state["_data_files"]]
+    if not files:
+        raise ValueError(f"{path} has no rows.")
     tables = []
     for file in files:
         source = pa.memory_map(str(file))
@@ -120,14 +128,16 @@ def _read_rows(
     if a column "path" names images, else a table of the numeric columns.
     """
     features = _find_features(rows.schema)
-    columns = Columns(path, rows.schema.names, partial(_read_column, rows, features))
+    lists = [field.name for field in rows.schema if _is_vector(field.type)]
+    others = [f"{f.name!r} ({f.type})" for f in rows.schema if _is_other_list(f.type)]
+    hint = f" Only lists of numbers are embeddings, not {', '.join(others)}." if others else ""
+    columns = Columns(path, rows.schema.names, partial(_read_column, rows, features), hint=hint)
     arguments = columns, target, id, group, split
     if text is not None:
         texts = columns.read_complete(columns.choose("text", text, ()))
         X = np.array([str(value) for value in texts], dtype=object)
         return LabeledData("text", X, **read_labels(*arguments)[0], facts={"text": text})
     images = [field.name for field in rows.schema if _is_image(field, features)]
-    lists = [field.name for field in rows.schema if _is_vector(field.type)]
     if images and embedding is None:
         if len(images) > 1:
             raise ValueError(
@@ -137,7 +147,7 @@ def _read_rows(
         found = read_labels(*arguments)[0]
         return make_photos(path, _read_images(path, rows, images[0]), found)
     if embedding is not None or lists:
-        name = replace(columns, names=lists, hint=" They hold lists of numbers.").choose(
+        name = replace(columns, names=lists, hint=f" They hold lists of numbers.{hint}").choose(
             "embedding", embedding, lists
         )
         Z = _read_vectors(path, rows, name)
@@ -188,6 +198,11 @@ def _is_vector(kind):
     return _types().is_floating(kind.value_type) or _types().is_integer(kind.value_type)
 
 
+def _is_other_list(kind):
+    # Arrays of several dimensions are an extension of the library datasets.
+    return re.match("list|large_list|fixed_size_list|extension", str(kind)) and not _is_vector(kind)
+
+
 def _read_column(rows, features, name):
     """Return a column as numbers or objects, with the names of classes."""
     column = rows.to_table(columns=[name]).column(name)
@@ -230,10 +245,10 @@ def _read_vectors(path, rows, name):
         column = batch.column(name)
         widths = set(compute.list_value_length(column).to_pylist())
         width = next(iter(widths), 0) if Z is None else Z.shape[1]
-        if widths - {width} or width is None:
+        if len(column) and (widths - {width} or not width):
             raise ValueError(
-                f"The column {name!r} of {path} has lists of several lengths or missing ones, in "
-                f"the rows from {start} on. All must have the same length; drop the other rows."
+                f"The column {name!r} of {path} has lists of several lengths, empty or missing "
+                f"ones, in the rows from {start} on. All must have one length; drop the others."
             )
         if Z is None:
             Z = np.empty((n_rows, width), dtype=np.float32)

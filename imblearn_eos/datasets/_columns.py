@@ -64,18 +64,29 @@ class Columns:
 
     def read_complete(self, name: str, option: str | None = None) -> np.ndarray:
         """Return the values of a column, which an option names; refuse missing ones."""
-        values = self.read(name)
-        if values.dtype == object:
-            missing = np.flatnonzero([value is None for value in values])
+        values, flag = self.read(name), f" (--{option})" if option else ""
+        column = f"The {self.kind} {name!r}{flag} of {self.path}"
+        if values.dtype.kind in "OU":
+            cells = values.ravel().tolist()
+            if nested := [cell for cell in cells if isinstance(cell, (list, dict, np.ndarray))]:
+                raise ValueError(
+                    f"{column} holds lists or structures, such as {str(nested[0])[:40]}. Name a "
+                    f"{self.kind} of numbers or texts."
+                )
+            missing = np.flatnonzero([_is_missing(cell) for cell in cells])
         else:
             missing = np.flatnonzero(values != values)
         if len(missing):
-            flag = f" (--{option})" if option else ""
             raise ValueError(
-                f"The {self.kind} {name!r}{flag} of {self.path} has no value in {len(missing)} "
-                f"rows; the first is row {missing[0]}. Drop those rows, or fill in the values."
+                f"{column} has no value in {len(missing)} rows; the first is row {missing[0]}. "
+                "Drop those rows, or fill in the values."
             )
         return values
+
+
+def _is_missing(cell):
+    is_blank = isinstance(cell, str) and not cell.strip()
+    return cell is None or is_blank or (isinstance(cell, float) and np.isnan(cell))
 
 
 def read_labels(
@@ -96,16 +107,18 @@ def read_labels(
     for option, name in given.items():
         usual = USUAL_NAMES[option] if guess or option == "split" else ()
         is_there = sum(column in usual for column in columns.names) == 1
-        # A column of this name may hold something else.
+        # A column of this name may hold something else; in a table, categories are refused.
         if option == "split" and name is None and is_there:
-            is_there = all(map(split_name, columns.read("split")))
+            is_there = (any if guess else all)(map(split_name, columns.read("split")))
         if name is not None or is_there or option == "target":
             used[option] = columns.choose(option, name, usual)
     values = {option: columns.read_complete(name, option) for option, name in used.items()}
-    if not len(values["target"]):
+    if not values["target"].size:
         raise ValueError(f"{columns.path} has no rows.")
+    for option, name in used.items():
+        check_shape(columns, option, name, values[option], values["target"].shape[:1])
     found: dict[str, Any] = {"y": to_label_array(values["target"])}
-    _refuse_fractions(columns, used["target"], found["y"])
+    _check_target(columns, used["target"], found["y"])
     if "id" in values:
         found["ids"] = np.array([str(value) for value in values["id"]], dtype=object)
     if "group" in values:
@@ -115,18 +128,34 @@ def read_labels(
     return found, used
 
 
-def _refuse_fractions(columns, target, y):
-    if y.dtype.kind == "f" and len(fractions := y[y % 1 != 0]):
+def check_shape(
+    columns: Columns, option: str, name: str, values: np.ndarray, shape: tuple[int, ...]
+) -> None:
+    """Raise an error if there is not one value for each row."""
+    if values.shape != shape:
         raise ValueError(
-            f"target={target!r} (--target on the command line) has {len(np.unique(y))} distinct "
-            f"numbers in {columns.path} that are not all whole, such as {fractions[0]}. Name the "
-            f"{columns.kind} of the classes: whole numbers or texts."
+            f"The {columns.kind} {name!r} (--{option}) of {columns.path} has shape {values.shape}, "
+            f"not {shape}. Give one number or text for each row of the data."
+        )
+
+
+def _check_target(columns, target, y):
+    problem = f"dtype {y.dtype}" if y.dtype.kind not in "biufU" else None
+    if y.dtype.kind == "f" and len(fractions := y[y % 1 != 0]):
+        problem = f"{len(np.unique(y))} distinct numbers, not all whole, such as {fractions[0]},"
+    if problem:
+        raise ValueError(
+            f"target={target!r} (--target on the command line) has {problem} in {columns.path}. "
+            f"Name the {columns.kind} of the classes: whole numbers or texts."
         )
 
 
 def to_label_array(values: np.ndarray) -> np.ndarray:
-    """Return values with the dtype str if they are objects."""
-    return np.array([str(value) for value in values]) if values.dtype == object else values
+    """Return values with the dtype str if they are objects or bytes."""
+    if values.dtype.kind not in "OS":
+        return values
+    texts = [v.decode() if isinstance(v, bytes) else str(v) for v in values.ravel().tolist()]
+    return np.array(texts).reshape(values.shape)
 
 
 def _to_split(path, name, values):

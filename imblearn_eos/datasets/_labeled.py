@@ -161,10 +161,15 @@ def _find_problem(train, part):
     if part.kind != train.kind:
         return f"they are {part.kind}, not {train.kind}; give data of one kind"
     if missing := sorted(features[0] - features[1]):
-        return f"they lack the numeric columns {missing}; add or remove the columns"
+        reasons = part.facts["left_out"]
+        found = [f"{name!r} ({reasons.get(name, 'not there')})" for name in missing]
+        return f"they lack the numeric columns {', '.join(found)}; add them, or use --drop for both"
     if train.kind != "table" and shapes[0] != shapes[1]:
         return f"their rows have the shape {shapes[1]}, not {shapes[0]}; read both in the same way"
-    if unknown := sorted(set(map(str, part.y)) - set(map(str, train.y))):
+    # Numbers may be whole in one file and floats in another.
+    is_number = part.y.dtype.kind in "buif" and train.y.dtype.kind in "buif"
+    found, known = (data.y if is_number else data.y.astype(str) for data in (part, train))
+    if unknown := np.setdiff1d(found, known).tolist():
         return f"the labels {unknown} do not occur in training; remove these rows or rename them"
     return None
 

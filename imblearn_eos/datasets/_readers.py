@@ -149,8 +149,14 @@ def read(
     """
     data = _read_part(path, {**options, "image_size": image_size})
     # A file of labels belongs to one file of rows.
-    options = {name: value for name, value in options.items() if name != "labels"}
+    labels, options = options.get("labels"), options | {"labels": None}
     parts = {"test": test, "validation": validation}
+    bare = [str(part) for part in parts.values() if str(part).lower().endswith(".npy")]
+    if labels is not None and bare:
+        raise ValueError(
+            f"labels={str(labels)!r} (--labels) are those of {path}, and {bare[0]} has none. Save "
+            "it as an .npz file with X and y."
+        )
     others = {name: _read_part(part, options) for name, part in parts.items() if part is not None}
     data = concatenate(data, **others)
     return to_images(path, data, image_size) if pixels and data.kind == "photos" else data
