@@ -1,5 +1,7 @@
 """The formats of photos, tables and texts, through one door."""
 
+import zipfile
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,12 +35,14 @@ def save_photos(folder, classes=("cat", "dog"), **params):
 def test_every_format_is_described_and_an_unknown_one_says_which_there_are(tmp_path):
     path = tmp_path / "data.xyz"
     path.write_text("?")
-    for missing in (path, tmp_path / "nowhere.npz"):
-        with pytest.raises(
-            ValueError, match=rf"{missing.name} does not exist, or has none"
-        ) as error:
-            find_reader(missing)
+    with zipfile.ZipFile(tmp_path / "book.xlsx", "w") as archive:
+        archive.writestr("xl/workbook.xml", "")
+    for unknown in (path, tmp_path / "book.xlsx"):
+        with pytest.raises(ValueError, match=rf"{unknown.name} has none of the formats") as error:
+            find_reader(unknown)
         assert describe_formats() in str(error.value)
+    with pytest.raises(ValueError, match=r"nowhere\.npz does not exist\.$"):
+        find_reader(tmp_path / "nowhere.npz")
     assert all(reader.format in describe_formats() for reader in READERS.values())
 
 
@@ -390,11 +394,41 @@ def test_decimal_commas_are_not_left_out_in_silence(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("n;size;kind\n1;1,5;x\n2;2,5;y\n")
     with pytest.raises(
-        ValueError, match=r"decimal comma: 'size' \(such as '1,5'\).*--decimal ,.*--drop size"
+        ValueError, match=r"decimal comma in 'size', such as '1,5'\..*--decimal ,.*--drop size"
     ):
         read(path, target="kind")
     assert read(path, target="kind", decimal=",").X.tolist() == [[1, 1.5], [2, 2.5]]
     assert read(path, target="kind", drop=["size"]).X.tolist() == [[1], [2]]
+    path.write_text("n;size;kind\n1;1.5;x\n2;2.5;y\n")
+    with pytest.raises(
+        ValueError, match=r"decimal point in 'size', such as '1\.5'\..*--decimal \. "
+    ):
+        read(path, target="kind", decimal=",")
+
+
+@formats
+def test_photos_that_are_not_there_are_named_or_dropped(tmp_path, suffix):
+    path = save_table(tmp_path, suffix, path=["a.png", "b.png", "c.png", "d.png"])
+    with pytest.raises(ValueError, match=r"hold readable images.*a\.png \(FileNotFound"):
+        read(path, target="kind")
+    assert read(path, target="kind", drop=["path"]).facts["features"] == ["x"]
+
+
+@formats
+def test_column_split_of_other_texts_is_refused_or_dropped(tmp_path, suffix):
+    path = save_table(tmp_path, suffix, split=["train", "all", "test", "all"])
+    with pytest.raises(ValueError, match=r"'split' of .* it has 'all'"):
+        read(path, target="kind")
+    data = read(path, target="kind", drop=["split"])
+    assert data.split is None
+    assert data.facts == {"features": ["x"], "left_out": {"split": "dropped"}}
+
+
+@formats
+def test_group_that_is_the_target_is_refused(tmp_path, suffix):
+    path = save_table(tmp_path, suffix)
+    with pytest.raises(ValueError, match="--group and --target both name 'kind'"):
+        read(path, target="kind", group="kind")
 
 
 @formats

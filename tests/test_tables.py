@@ -258,10 +258,11 @@ def test_decimal_commas_are_read_or_named(tmp_path):
     table = load_table(path, target="kind")
     assert table.left_out == {"a": "numbers with a decimal comma, such as '1,5'"}
     assert load_table(path, target="kind", decimal=",").data["a"].tolist() == [1.5, 2.5]
+    assert load_table(path, target="kind", drop=["a"]).left_out == {"a": "dropped"}
     # The point may then separate thousands, and is not taken for a decimal mark.
     path = write(tmp_path, "a;b;kind\n1.500;1;x\n2,5;2;y\n3,5;3;y\n")
     table = load_table(path, target="kind", decimal=",")
-    assert table.left_out == {"a": "text in 1 cells, such as '1.500'"}
+    assert table.left_out == {"a": "numbers with a decimal point, such as '1.500'"}
 
 
 @pytest.mark.parametrize("params", [{"decimal": ";"}, {"sep": 3}, {"sep": "::"}, {"header": "no"}])
@@ -325,6 +326,8 @@ def test_few_cells_that_are_no_numbers_are_shown(tmp_path):
 @pytest.mark.parametrize(
     ("content", "params", "message"),
     [
+        ("a b\n1 2\n", {"target": "b"}, r"read as one column: .* sep= \(--sep\)"),
+        ("a,b\n1,2\n", {"target": "b", "drop": ["c"]}, "drop='c' .* names none of the columns"),
         ("a,b\n1,2\n", {"target": "c"}, "target='c' .* names none of the columns of .*: 'a', 'b'"),
         ("1,2\n", {"target": "b", "header": False}, "without names of columns needs header=False"),
         ("a,b\n1,\n2,x\n", {"target": "b"}, "no label in 1 rows; the first is row 0"),

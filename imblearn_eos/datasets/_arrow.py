@@ -155,10 +155,11 @@ def _read_rows(
         check_finite(path, Z)
         facts = {"embedding": name, **_read_description(rows.schema)}
         return LabeledData("embeddings", Z, **found, facts=facts)
-    if PATH in columns.names and are_photos(path.parent, columns.read(PATH)):
+    if PATH in columns.names and PATH not in drop and are_photos(columns.read(PATH)):
         files = find_files(path.parent, columns.read_complete(PATH))
         return make_photos(path, files, read_labels(*arguments)[0])
-    others = name_others(columns, id, group, split, drop)
+    others = name_others(columns, drop, id, group, split)
+    columns.names = [name for name in columns.names if name not in drop]
     return _read_table(columns, rows, features, arguments, others)
 
 

@@ -17,8 +17,8 @@ MISSING = frozenset(
     ]
 )
 BOOLEANS = {"True": 1.0, "TRUE": 1.0, "true": 1.0, "False": 0.0, "FALSE": 0.0, "false": 0.0}
-# Why a column is left out.
-DECIMAL_COMMA = "numbers with a decimal comma"
+# Why a column is left out, by the decimal mark that was asked for.
+OTHER_MARK = {".": "numbers with a decimal comma", ",": "numbers with a decimal point"}
 # Alone in a line: integers with leading zeros, or more than the 15 digits that float64 holds.
 SUSPECT = re.compile(r"^ *([+-]?(?:0\d+|\d{16,})) *$", re.MULTILINE)
 
@@ -94,14 +94,16 @@ class Column:
         self._n_rows = self._n_texts = 0
         self._text: str | None = None
         self._identifier: str | None = None
-        self._is_empty = self._is_target = self._has_commas = True
+        self._is_empty = self._is_target = self._has_other_mark = True
 
     def extend(self, cells: Sequence[str], labels: Sequence[str]) -> None:
         """Add the cells of further rows, with the labels of these rows."""
         numbers, texts = self._to_numbers(cells)
         if texts:
             self._text = self._text or texts[0]
-            self._has_commas = self._has_commas and all(is_number(text, ",") for text in texts)
+            mark = "," if self.decimal == "." else "."
+            others = (is_number(text, mark) for text in texts)
+            self._has_other_mark = self._has_other_mark and all(others)
         else:
             part = np.array(numbers, dtype=np.float64)
             self._parts.append(part)
@@ -137,8 +139,8 @@ class Column:
             return "no name"
         if not self._n_texts:
             return self._identifier and f"an identifier, such as {self._identifier!r}"
-        if self._has_commas:
-            return f"{DECIMAL_COMMA}, such as {self._text!r}"
+        if self._has_other_mark:
+            return f"{OTHER_MARK[self.decimal]}, such as {self._text!r}"
         if 2 * self._n_texts < self._n_rows:
             return f"text in {self._n_texts} cells, such as {self._text!r}"
         return "text"

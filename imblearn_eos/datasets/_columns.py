@@ -107,11 +107,13 @@ def read_labels(
     for option, name in given.items():
         usual = USUAL_NAMES[option] if guess or option == "split" else ()
         is_there = sum(column in usual for column in columns.names) == 1
-        # A column of this name may hold something else; in a table, categories are refused.
+        # A column of this name may hold something else.
         if option == "split" and name is None and is_there:
-            is_there = (any if guess else all)(map(split_name, columns.read("split")))
+            is_there = any(map(split_name, columns.read("split")))
         if name is not None or is_there or option == "target":
             used[option] = columns.choose(option, name, usual)
+    if used.get("group") == used["target"]:
+        raise ValueError(f"--group and --target both name {used['group']!r} of {columns.path}.")
     values = {option: columns.read_complete(name, option) for option, name in used.items()}
     if not values["target"].size:
         raise ValueError(f"{columns.path} has no rows.")

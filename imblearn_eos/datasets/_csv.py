@@ -10,11 +10,13 @@ import lzma
 import os
 import re
 import zipfile
+from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import mode
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -23,11 +25,8 @@ from imblearn_eos._compat import StrOptions, validate_params
 from imblearn_eos._extras import import_extra
 from imblearn_eos.datasets._cells import Column, is_missing, is_number, to_labels
 from imblearn_eos.datasets._columns import Columns
-from imblearn_eos.datasets._features import refuse_features
+from imblearn_eos.datasets._features import name_others, refuse_features
 
-NO_HEADER = (
-    " A file without names of columns needs header=False (--no-header): they are then 0, 1..."
-)
 SEPARATORS = (",", ";", "\t", "|")
 # Rows that decide the separator and the layout.
 SAMPLE_ROWS = 50
@@ -43,6 +42,7 @@ PART_CELLS, PART_ROWS = 10_000, 64
         "header": ["boolean"],
         "sep": [str, None],
         "decimal": [StrOptions({".", ","})],
+        "drop": ["array-like"],
     },
     prefer_skip_nested_validation=True,
 )
@@ -53,6 +53,7 @@ def load_table(
     header: bool = True,
     sep: str | None = None,
     decimal: str = ".",
+    drop: Sequence[str] = (),
 ) -> Bunch:
     r"""Load the numeric columns and the labels of a CSV file.
 
@@ -70,6 +71,8 @@ def load_table(
         or detects comma, semicolon, tab or bar on the first 50 rows.
     decimal : {".", ","}, default="."
         The decimal mark of the numbers.
+    drop : sequence of str, default=()
+        Names of columns to leave out.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def load_table(
     >>> table.data.columns.tolist(), table.target.tolist(), table.left_out
     (['weight'], ['cat', 'dog'], {'name': 'text'})
     """
-    return read_table(path, target=target, header=header, sep=sep, decimal=decimal)
+    return read_table(path, target=target, header=header, sep=sep, decimal=decimal, drop=drop)
 
 
 def read_table(
@@ -121,14 +124,15 @@ def read_table(
     header: bool,
     sep: str | None,
     decimal: str,
-    others: dict[str, str] | None = None,
+    **others: Any,
 ) -> Bunch:
-    """Return the same as `load_table`; ``others`` are no features, for the reason given."""
+    """Return the same as `load_table`; ``others`` name columns for `name_others`."""
     pd = import_extra("pandas", "tables")
     with _errors_named(path):
         layout = _find_layout(path, header, sep, decimal)
     names = layout.names
-    Columns(path, names, {}.__getitem__, hint=NO_HEADER).choose("target", target, ())
+    known = Columns(path, names, {}.__getitem__, hint=advise_layout(names))
+    known.choose("target", target, ())
     position, labels = names.index(target), []
     columns = [Column(name, decimal) for name in _make_distinct(names)]
     with _errors_named(path):
@@ -146,12 +150,22 @@ def read_table(
             "rename the class if it is one."
         )
     del columns[position]
-    reasons = {column.name: column.reason_to_leave_out() for column in columns} | (others or {})
+    reasons = {column.name: column.reason_to_leave_out() for column in columns}
+    reasons |= name_others(known, **others)
     left_out = {name: reason for name, reason in reasons.items() if reason}
     data = pd.DataFrame({c.name: c.numbers() for c in columns if not reasons[c.name]})
     infinite = data.columns[np.isinf(data).any()].tolist()
     refuse_features(path, target, data.columns.tolist(), infinite, left_out)
     return Bunch(data=data, target=to_labels(labels), left_out=left_out)
+
+
+def advise_layout(names: Sequence[str]) -> str:
+    """Return what to do where a column is not found."""
+    if len(names) == 1:
+        return " The file was read as one column: state its separator with sep= (--sep)."
+    return (
+        " A file without names of columns needs header=False (--no-header): they are then 0, 1..."
+    )
 
 
 @dataclass

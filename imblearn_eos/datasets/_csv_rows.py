@@ -11,12 +11,11 @@ import numpy as np
 from imblearn_eos._extras import import_extra
 from imblearn_eos.datasets._cells import is_missing, to_labels
 from imblearn_eos.datasets._columns import Columns, read_labels
-from imblearn_eos.datasets._csv import NO_HEADER, _errors_named, _find_layout, read_table
+from imblearn_eos.datasets._csv import _errors_named, _find_layout, advise_layout, read_table
 from imblearn_eos.datasets._features import (
     is_category,
-    name_others,
     refuse_categories,
-    refuse_commas,
+    refuse_decimal_mark,
 )
 from imblearn_eos.datasets._labeled import LabeledData
 from imblearn_eos.datasets._photos import PATH, are_photos, find_files, make_photos
@@ -46,25 +45,26 @@ def read_csv(
         return known[name] if name in known else _to_values(read_texts([name])[name])
 
     known: dict[str, np.ndarray] = {}
-    columns = Columns(path, names, read_values, hint=NO_HEADER)
+    columns = Columns(path, names, read_values, hint=advise_layout(names))
     if text is not None:
         column = columns.choose("text", text, ())
         texts = Columns(path, names, lambda name: _to_texts(read_texts([name])[name]))
         X = texts.read_complete(column)
         rows, _ = read_labels(columns, target, id, group, split)
         return LabeledData("text", X, **rows, facts={"text": text})
-    if PATH in names and are_photos(path.parent, read_texts([PATH])[PATH]):
+    if PATH in names and PATH not in drop and are_photos(read_texts([PATH])[PATH]):
         rows, _ = read_labels(columns, target, id, group, split)
         files = find_files(path.parent, columns.read_complete(PATH))
         return make_photos(path, files, rows)
     target = columns.choose("target", target, ())
-    others = name_others(columns, id, group, split, drop)
-    table = read_table(path, target=target, others=others, **layout)
+    others: dict[str, Any] = {"id": id, "group": group, "split": split}
+    table = read_table(path, target=target, drop=drop, **others, **layout)
     known[target] = table.target
-    rows, used = read_labels(columns, target, id, group, split, guess=False)
+    columns.names = [name for name in names if name not in drop]
+    rows, used = read_labels(columns, target, **others, guess=False)
     left_out = {name: why for name, why in table.left_out.items() if name not in used.values()}
     texts = [name for name, why in left_out.items() if why == "text"]
-    refuse_commas(path, left_out)
+    refuse_decimal_mark(path, left_out)
     n_values = {name: len(set(values)) for name, values in read_texts(texts).items()}
     n_values = {name: n for name, n in n_values.items() if is_category(n, len(table.target))}
     refuse_categories(path, n_values, target, table.target)

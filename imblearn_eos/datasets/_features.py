@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from imblearn_eos.datasets._cells import DECIMAL_COMMA
+from imblearn_eos.datasets._cells import OTHER_MARK
 from imblearn_eos.datasets._columns import Columns, describe, shorten
 
-DECIMAL_OPTION = "decimal=',' (--decimal , on the command line)"
 # More numbers than this are seldom classes.
 MANY_CLASSES = 20
 
@@ -48,11 +47,11 @@ def refuse_features(
 ) -> None:
     """Raise an error if a table has no numeric column, or infinite numbers in some."""
     if not features:
-        hint = f" Pass {DECIMAL_OPTION} for decimal commas." if find_commas(left_out) else ""
+        refuse_decimal_mark(path, left_out)
         raise ValueError(
             f"{path} has no numeric column besides the target {target!r} to tell the classes by; "
             f"left out: {describe(left_out) or 'none'}. Use a file with numbers, or encode "
-            f"categories as numbers.{hint}"
+            "categories as numbers."
         )
     if infinite:
         raise ValueError(
@@ -66,25 +65,25 @@ def is_category(n_values: int, n_rows: int) -> bool:
     return 1 < n_values <= n_rows / 2
 
 
-def refuse_commas(path: object, left_out: dict[str, str]) -> None:
-    """Raise an error if columns are left out because their numbers have a decimal comma."""
-    if columns := find_commas(left_out):
-        raise ValueError(
-            f"{path} has columns of numbers with a decimal comma: {describe(columns)}. Read them "
-            f"with {DECIMAL_OPTION}, or leave them out with {drop_option(columns)}."
-        )
-
-
-def find_commas(left_out: dict[str, str]) -> dict[str, str]:
-    """Return the columns of numbers with a decimal comma, with an example of each."""
-    start = f"{DECIMAL_COMMA}, "
-    return {
-        name: why.removeprefix(start) for name, why in left_out.items() if why.startswith(start)
-    }
+def refuse_decimal_mark(path: object, left_out: dict[str, str]) -> None:
+    """Raise an error if columns are left out because their numbers have the other decimal mark."""
+    for given, reason in OTHER_MARK.items():
+        mark = "," if given == "." else "."
+        if columns := [name for name, why in left_out.items() if why.startswith(reason)]:
+            example = left_out[columns[0]].removeprefix(reason)
+            raise ValueError(
+                f"{path} has {reason} in {shorten(columns)}{example}. Read them with "
+                f"decimal={mark!r} (--decimal {mark} on the command line), remove the mark if it "
+                f"separates thousands, or leave the columns out with {drop_option(columns)}."
+            )
 
 
 def name_others(
-    columns: Columns, id: str | None, group: str | None, split: str | None, drop: Sequence[str]
+    columns: Columns,
+    drop: Sequence[str],
+    id: str | None = None,
+    group: str | None = None,
+    split: str | None = None,
 ) -> dict[str, str]:
     """Return the columns that are named for other purposes, with the reason to leave them out."""
     options = {"id": id, "group": group, "split": split}

@@ -24,10 +24,9 @@ PATH = "path"
 READABLE = "readable images"
 
 
-def are_photos(folder: Path, names: np.ndarray) -> bool:
-    """Return whether the first of these texts names an image that exists, from this folder."""
-    first = str(names[0]) if len(names) else ""
-    return (folder / first).is_file() and is_image_name(first)
+def are_photos(names: np.ndarray) -> bool:
+    """Return whether the first of these texts names an image."""
+    return len(names) > 0 and is_image_name(str(names[0]))
 
 
 def find_files(folder: Path, names: np.ndarray) -> np.ndarray:

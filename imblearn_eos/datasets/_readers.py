@@ -56,6 +56,14 @@ def _is_csv(path):
     return path.is_file() and ".csv" in [suffix.lower() for suffix in path.suffixes]
 
 
+def _is_npz(path):
+    if path.suffix.lower() == ".npz" or not zipfile.is_zipfile(path):
+        return path.suffix.lower() == ".npz"
+    # Other formats, such as those of torch and of spreadsheets, are archives, too.
+    with zipfile.ZipFile(path) as archive:
+        return all(name.endswith(".npy") for name in archive.namelist())
+
+
 # The first that matches is taken.
 READERS = {
     "arrow": Reader(
@@ -96,7 +104,7 @@ READERS = {
     ),
     "npz": Reader(
         "an .npz file with X and y, numbers or strings",
-        lambda path: path.suffix.lower() == ".npz" or zipfile.is_zipfile(path),
+        _is_npz,
         read_npz,
         options=(*ROWS, "embedding", "labels"),
     ),
@@ -184,12 +192,12 @@ def is_given(name, value):
 
 def find_reader(path: str | os.PathLike) -> Reader:
     """Return the reader of a file or folder, by its name or content."""
+    if not Path(path).exists():
+        raise ValueError(f"{path} does not exist.")
     for reader in READERS.values():
-        if Path(path).exists() and reader.matches(Path(path)):
+        if reader.matches(Path(path)):
             return reader
-    raise ValueError(
-        f"{path} does not exist, or has none of the formats that are read: {describe_formats()}."
-    )
+    raise ValueError(f"{path} has none of the formats that are read: {describe_formats()}.")
 
 
 def describe_formats() -> str:
