@@ -199,9 +199,12 @@ def test_lists_that_are_no_embeddings_are_named(tmp_path, column):
 
 def test_part_of_a_split_that_is_unknown_is_not_ignored(tmp_path):
     path = save_parquet(tmp_path / "a.parquet", split=["train", "test", "all"] * 2)
-    with pytest.raises(ValueError, match=r"'split' of .* must name the part .* it has 'all'"):
+    with pytest.raises(ValueError, match=r"'split' .* must name the part .* it has 'all'"):
         read(path)
     assert read(save_parquet(path, split=["a", "b"] * 3)).split is None
+    assert read(save_parquet(path, split=["test"] * 6)).split is None
+    with pytest.raises(ValueError, match=r"parts 'dev', 'test', none of which is called train\."):
+        read(save_parquet(path, split=["dev", "test"] * 3))
 
 
 def test_files_that_numpy_cannot_read_say_so(tmp_path):
@@ -487,8 +490,10 @@ def test_parts_of_a_folder_of_datasets_are_a_split(tmp_path, datasets):
 def test_parts_that_are_no_split_are_listed(tmp_path, datasets):
     part = datasets.Dataset.from_dict({"label": [0, 1, 2], "vector": Z[:3].tolist()})
     datasets.DatasetDict({"a": part, "b": part}).save_to_disk(tmp_path / "rows")
-    with pytest.raises(ValueError, match="has the parts 'a', 'b', none of which is called train"):
-        read(tmp_path / "rows")
+    datasets.DatasetDict({"test": part, "dev": part}).save_to_disk(tmp_path / "untrained")
+    for folder, names in {"rows": "'a', 'b'", "untrained": "'dev', 'test'"}.items():
+        with pytest.raises(ValueError, match=rf"{folder} has the parts {names}, none .* train\."):
+            read(tmp_path / folder)
     empty = datasets.Dataset.from_dict({"label": [], "vector": []})
     empty.save_to_disk(tmp_path / "empty")
     with pytest.raises(ValueError, match="empty has no rows"):

@@ -417,7 +417,7 @@ def test_photos_that_are_not_there_are_named_or_dropped(tmp_path, suffix):
 @formats
 def test_column_split_of_other_texts_is_refused_or_dropped(tmp_path, suffix):
     path = save_table(tmp_path, suffix, split=["train", "all", "test", "all"])
-    with pytest.raises(ValueError, match=r"'split' of .* it has 'all'"):
+    with pytest.raises(ValueError, match=r"'split' .* it has 'all'"):
         read(path, target="kind")
     data = read(path, target="kind", drop=["split"])
     assert data.split is None

@@ -16,6 +16,7 @@ from imblearn_eos._extras import import_extra
 from imblearn_eos.datasets._columns import (
     Columns,
     check_finite,
+    check_parts,
     read_labels,
     shorten,
 )
@@ -65,16 +66,11 @@ def read_arrow(path: Path, **options: Any) -> LabeledData:
         return _read_rows(path, _open_arrow(path), **options)
     names = json.loads((path / PARTS).read_text(encoding="utf-8"))["splits"]
     parts = {part: path / name for name in names if (part := split_name(name))}
-    left_out = [name for name in names if split_name(name) is None]
+    left_out = [name for name in names if path / name not in parts.values()]
+    check_parts(path, parts, names)
     read = {
         part: _read_rows(folder, _open_arrow(folder), **options) for part, folder in parts.items()
     }
-    if not read:
-        raise ValueError(
-            f"{path} has the parts {shorten(names)}, none of which is called train, validation or "
-            "test. Name one of these folders as the data."
-        )
-    # A single part is all there is to split.
     data = concatenate(**read) if "train" in read else next(iter(read.values()))
     if left_out:
         data.facts["left_out_parts"] = left_out

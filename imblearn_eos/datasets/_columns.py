@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -164,11 +164,23 @@ def _to_split(path, name, values):
     parts = {value: split_name(value) for value in set(values.tolist())}
     if unknown := sorted(str(value) for value, part in parts.items() if part is None):
         raise ValueError(
-            f"The column {name!r} of {path} must name the part of each row, one of "
-            f"{', '.join(SPLITS)}; it has {shorten(unknown)}."
+            f"The column {name!r} (--split) of {path} must name the part of each row, one of "
+            f"{', '.join(SPLITS)}; it has {shorten(unknown)}. Rename these parts, remove their "
+            "rows, or rename the column if it holds something else."
         )
+    check_parts(path, parts.values(), values)
     split = np.array([parts[value] for value in values.tolist()])
     return split if len(set(parts.values())) > 1 else None
+
+
+def check_parts(path: object, parts: Collection[str], names: Iterable[object]) -> None:
+    """Raise an error if there is no part, or no training part beside others; given their names."""
+    # A single part is all there is to split.
+    if "train" not in parts and len(set(parts)) != 1:
+        raise ValueError(
+            f"{path} has the parts {shorten(sorted(set(map(str, names))))}, none of which is "
+            "called train. Rename one, or use one of them as the data."
+        )
 
 
 @contextmanager

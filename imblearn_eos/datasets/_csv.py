@@ -131,7 +131,7 @@ def read_table(
     with _errors_named(path):
         layout = _find_layout(path, header, sep, decimal)
     names = layout.names
-    known = Columns(path, names, {}.__getitem__, hint=advise_layout(names))
+    known = Columns(path, names, lambda name: np.empty(0), hint=advise_layout(names))
     known.choose("target", target, ())
     position, labels = names.index(target), []
     columns = [Column(name, decimal) for name in _make_distinct(names)]
