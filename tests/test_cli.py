@@ -174,7 +174,7 @@ def test_defaults_are_those_of_the_functions(npz, tmp_path):
         (["--test-size", "1"], ["'test_size'", "Got 1.0"]),
         (["--enemy-search", "far"], ["'enemy_search'", "neighborhood", "far"]),
         (["--device", "tpu"], ["'device'", "tpu"]),
-        (["--data", "nowhere.npz"], ["nowhere.npz does not exist", "an .npz file with X and y"]),
+        (["--data", "nowhere.npz"], ["nowhere.npz does not exist."]),
         (["--image-size", "8"], ["--image-size does not apply to the digits"]),
         (["--imbalance-ratio", "1000"], ["ratio", "1000"]),
         (["--json", "a", "--csv", "./a"], ["--json", "--csv", "different files"]),
