@@ -31,7 +31,7 @@ class Enemies(NamedTuple):
     counts: np.ndarray
 
 
-def draw_segments(enemies, n_rows, random_state):
+def draw_segments(enemies, n_rows, max_step, random_state):
     """Draw the segments on which synthetic rows of one class lie.
 
     Parameters
@@ -40,6 +40,8 @@ def draw_segments(enemies, n_rows, random_state):
         Of one class, at least one base.
     n_rows : int
         Number of rows to make.
+    max_step : float
+        Upper end of the steps, at most 1.
     random_state : RandomState
         Draws all bases, then all enemies, then all steps.
 
@@ -48,11 +50,11 @@ def draw_segments(enemies, n_rows, random_state):
     base, enemy : ndarray of shape (n_rows,), dtype=int64
         Row numbers; bases drawn uniformly, then uniformly among the enemies of each.
     steps : ndarray of shape (n_rows,), dtype=float64
-        Uniform on [0, 1).
+        Uniform on [0, max_step).
     """
     drawn = random_state.randint(len(enemies.bases), size=n_rows)
     position = random_state.randint(enemies.counts[drawn])
-    steps = random_state.uniform(size=n_rows)
+    steps = random_state.uniform(0, max_step, size=n_rows)
     return enemies.bases[drawn], enemies.rows[drawn, position], steps
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,11 @@ class EOS(BaseOverSampler):
         to K + 1 neighbors, at least 2, because each row finds itself. Then ``device`` has no
         effect, and objects other than TorchNearestNeighbors get the rows of a tensor as an array.
 
+    max_step : float, default=1.0
+        Steps toward an enemy are drawn uniformly from [0, max_step), 0 < max_step <= 1, as shares
+        of the way. With 1.0, as in the paper, a synthetic row can lie anywhere between its base
+        and its enemy; with 0.5 it is nearer to its base. Bases and enemies do not depend on it.
+
     enemy_search : {{"neighborhood", "nearest"}}, default="neighborhood"
         Which rows are the enemies of a row of class c:
 
@@ -108,8 +113,8 @@ class EOS(BaseOverSampler):
     -----
     The original rows come first and unchanged, the synthetic ones after them, class by class in
     sorted order. Each synthetic row is ``x_b + r * (x_e - x_b)`` with base b, enemy e of b, and
-    step r drawn uniformly, so it lies on the segment between two rows of the input. Integer
-    features are rounded.
+    step r drawn uniformly from [0, ``max_step``), so it lies on the segment between two rows of
+    the input. Integer features are rounded.
 
     In a class that is well separated only a few rows may have an enemy among their K nearest
     neighbors. Then all synthetic rows of the class start from these few rows, and represent the
@@ -146,6 +151,7 @@ class EOS(BaseOverSampler):
             Interval(Integral, 1, None, closed="left"),
             HasMethods(["kneighbors", "kneighbors_graph"]),
         ],
+        "max_step": [Interval(Real, 0, 1, closed="right")],
         "enemy_search": [StrOptions({"neighborhood", "nearest"})],
         "device": DEVICE_CONSTRAINT,
     }
@@ -156,12 +162,14 @@ class EOS(BaseOverSampler):
         sampling_strategy: float | str | dict | Callable = "auto",
         random_state: int | np.random.RandomState | None = None,
         n_neighbors: int | Any = 10,
+        max_step: float = 1.0,
         enemy_search: str = "neighborhood",
         device: str | torch.device = "auto",
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.random_state = random_state
         self.n_neighbors = n_neighbors
+        self.max_step = max_step
         self.enemy_search = enemy_search
         self.device = device
 
@@ -272,7 +280,7 @@ class EOS(BaseOverSampler):
                     stacklevel=2,
                 )
                 enemies = search.nearest(code)
-            segments.append(draw_segments(enemies, n_rows, random_state))
+            segments.append(draw_segments(enemies, n_rows, self.max_step, random_state))
             new_codes.append(np.full(n_rows, code))
         base, enemy, steps = map(np.concatenate, zip(*segments, strict=True))
         self.base_indices_, self.enemy_indices_, self.steps_ = base, enemy, steps

@@ -32,7 +32,7 @@ def enemies(X, y, label, k, enemy_search):
     return found
 
 
-def eos(X, y, *, k, enemy_search, to_add, seed):
+def eos(X, y, *, k, enemy_search, to_add, seed, max_step=1.0):
     """Bases, enemies, steps, rows and labels, drawn one after the other as the method says."""
     X, y = np.asarray(X, dtype=float), np.asarray(y)
     random_state = np.random.RandomState(seed)
@@ -47,7 +47,7 @@ def eos(X, y, *, k, enemy_search, to_add, seed):
         positions = random_state.randint(sizes)
         bases += drawn
         targets += [found[b][i] for b, i in zip(drawn, positions, strict=True)]
-        steps += list(random_state.uniform(size=to_add[label]))
+        steps += list(max_step * random_state.uniform(size=to_add[label]))
         labels += [label] * to_add[label]
     bases, targets = np.array(bases, dtype=int), np.array(targets, dtype=int)
     steps = np.array(steps)

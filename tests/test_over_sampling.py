@@ -68,25 +68,27 @@ def test_bases_enemies_steps_and_rows_are_those_of_the_oracle(enemy_search, k, s
     offset=st.sampled_from([0, 1e4]),
     dtype=st.sampled_from([np.float32, np.float64]),
     k=st.integers(1, 60),
+    max_step=st.floats(0.01, 1),
     enemy_search=st.sampled_from(MODES),
     seed=st.integers(0, 2**31),
 )
-def test_the_oracle_agrees_for_any_shape_dtype_tie_and_scale(
-    sizes, n_features, levels, scale, offset, dtype, k, enemy_search, seed
+def test_the_oracle_agrees_for_any_shape_dtype_tie_scale_and_step(
+    sizes, n_features, levels, scale, offset, dtype, k, max_step, enemy_search, seed
 ):
     random_state = np.random.RandomState(seed)
     y = random_state.permutation(np.repeat(np.arange(len(sizes)), sizes))
     X = random_state.randint(0, levels, (len(y), n_features)) * scale + offset
     X = X.astype(dtype)
-    sampler = EOS(n_neighbors=k, enemy_search=enemy_search, random_state=seed % 1000)
+    params = {"enemy_search": enemy_search, "max_step": max_step}
+    sampler = EOS(n_neighbors=k, random_state=seed % 1000, **params)
     X_resampled, _ = quiet_fit_resample(sampler, X, y)
     bases, enemies, steps, rows, _ = oracle.eos(
         X,
         y,
         k=k,
-        enemy_search=enemy_search,
         to_add=sampler.sampling_strategy_,
         seed=seed % 1000,
+        **params,
     )
     assert X_resampled.dtype == dtype
     assert_array_equal(sampler.base_indices_, bases)
@@ -95,6 +97,30 @@ def test_the_oracle_agrees_for_any_shape_dtype_tie_and_scale(
     # The oracle's own formula cancels where a row ends near the enemy, at a scale of X's numbers.
     atol = 8 * np.finfo(dtype).eps * np.abs(X).max()
     assert_allclose(X_resampled[len(X) :], rows, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("enemy_search", MODES)
+@pytest.mark.parametrize("max_step", [1e-3, 0.3, 0.5])
+def test_max_step_scales_the_steps_and_changes_neither_bases_nor_enemies(enemy_search, max_step):
+    X, y = three_classes()
+    full, short = (
+        EOS(random_state=0, enemy_search=enemy_search, **params)
+        for params in ({}, {"max_step": max_step})
+    )
+    for sampler in (full, short):
+        quiet_fit_resample(sampler, X, y)
+    assert full.max_step == 1
+    assert_array_equal(short.base_indices_, full.base_indices_)
+    assert_array_equal(short.enemy_indices_, full.enemy_indices_)
+    assert_allclose(short.steps_, max_step * full.steps_, rtol=1e-12)
+    assert short.steps_.max() < max_step
+
+
+@pytest.mark.parametrize("max_step", [0, -0.5, 1.5, "half", None])
+def test_max_step_beyond_the_way_to_the_enemy_is_refused(max_step):
+    X, y = three_classes()
+    with pytest.raises(ValueError, match="'max_step' parameter of EOS must be"):
+        EOS(max_step=max_step).fit_resample(X, y)
 
 
 @settings(max_examples=60, deadline=None)
