@@ -19,11 +19,11 @@ from imblearn.over_sampling import BorderlineSMOTE
 from interrupts import InterruptedBar
 from sklearn.naive_bayes import GaussianNB
 
-from imblearn_eos import EOS, cli
+from imblearn_eos import cli
 from imblearn_eos._commands import _compare
 from imblearn_eos.compare import CLASSIFIERS, METHODS, Method, _files, compare, compare_table
 from imblearn_eos.compare._registry import select_samplers
-from imblearn_eos.datasets import load_digit_images, load_npz
+from imblearn_eos.datasets import load_digit_images
 from imblearn_eos.datasets._labeled import LabeledData
 from imblearn_eos.datasets._readers import READERS, Reader
 
@@ -449,17 +449,6 @@ def test_a_sampler_of_the_registry_is_compared_and_shown_everywhere(
     with pytest.raises(SystemExit):
         cli.main(["compare", "--help"])
     assert "borderline" in capsys.readouterr().out
-
-
-def test_options_of_eos_reach_every_eos_of_the_registry(npz, monkeypatch):
-    monkeypatch.setitem(
-        METHODS, "other", Method("another EOS", lambda: EOS(sampling_strategy="not majority"))
-    )
-    X, y = load_npz(npz)
-    (result,) = compare(X, y, samplers=["eos", "other"], seeds=1, epochs=1, n_neighbors=3)
-    settings = [result.fitted.samplers[name].get_params() for name in ("eos", "other")]
-    assert [params["n_neighbors"] for params in settings] == [3, 3]
-    assert [params["sampling_strategy"] for params in settings] == ["auto", "not majority"]
 
 
 def test_a_classifier_of_the_registry_is_an_option(tmp_path, monkeypatch, capsys):

@@ -132,7 +132,6 @@ def test_photos_that_cannot_be_read_are_left_out_and_listed(photos, backbone, tm
     record = json.loads(path.read_text())
     assert record["arguments"]["backbone"] == "colors"
     assert record["arguments"]["trained_on_rows"] is False
-    assert record["arguments"]["n_neighbors"] == 1000
     assert record["data"]["embedder"] == "mean colors"
     (entry,) = record["data"]["unreadable"]
     assert (entry["name"], entry["label"]) == ("dark/7.png", "dark")

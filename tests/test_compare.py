@@ -167,7 +167,7 @@ def test_sampler_that_fails_is_reported_with_its_reason_and_the_others_run(digit
 
 
 def test_warnings_of_a_sampler_are_kept_with_its_result(digits):
-    (result,) = run(digits, epochs=4, n_neighbors=1, samplers=["eos"])
+    (result,) = run(digits, epochs=4, eos=EOS(n_neighbors=1), samplers=["eos"])
     assert "enemy_search='nearest'" in result.methods["eos"].warnings[0]
 
 
@@ -179,8 +179,9 @@ def test_options_reach_eos_and_the_callback_counts_epochs(digits, monkeypatch):
         "fit_resample",
         lambda self, Z, y: fitted.append(self.get_params()) or original(self, Z, y),
     )
-    options = {"n_neighbors": 3, "enemy_search": "nearest", "device": "cpu"}
-    run(digits, seeds=2, samplers=["eos"], on_epoch=lambda: epochs.append(1), **options)
+    options = {"max_step": 0.3, "enemy_search": "nearest", "device": "cpu"}
+    eos = EOS(**options)
+    run(digits, seeds=2, samplers=["eos"], on_epoch=lambda: epochs.append(1), eos=eos)
     assert [{key: params[key] for key in options} for params in fitted] == [options] * 2
     assert [params["random_state"] for params in fitted] == [0, 1]
     assert len(epochs) == 2
@@ -254,7 +255,8 @@ def test_bad_data_are_named_before_any_training(X, y, message):
 
 def test_scores_are_those_of_the_same_steps_by_hand(digits):
     X, y = digits
-    params = {"epochs": 2, "batch_size": 20, "lr": 2e-3, "alpha": 0.1, "n_neighbors": 4}
+    params = {"epochs": 2, "batch_size": 20, "lr": 2e-3, "alpha": 0.1, "tune": False}
+    params["eos"] = EOS(n_neighbors=4)
     (result,) = run(digits, samplers=["none", "smote", "eos"], **params)
     X_train, X_test, y_train, y_test = split_imbalanced(X, y, imbalance_ratio=4, random_state=0)
     net = NeuralNetClassifier(
@@ -314,7 +316,7 @@ def test_adasyn_takes_sparse_rows():
 
 def test_one_fold_trains_one_network_more_and_chooses(digits):
     epochs = []
-    params = {"epochs": 2, "validation_folds": 1, "samplers": ["eos"]}
+    params = {"epochs": 2, "validation_folds": 1, "samplers": ["eos"], "tune": False}
     (result,) = run(digits, **params, on_epoch=lambda: epochs.append(1))
     assert len(epochs) == 4
     assert result.validation.keys() == {"network", "none", "logit_adjustment", "eos"}

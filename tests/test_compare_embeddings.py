@@ -44,12 +44,15 @@ def scale(Z_train, *others):
 
 def test_scores_are_those_of_the_same_steps_by_hand(rows):
     Z, y = rows
-    (result,) = compare_embeddings(Z, y, samplers=["smote", "eos"], seeds=1, alpha=0.1)
+    (result,) = compare_embeddings(Z, y, samplers=["smote", "eos"], seeds=1, alpha=0.1, tune=False)
     assert list(result.methods) == ["none", "logit_adjustment", "smote", "eos"]
     train, test = result.fitted.train, result.fitted.test
     assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(len(y)))
     Z_train, Z_test = scale(Z[train], Z[test])
-    samplers = {"smote": SMOTE(random_state=0), "eos": EOS(n_neighbors=1000, random_state=0)}
+    samplers = {
+        "smote": SMOTE(random_state=0),
+        "eos": EOS(n_neighbors=1000, max_step=0.5, random_state=0),
+    }
     for name, sampler in samplers.items():
         head = LinearHead(alpha=0.1, tol=TOL).fit(*sampler.fit_resample(Z_train, y[train]))
         expected = balanced_accuracy_score(y[test], head.predict(Z_test))
@@ -60,7 +63,7 @@ def test_scores_are_those_of_the_same_steps_by_hand(rows):
 
 def test_validation_scores_are_those_of_five_folds_of_the_training_rows(rows):
     Z, y = rows
-    (result,) = compare_embeddings(Z, y, samplers=["smote"], seeds=1)
+    (result,) = compare_embeddings(Z, y, samplers=["smote"], seeds=1, tune=False)
     train = result.fitted.train
     expected = []
     for fit, held in StratifiedKFold(5, shuffle=True, random_state=0).split(train, y[train]):
@@ -212,7 +215,7 @@ def test_rows_of_a_given_part_that_are_training_rows_are_told(rows):
 
 def test_copies_are_found_by_content():
     X = np.array(["a", "b", "".join(["x", "y"]), "".join(["x", "y"])], dtype=object)
-    split = Split(np.array([0, 2]), np.array([1, 3]), np.empty(0, dtype=int))
+    split = Split(np.array([0, 2]), np.array([1, 3]))
     for rows in (X, np.array([[0.0, np.nan], [1, 2], [3, np.nan], [3, np.nan]])):
         [text] = warn_of_copies(rows, [split], ["test"])
         assert text.startswith("1 of the 2 rows of the test part is identical")

@@ -13,7 +13,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
-from imblearn_eos import cli
+from imblearn_eos import EOS, cli
 from imblearn_eos._commands import _compare
 from imblearn_eos.compare import (
     METHODS,
@@ -449,7 +449,7 @@ def test_failed_sampler_is_told(tmp_path, open_page):
 def test_small_or_balanced_data_have_a_report_too(tmp_path, open_page, n_features, counts):
     y = np.repeat(["a", "b"], counts)
     X = np.random.RandomState(0).normal(size=(len(y), n_features))
-    results = list(compare_table(X, y, seeds=2, samplers=["eos"], n_neighbors=3))
+    results = list(compare_table(X, y, seeds=2, samplers=["eos"], eos=EOS(n_neighbors=3)))
     page = open_page(write_report(tmp_path, make_record(X, y, source="few", arguments={}), results))
     has_plane = n_features > 1 and counts[0] > counts[1]
     assert page.locator("figure img").count() == 3 + has_plane

@@ -376,7 +376,7 @@ def test_separator_that_may_be_a_decimal_comma_is_asked_for(tmp_path, content):
 def test_scores_are_those_of_the_same_steps_by_hand(rows):
     X, y = rows[0].copy(), rows[1]
     X[::5, 3] = np.nan
-    (result,) = compare_table(X, y, samplers=["smote", "eos"], seeds=1, n_neighbors=4)
+    (result,) = compare_table(X, y, samplers=["smote", "eos"], seeds=1, tune=False)
     assert list(result.methods) == ["none", "logit_adjustment", "smote", "eos"]
     X_train, X_test, y_train, y_test = split_imbalanced(X, y, random_state=0)
     imputer = SimpleImputer(strategy="median").fit(X_train)
@@ -385,7 +385,7 @@ def test_scores_are_those_of_the_same_steps_by_hand(rows):
     samplers = {
         "none": None,
         "smote": SMOTE(random_state=0),
-        "eos": EOS(n_neighbors=4, random_state=0),
+        "eos": EOS(max_step=0.5, random_state=0),
     }
     for name, sampler in samplers.items():
         Z, labels = sampler.fit_resample(Z_train, y_train) if sampler else (Z_train, y_train)

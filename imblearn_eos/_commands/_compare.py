@@ -50,6 +50,7 @@ from imblearn_eos.compare._text import format_runs
 from imblearn_eos.datasets import load_digit_images
 from imblearn_eos.datasets._labeled import LabeledData
 from imblearn_eos.datasets._readers import read
+from imblearn_eos.over_sampling import EOS
 
 WRITERS = {"json": write_json, "csv": write_csv}
 DIGITS = "the digits of scikit-learn"
@@ -63,11 +64,12 @@ SHARED = (
     "seeds",
     "test_size",
     "imbalance_ratio",
-    "n_neighbors",
-    "enemy_search",
+    "scoring",
     "device",
     "n_jobs",
 )
+# Parameters of EOS that the command line can set.
+OF_EOS = ("n_neighbors", "max_step", "enemy_search")
 
 
 @dataclass(frozen=True)
@@ -142,10 +144,14 @@ def add_options(parser):
         metavar="NAME",
         type=lambda text: text.replace(",", " ").split(),
     )
-    text = "K of EOS (default: 1000 for embeddings, else 10)"
-    add_option(method, "--n-neighbors", text, type=int)
+    add_flag(method, "--no-tune", "run all methods with their defaults, which takes less time")
+    text = "what settings and method are chosen by, a name of scikit-learn's scorers"
+    add_option(method, "--scoring", text, "balanced_accuracy")
+    # With any of these, EOS is not tuned.
+    add_option(method, "--n-neighbors", "K of EOS, instead of a choice", type=int)
+    add_option(method, "--max-step", "longest step of EOS, instead of a choice", type=float)
     text = "where EOS looks for enemies: neighborhood or nearest"
-    add_option(method, "--enemy-search", text, "neighborhood")
+    add_option(method, "--enemy-search", text)
     add_option(method, "--alpha", "L2 penalty of the linear heads", 0.01, type=float)
     add_option(method, "--classifier", "classifier of a table", "logistic", choices=CLASSIFIERS)
     add_option(method, "--seeds", "number of seeds: 0, 1, 2...", 5, type=int)
@@ -293,7 +299,14 @@ def _collect_arguments(options, kind):
     arguments = {
         name: parameters[name].default if value is None else value for name, value in given.items()
     }
-    return {**arguments, "samplers": select_samplers(_samplers_of(options))}
+    of_eos = {name: getattr(options, name) for name in OF_EOS}
+    of_eos = {name: value for name, value in of_eos.items() if value is not None}
+    return {
+        **arguments,
+        "samplers": select_samplers(_samplers_of(options)),
+        "eos": EOS(**of_eos) if of_eos else None,
+        "tune": not options.no_tune,
+    }
 
 
 def _samplers_of(options):

@@ -43,7 +43,7 @@ class LenientADASYN(ADASYN):
     def _fit_each_class(self, X, y):
         parts, refused = [(X, y)], {}
         for label, n_rows in self.sampling_strategy_.items():
-            sampler = ADASYN(**self.get_params())
+            sampler = ADASYN(**self.get_params(deep=False))
             sampler.sampling_strategy = {label: np.sum(y == label) + n_rows}
             try:
                 resampled = sampler.fit_resample(X, y)

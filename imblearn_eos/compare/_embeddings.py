@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
 from typing import Any
 
@@ -14,12 +14,13 @@ from sklearn.utils import check_array
 
 from imblearn_eos._compat import HasMethods, Interval, validate_params
 from imblearn_eos._validation import to_array
+from imblearn_eos.compare._candidates import make_candidates
 from imblearn_eos.compare._memorized import find_memorized
 from imblearn_eos.compare._parallel import choose_cores
-from imblearn_eos.compare._registry import make_samplers
 from imblearn_eos.compare._rows import MANY_NUMBERS
 from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
 from imblearn_eos.embedding import LinearHead
+from imblearn_eos.over_sampling import EOS
 
 # Of the default head: coarser than usual, which changes one prediction in thousands.
 TOL = 1e-4
@@ -63,8 +64,9 @@ def compare_embeddings(
     test_size: float = 0.3,
     imbalance_ratio: float | None = None,
     validation_folds: int = 5,
-    n_neighbors: int = 1000,
-    enemy_search: str = "neighborhood",
+    eos: EOS | None = None,
+    tune: bool = True,
+    scoring: str | Callable = "balanced_accuracy",
     alpha: float = 0.01,
     device: str | torch.device = "auto",
     n_jobs: int | None = None,
@@ -109,10 +111,15 @@ def compare_embeddings(
     validation_folds : int, default=5
         How many of five folds of the training rows are held out in turn to choose a method. With
         0, no method is chosen.
-    n_neighbors : int, default=1000
-        K of EOS; at most all rows count.
-    enemy_search : {"neighborhood", "nearest"}, default="neighborhood"
-        Where EOS looks for enemies.
+    eos : EOS or None, default=None
+        The sampler named "eos", whose settings then stay as they are. None means
+        ``EOS(n_neighbors=1000, max_step=0.5)``, with full steps for ``trained_on_rows``, or the
+        setting of its ``grid`` in `METHODS` that is best.
+    tune : bool, default=True
+        Choose the settings of each method by the validation rows, on the same folds for all. False
+        means the defaults. Samplers and classifiers that are given keep their own.
+    scoring : str or callable, default="balanced_accuracy"
+        What validation rows choose by: a name of scikit-learn's scorers, or a scorer.
     alpha : float, default=0.01
         L2 penalty of the default head.
     device : str or torch.device, default="auto"
@@ -143,8 +150,13 @@ def compare_embeddings(
     True
     """
     Z = check_array(to_array(Z, "Z"), dtype=np.float32, input_name="Z")
-    samplers = make_samplers(
-        samplers, n_neighbors=n_neighbors, enemy_search=enemy_search, device=device
+    candidates = make_candidates(
+        samplers,
+        LinearHead(alpha=alpha, tol=TOL, device=device) if head is None else head,
+        eos=eos,
+        default_eos=EOS(n_neighbors=1000, max_step=1.0 if trained_on_rows else 0.5, device=device),
+        tune=tune,
+        tune_head=head is None,
     )
     notes = []
     if trained_on_rows:
@@ -157,8 +169,7 @@ def compare_embeddings(
         Z,
         y,
         _scale,
-        LinearHead(alpha=alpha, tol=TOL, device=device) if head is None else head,
-        samplers,
+        candidates,
         # The seeds of samplers whose results nobody scores make no difference.
         seeds=1 if NO_SCORES in notes else seeds,
         cores=choose_cores(
@@ -166,6 +177,7 @@ def compare_embeddings(
         ),
         inspect=None if trained_on_rows or groups is not None else find_memorized,
         notes=notes,
+        scoring=scoring,
         test_size=test_size,
         imbalance_ratio=imbalance_ratio,
         groups=groups,

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
+from imblearn_eos.compare._candidates import Candidate
+from imblearn_eos.compare._neighbors import Found, max_neighbors, share_neighbors
 from imblearn_eos.compare._parallel import record_warnings
 from imblearn_eos.embedding import LinearHead
 
 
 @dataclass
 class Fitted:
-    """A method fitted to training rows, and the rows that its head was fitted to."""
+    """A candidate fitted to training rows, and the rows that its head was fitted to."""
 
-    head: Any
+    head: Any = None
     sampler: Any = None
     Z: np.ndarray | None = field(default=None, repr=False)
     y: np.ndarray | None = field(default=None, repr=False)
@@ -29,36 +32,86 @@ class Fitted:
     warnings: list[str] = field(default_factory=list)
 
 
-def fit_methods(samplers, head, Z, y, seed, own_head=None) -> Iterator[tuple[str, Fitted]]:
-    """Fit a head to the result of each sampler on the same rows.
+@dataclass
+class TrainingRows:
+    """The training rows of one split, to which candidates are fitted.
 
-    Parameters
+    Attributes
     ----------
-    samplers : dict of str to estimator object
-    head : estimator object
-        A classifier with ``predict_proba``.
     Z : ndarray of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,)
     seed : int
-    own_head : object, default=None
+        Of samplers and heads.
+    own_head : object or None
         The head of the network that embedded the rows.
-
-    Yields
-    ------
-    name : str
-        Of the sampler; "network" for ``own_head``, "logit_adjustment" for the head without a
-        sampler.
-    fitted : Fitted
-        With an ``error`` if the method failed.
+    candidates : iterable of Candidate
+        All that will be fitted; they share their search for neighbors.
     """
-    if own_head is not None:
-        yield "network", Fitted(own_head)
-    for name, sampler in samplers.items():
-        fitted = Fitted(*(clone_with_seed(part, seed) for part in (head, sampler)))
-        _fit(fitted, Z, y)
-        yield name, fitted
-        if name == "none" and fitted.error is None:
-            yield "logit_adjustment", Fitted(adjust_logits(fitted.head, y))
+
+    Z: np.ndarray
+    y: np.ndarray
+    seed: int
+    own_head: Any = None
+    candidates: InitVar[Iterable[Candidate]] = ()
+
+    def __post_init__(self, candidates):
+        candidates = list(candidates)
+        self.found, self.n_searched = Found(), max_neighbors(c.sampler for c in candidates)
+        # Logit adjustment starts from the heads of no over-sampling.
+        times = Counter((id(c.sampler), id(c.head)) for c in candidates)
+        self.kept = {key: None for key, count in times.items() if count > 1}
+
+    def fit(self, candidates: Iterable[Candidate]) -> Iterator[Fitted]:
+        """Fit the candidates of one method, those that share a sampler next to each other."""
+        sampler, resampled = None, None
+        for candidate in candidates:
+            if candidate.head is None:
+                yield Fitted(self.own_head)
+                continue
+            key = id(candidate.sampler), id(candidate.head)
+            fitted = self.kept.get(key)
+            if fitted is None:
+                if candidate.sampler is not sampler:
+                    sampler, resampled = candidate.sampler, self._resample(candidate.sampler)
+                fitted = self._fit_head(candidate.head, resampled)
+            if key in self.kept:
+                self.kept[key] = fitted
+            if candidate.tau and fitted.error is None:
+                fitted = Fitted(
+                    adjust_logits(fitted.head, self.y, candidate.tau),
+                    seconds_refit=fitted.seconds_refit,
+                )
+            yield fitted
+
+    def _resample(self, sampler):
+        fitted = Fitted(sampler=clone_with_seed(sampler, self.seed))
+        params = share_neighbors(fitted.sampler, self.found, self.n_searched)
+        with record_warnings() as caught:
+            start = time.perf_counter()
+            try:
+                fitted.Z, fitted.y = fitted.sampler.fit_resample(self.Z, self.y)
+            # A sampler that cannot handle these data is a result, not the end of the comparison.
+            except (ValueError, RuntimeError) as error:
+                fitted.error = f"{type(error).__name__}: {error}"
+            fitted.seconds_resample = time.perf_counter() - start
+        fitted.sampler.set_params(**params)
+        fitted.warnings = list(dict.fromkeys(caught))
+        return fitted
+
+    def _fit_head(self, head, resampled):
+        fitted = copy.copy(resampled)
+        if fitted.Z is None:
+            return fitted
+        fitted.head, fitted.error = clone_with_seed(head, self.seed), None
+        with record_warnings() as caught:
+            start = time.perf_counter()
+            try:
+                fitted.head.fit(fitted.Z, fitted.y)
+            except (ValueError, RuntimeError) as error:
+                fitted.error = f"{type(error).__name__}: {error}"
+            fitted.seconds_refit = time.perf_counter() - start
+        fitted.warnings = list(dict.fromkeys([*resampled.warnings, *caught]))
+        return fitted
 
 
 def clone_with_seed(estimator, seed):
@@ -68,38 +121,23 @@ def clone_with_seed(estimator, seed):
     return estimator.set_params(**dict.fromkeys(names, seed))
 
 
-def _fit(fitted, Z, y):
-    with record_warnings() as caught:
-        try:
-            start = time.perf_counter()
-            fitted.Z, fitted.y = fitted.sampler.fit_resample(Z, y)
-            resampled = time.perf_counter()
-            fitted.head.fit(fitted.Z, fitted.y)
-            refitted = time.perf_counter()
-            fitted.seconds_resample, fitted.seconds_refit = resampled - start, refitted - resampled
-        # A sampler that cannot handle these data is a result, not the end of the comparison.
-        except (ValueError, RuntimeError) as error:
-            fitted.error = f"{type(error).__name__}: {error}"
-    fitted.warnings = list(dict.fromkeys(caught))
+def adjust_logits(head, y, tau=1.0):
+    """Return a copy of a fitted classifier with adjusted logits.
 
-
-def adjust_logits(head, y):
-    """Return a copy of a fitted classifier that predicts as if its classes were balanced.
-
-    With tau 1, as here, logit adjustment has nothing to tune.
+    With tau 1 it predicts as if its classes were balanced.
     """
     counts = np.unique(y, return_counts=True)[1]
     if not isinstance(head, LinearHead):
-        return AdjustedClassifier(head, counts)
-    # The same as a refit with tau=1, which would repeat the optimization.
-    head = copy.deepcopy(head).set_params(tau=head.tau + 1)
-    head.intercept_ -= np.log(counts / len(y))
+        return AdjustedClassifier(head, counts, tau)
+    # The same as a refit with this tau, which would repeat the optimization.
+    head = copy.deepcopy(head).set_params(tau=head.tau + tau)
+    head.intercept_ -= tau * np.log(counts / len(y))
     head.intercept_ -= head.intercept_.mean()
     return head
 
 
 class AdjustedClassifier(ClassifierMixin, BaseEstimator):
-    """Divide the probabilities of a fitted classifier by the frequencies of its classes.
+    """Divide the probabilities of a fitted classifier by powers of the class frequencies.
 
     Its decisions are those of moved thresholds.
 
@@ -109,18 +147,21 @@ class AdjustedClassifier(ClassifierMixin, BaseEstimator):
         Fitted, with ``predict_proba``.
     counts : ndarray of shape (n_classes,)
         Rows of each class that it was fitted to.
+    tau : float, default=1.0
+        The power.
     """
 
-    def __init__(self, classifier: BaseEstimator, counts: np.ndarray) -> None:
+    def __init__(self, classifier: BaseEstimator, counts: np.ndarray, tau: float = 1.0) -> None:
         self.classifier = classifier
         self.counts = counts
+        self.tau = tau
 
     @property
     def classes_(self):
         return self.classifier.classes_
 
     def predict_proba(self, X):
-        proba = self.classifier.predict_proba(X) / self.counts
+        proba = self.classifier.predict_proba(X) / self.counts**self.tau
         return proba / proba.sum(axis=1, keepdims=True)
 
     def predict(self, X):

@@ -21,12 +21,13 @@ from skorch.callbacks import Callback
 
 from imblearn_eos._compat import HasMethods, Interval, validate_params
 from imblearn_eos._device import resolve_device
+from imblearn_eos.compare._candidates import make_candidates
 from imblearn_eos.compare._fit import clone_with_seed
 from imblearn_eos.compare._parallel import MANY_NUMBERS, choose_cores
-from imblearn_eos.compare._registry import make_samplers
 from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
 from imblearn_eos.embedding import Embedder, LinearHead
 from imblearn_eos.models import SmallCNN
+from imblearn_eos.over_sampling import EOS
 
 MIN_PIXELS = 8
 
@@ -62,8 +63,9 @@ def compare(
     test_size: float = 0.3,
     imbalance_ratio: float | None = None,
     validation_folds: int = 1,
-    n_neighbors: int = 10,
-    enemy_search: str = "neighborhood",
+    eos: EOS | None = None,
+    tune: bool = True,
+    scoring: str | Callable = "balanced_accuracy",
     device: str | torch.device = "auto",
     n_jobs: int | None = None,
     on_epoch: Callable[[], Any] | None = None,
@@ -118,10 +120,14 @@ def compare(
     validation_folds : int, default=1
         How many of five folds of the training rows are held out in turn to choose a method. Each
         trains a network more. With 0, no method is chosen.
-    n_neighbors : int, default=10
-        K of EOS.
-    enemy_search : {"neighborhood", "nearest"}, default="neighborhood"
-        Where EOS looks for enemies.
+    eos : EOS or None, default=None
+        The sampler named "eos", whose settings then stay as they are. None means
+        ``EOS(n_neighbors=1000)``, or the setting of its ``grid`` in `METHODS` that is best.
+    tune : bool, default=True
+        Choose the settings of each method by the validation rows, on the same folds for all. False
+        means the defaults. Samplers and classifiers that are given keep their own.
+    scoring : str or callable, default="balanced_accuracy"
+        What validation rows choose by: a name of scikit-learn's scorers, or a scorer.
     device : str or torch.device, default="auto"
         Where the network, EOS and the heads compute.
     n_jobs : int or None, default=None
@@ -173,17 +179,22 @@ def compare(
             device=str(resolve_device(device)),
             callbacks=[after_epoch],
         )
-    samplers = make_samplers(
-        samplers, n_neighbors=n_neighbors, enemy_search=enemy_search, device=device
+    candidates = make_candidates(
+        samplers,
+        LinearHead(alpha=alpha, device=device),
+        eos=eos,
+        default_eos=EOS(n_neighbors=1000, device=device),
+        tune=tune,
+        tune_head=True,
     )
     return run(
         X,
         y,
         partial(_embed, make_embedder),
-        LinearHead(alpha=alpha, device=device),
-        samplers,
+        candidates,
         seeds=seeds,
         cores=choose_cores(n_jobs, X.size, many=MANY_NUMBERS, n_tasks=1, device=device),
+        scoring=scoring,
         test_size=test_size,
         imbalance_ratio=imbalance_ratio,
         groups=groups,

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from imblearn import FunctionSampler
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import NearestNeighbors
 
-from imblearn_eos._device import resolve_device
 from imblearn_eos.compare._adasyn import LenientADASYN
 from imblearn_eos.over_sampling import EOS
-
-# With more, EOS's own search, which is exact to the last bit, takes several times as long on a CPU.
-MANY_NEIGHBORS = 200
 
 
 @dataclass(frozen=True)
@@ -33,6 +29,8 @@ class Method:
         method without a sampler.
     phrase : str or None, default=None
         Its name in sentences. None means ``name``.
+    grid : dict of str to list
+        Values of the sampler's parameters to choose from, beside its defaults.
 
     Examples
     --------
@@ -45,18 +43,22 @@ class Method:
     name: str
     make_sampler: Callable[[], BaseEstimator] | None = None
     phrase: str | None = None
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
-# Every sampler keeps its defaults, so that none is tuned. Only EOS takes options of the user.
 METHODS: dict[str, Method] = {
     "network": Method("network, own head", phrase="the network's own head"),
     "none": Method("no over-sampling", FunctionSampler),
     "logit_adjustment": Method("logit adjustment"),
     "random": Method("random", RandomOverSampler, phrase="random over-sampling"),
-    "smote": Method("SMOTE", SMOTE),
-    "adasyn": Method("ADASYN", LenientADASYN),
-    "eos": Method("EOS", EOS),
+    "smote": Method("SMOTE", SMOTE, grid={"k_neighbors": [3, 10]}),
+    "adasyn": Method("ADASYN", LenientADASYN, grid={"n_neighbors": [3, 10]}),
+    "eos": Method("EOS", EOS, grid={"n_neighbors": [10, 1000], "max_step": [0.5, 1.0]}),
 }
+# Of logit adjustment, beside 1, which stands for balanced classes.
+TAUS = (0.5, 1.5)
+# Penalties of the linear head, beside the one that is given.
+ALPHAS = (0.001, 0.1)
 
 # All keep their defaults, except for the iterations that logistic regression needs to converge.
 CLASSIFIERS: dict[str, BaseEstimator] = {
@@ -86,28 +88,19 @@ def select_samplers(names: Iterable[str] | None = None) -> list[str]:
     return list(dict.fromkeys(["none", *names]))
 
 
-def make_samplers(samplers, *, n_neighbors, enemy_search, device):
+def make_samplers(samplers, eos):
     """Return unfitted samplers by name.
 
-    ``samplers`` holds names of `METHODS` and pairs of a new name and a sampler. Every EOS of the
-    registry takes the options; a sampler that is given as a pair keeps its own.
+    ``samplers`` holds names of `METHODS` and pairs of a new name and a sampler. ``eos`` is the
+    sampler named "eos".
     """
-    resolve_device(device)
     pairs = dict(entry for entry in samplers or () if _is_pair(entry))
     names = samplers and [entry for entry in samplers if not _is_pair(entry)]
-    made = {}
-    for name in select_samplers(names or (["none"] if pairs else samplers)):
-        made[name] = METHODS[name].make_sampler()
-        if isinstance(made[name], EOS):
-            finder = _make_finder(n_neighbors, device)
-            made[name].set_params(n_neighbors=finder, enemy_search=enemy_search, device=device)
+    selected = select_samplers(names or (["none"] if pairs else samplers))
+    made = {name: METHODS[name].make_sampler() for name in selected}
+    if "eos" in made:
+        made["eos"] = eos
     return made | pairs
-
-
-def _make_finder(n_neighbors, device):
-    if n_neighbors <= MANY_NEIGHBORS or resolve_device(device).type != "cpu":
-        return n_neighbors
-    return NearestNeighbors(n_neighbors=n_neighbors + 1, algorithm="brute")
 
 
 def _is_pair(entry):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ from sklearn.utils import check_array
 
 from imblearn_eos._compat import HasMethods, validate_params
 from imblearn_eos._validation import to_array
+from imblearn_eos.compare._candidates import make_candidates
 from imblearn_eos.compare._parallel import choose_cores
-from imblearn_eos.compare._registry import CLASSIFIERS, make_samplers
+from imblearn_eos.compare._registry import CLASSIFIERS
 from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
+from imblearn_eos.over_sampling import EOS
 
 # For fewer numbers, tasks side by side take longer than one after the other.
 MANY_NUMBERS = 200_000
@@ -41,8 +43,9 @@ def compare_table(
     test_size: float = 0.3,
     imbalance_ratio: float | None = None,
     validation_folds: int = 5,
-    n_neighbors: int = 10,
-    enemy_search: str = "neighborhood",
+    eos: EOS | None = None,
+    tune: bool = True,
+    scoring: str | Callable = "balanced_accuracy",
     device: str | torch.device = "auto",
     n_jobs: int | None = None,
 ) -> Iterator[SeedResult]:
@@ -82,10 +85,14 @@ def compare_table(
     validation_folds : int, default=5
         How many of five folds of the training rows are held out in turn to choose a method (see
         `recommend`). With 0, no method is chosen.
-    n_neighbors : int, default=10
-        K of EOS.
-    enemy_search : {"neighborhood", "nearest"}, default="neighborhood"
-        Where EOS looks for enemies.
+    eos : EOS or None, default=None
+        The sampler named "eos", whose settings then stay as they are. None means
+        ``EOS(max_step=0.5)``, or the setting of its ``grid`` in `METHODS` that is best.
+    tune : bool, default=True
+        Choose the settings of each method by the validation rows, on the same folds for all. False
+        means the defaults. Samplers and classifiers that are given keep their own.
+    scoring : str or callable, default="balanced_accuracy"
+        What validation rows choose by: a name of scikit-learn's scorers, or a scorer.
     device : str or torch.device, default="auto"
         Where EOS computes.
     n_jobs : int or None, default=None
@@ -112,19 +119,24 @@ def compare_table(
     0 none logit_adjustment smote eos
     """
     X = check_array(to_array(X), dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
-    samplers = make_samplers(
-        samplers, n_neighbors=n_neighbors, enemy_search=enemy_search, device=device
+    candidates = make_candidates(
+        samplers,
+        CLASSIFIERS["logistic"] if classifier is None else classifier,
+        eos=eos,
+        default_eos=EOS(max_step=0.5, device=device),
+        tune=tune,
+        tune_head=False,
     )
     return run(
         X,
         y,
         _scale,
-        CLASSIFIERS["logistic"] if classifier is None else classifier,
-        samplers,
+        candidates,
         seeds=seeds,
         cores=choose_cores(
             n_jobs, X.size, many=MANY_NUMBERS, n_tasks=1 + validation_folds, device=device
         ),
+        scoring=scoring,
         test_size=test_size,
         imbalance_ratio=imbalance_ratio,
         groups=groups,

@@ -10,13 +10,15 @@ from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.metrics import balanced_accuracy_score, recall_score
+from sklearn.metrics import balanced_accuracy_score, get_scorer, recall_score
 from sklearn.utils import Bunch, check_consistent_length, column_or_1d
 
-from imblearn_eos._compat import Interval, StrOptions
+from imblearn_eos._compat import Interval
 from imblearn_eos._device import DEVICE_CONSTRAINT
 from imblearn_eos._validation import to_array
-from imblearn_eos.compare._fit import fit_methods
+from imblearn_eos.compare._candidates import Candidate, best_candidate
+from imblearn_eos.compare._fit import TrainingRows
+from imblearn_eos.compare._parallel import Cores
 from imblearn_eos.compare._scores import MethodResult, score
 from imblearn_eos.compare._splits import (
     N_FOLDS,
@@ -26,6 +28,7 @@ from imblearn_eos.compare._splits import (
     warn_of_copies,
 )
 from imblearn_eos.metrics import generalization_gap_report
+from imblearn_eos.over_sampling import EOS
 
 # Parameters that all comparisons share.
 CONSTRAINTS = {
@@ -39,8 +42,9 @@ CONSTRAINTS = {
     "test_size": [Interval(Real, 0, 1, closed="neither")],
     "imbalance_ratio": [Interval(Real, 1, None, closed="left"), None],
     "validation_folds": [Interval(Integral, 0, N_FOLDS, closed="both")],
-    "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-    "enemy_search": [StrOptions({"neighborhood", "nearest"})],
+    "eos": [EOS, None],
+    "tune": ["boolean"],
+    "scoring": [str, callable],
     "device": DEVICE_CONSTRAINT,
     "n_jobs": [Interval(Integral, 1, None, closed="left"), None],
 }
@@ -70,9 +74,10 @@ class SeedResult:
         "logit_adjustment" of the head or classifier of "none" and, on images, "network", the
         network's own head.
     validation : dict of str to list of float
-        Balanced accuracy of each method on the validation rows, one value for each fold inside the
-        training rows, or one for a given validation part. Methods that failed on a fold are left
-        out. Empty if there are no validation rows.
+        Score of each method, with the setting that has the best mean, on the validation rows: one
+        value for each fold inside the training rows, or one for a given validation part. It is the
+        balanced accuracy, or the ``scoring`` that was given. Methods that failed on a fold are
+        left out. Empty if there are no validation rows.
     validation_errors : dict of str to str
         The first error of each method that failed on a fold.
     test_is_given : bool
@@ -121,7 +126,7 @@ class Embedded:
     train_loss: float | None = None
 
 
-def run(X, y, embed, head, samplers, *, seeds, cores, inspect=None, notes=(), **params):
+def run(X, y, embed, candidates, *, seeds, cores, inspect=None, notes=(), scoring=None, **params):
     """Check the labels and make the splits now; return an iterator that runs seed after seed.
 
     Parameters
@@ -131,9 +136,8 @@ def run(X, y, embed, head, samplers, *, seeds, cores, inspect=None, notes=(), **
     embed : callable
         Called as ``embed(seed, X_train, y_train)`` for the training rows of a split, and for the
         rows of each fold inside of them; returns `Embedded`.
-    head : estimator object
-        Classifier of embeddings, cloned for each sampler.
-    samplers : dict of str to estimator object
+    candidates : dict of str to list of Candidate
+        The settings of each method, the default first.
     seeds : int
     cores : Cores
     inspect : callable or None, default=None
@@ -141,6 +145,8 @@ def run(X, y, embed, head, samplers, *, seeds, cores, inspect=None, notes=(), **
         warnings.
     notes : sequence of str, default=()
         Warnings on the comparison as a whole.
+    scoring : str, callable or None, default=None
+        What validation rows choose by. None means balanced accuracy.
     **params : dict
         Of `make_splits`.
 
@@ -154,18 +160,12 @@ def run(X, y, embed, head, samplers, *, seeds, cores, inspect=None, notes=(), **
     splits = make_splits(y, seeds, **params)
     parts = [part for part in ("test", "validation") if params.get(part) is not None]
     notes = [*notes, *warn_of_copies(X, splits, parts)]
-    comparison = _Comparison(X, y, embed, head, samplers)
+    is_default = scoring in (None, "balanced_accuracy")
+    scorer = _balanced_accuracy if is_default else get_scorer(scoring)
+    comparison = _Comparison(X, y, embed, candidates, cores, scorer)
 
     def run_seed(seed, split):
-        tasks = [partial(comparison.run_split, seed, split)]
-        tasks += [partial(comparison.validate, seed, *fold) for fold in split.folds]
-        result, *folds = cores.map(tasks)
-        if folds:
-            scores, errors = zip(*folds, strict=True)
-            kept = [name for name in result.methods if all(name in fold for fold in scores)]
-            result.validation = {name: [fold[name] for fold in scores] for name in kept}
-            # The first fold overrides the others.
-            result.validation_errors = dict(chain.from_iterable(e.items() for e in errors[::-1]))
+        result = comparison.run_split(seed, split)
         result.test_is_given = params.get("test") is not None
         is_plain = params.get("groups") is None and not result.test_is_given
         result.test_size = params["test_size"] if is_plain else len(split.test) / len(y)
@@ -184,39 +184,53 @@ class _Comparison:
     X: np.ndarray
     y: np.ndarray
     embed: Callable[..., Embedded]
-    head: object
-    samplers: dict[str, object]
+    candidates: dict[str, list[Candidate]]
+    cores: Cores
+    scorer: Callable[[object, np.ndarray, np.ndarray], float]
 
     def run_split(self, seed, split):
-        """Fit all methods to the training rows, and score them on the test rows."""
-        y_train, y_test = self.y[split.train], self.y[split.test]
+        """Choose the setting of each method, fit it to the training rows, and score it."""
         start = time.perf_counter()
-        embedded = self.embed(seed, self.X[split.train], y_train)
-        trained = time.perf_counter()
-        Z_train, Z_test, Z_validation = (
+        # A given validation part needs no network of its own.
+        fits = [split.train, *(fit for fit, _ in split.folds if fit is not split.train)]
+        embedded, *others = self.cores.map(
+            [partial(self.embed, seed, self.X[fit], self.y[fit]) for fit in fits]
+        )
+        seconds_train = time.perf_counter() - start
+        inner = iter(others)
+        folds = [
+            self._validate(seed, embedded if fit is split.train else next(inner), fit, held)
+            for fit, held in split.folds
+        ]
+
+        start = time.perf_counter()
+        Z_train, Z_test = (
             # Not every embedder takes zero rows.
             embedded.embedder.transform(self.X[rows]) if len(rows) else None
-            for rows in (split.train, split.test, split.validation)
+            for rows in (split.train, split.test)
         )
-        seconds_embed = time.perf_counter() - trained
-        methods, validation, kept = {}, {}, Bunch(samplers={}, heads={}, predictions={})
-        own_head = embedded.own_head
-        for name, fitted in fit_methods(self.samplers, self.head, Z_train, y_train, seed, own_head):
+        seconds_embed = time.perf_counter() - start
+        y_train, y_test = self.y[split.train], self.y[split.test]
+        candidates = self._candidates_of(embedded)
+        best = {name: best_candidate([fold[name][0] for fold in folds]) for name in candidates}
+        chosen = {name: candidates[name][position or 0] for name, position in best.items()}
+        rows = TrainingRows(Z_train, y_train, seed, embedded.own_head, chosen.values())
+        outcomes = self._map(lambda name: next(rows.fit([chosen[name]])), chosen)
+        methods, kept = {}, Bunch(samplers={}, heads={}, predictions={})
+        for name, fitted in outcomes.items():
             if fitted.error is None:
                 kept.heads[name] = fitted.head
                 if fitted.sampler is not None:
                     kept.samplers[name] = fitted.sampler
-                if Z_validation is not None:
-                    rows = Z_validation, self.y[split.validation]
-                    validation[name] = [_balanced_accuracy(fitted.head, *rows)]
             elif name == "none":
                 raise ValueError(
-                    f"The classifier {self.head!r} cannot be fitted to the training rows as they "
-                    f"are. It says: {fitted.error}"
+                    f"The classifier {chosen[name].head!r} cannot be fitted to the training rows "
+                    f"as they are. It says: {fitted.error}"
                 )
             methods[name], kept.predictions[name] = _score(fitted, Z_train, y_train, Z_test, y_test)
+            methods[name].settings = chosen[name].settings
         classes = np.unique(y_train)
-        y_fitted = (own_head or kept.heads["none"]).predict(Z_train)
+        y_fitted = (embedded.own_head or kept.heads["none"]).predict(Z_train)
         return SeedResult(
             seed=seed,
             train_counts=count(y_train, classes),
@@ -224,10 +238,19 @@ class _Comparison:
             test_size=0.0,
             train_loss=embedded.train_loss,
             train_balanced_accuracy=float(balanced_accuracy_score(y_train, y_fitted)),
-            seconds_train=trained - start,
+            seconds_train=seconds_train,
             seconds_embed=seconds_embed,
             methods=methods,
-            validation=validation,
+            validation={
+                name: [fold[name][0][position] for fold in folds]
+                for name, position in best.items()
+                if position is not None
+            },
+            validation_errors={
+                name: next(error for fold in folds if (error := fold[name][1]))
+                for name, position in best.items()
+                if folds and position is None
+            },
             fitted=Bunch(
                 embedder=embedded.embedder,
                 classes=classes,
@@ -241,18 +264,34 @@ class _Comparison:
             ),
         )
 
-    def validate(self, seed, fit, held):
-        """Return the scores on rows held out of the training, and the errors of failed methods."""
-        embedded = self.embed(seed, self.X[fit], self.y[fit])
+    def _candidates_of(self, embedded):
+        own = {} if embedded.own_head is None else {"network": [Candidate()]}
+        return own | self.candidates
+
+    def _validate(self, seed, embedded, fit, held):
+        """Return for each method the scores of its candidates on held-out rows, and an error."""
         Z_fit, Z_held = (embedded.embedder.transform(self.X[rows]) for rows in (fit, held))
-        methods = fit_methods(self.samplers, self.head, Z_fit, self.y[fit], seed, embedded.own_head)
-        scores, errors = {}, {}
-        for name, fitted in methods:
-            if fitted.error is None:
-                scores[name] = _balanced_accuracy(fitted.head, Z_held, self.y[held])
-            else:
-                errors[name] = fitted.error
-        return scores, errors
+        candidates = self._candidates_of(embedded)
+        every = chain.from_iterable(candidates.values())
+        rows = TrainingRows(Z_fit, self.y[fit], seed, embedded.own_head, every)
+
+        def score_method(name):
+            scores, errors = [], []
+            for fitted in rows.fit(candidates[name]):
+                is_fitted = fitted.error is None
+                scores.append(self.scorer(fitted.head, Z_held, self.y[held]) if is_fitted else None)
+                errors += [] if is_fitted else [fitted.error]
+            return scores, errors[0] if errors else None
+
+        return self._map(score_method, candidates)
+
+    def _map(self, function, names):
+        """Return the results of a function by the name of a method."""
+        # Logit adjustment comes last, because it needs what is fitted for no over-sampling.
+        order = sorted(names, key="logit_adjustment".__eq__)
+        outcomes = self.cores.map([partial(function, name) for name in order])
+        by_name = dict(zip(order, outcomes, strict=True))
+        return {name: by_name[name] for name in names}
 
 
 def _balanced_accuracy(head, Z, y):

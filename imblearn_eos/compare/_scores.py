@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from imblearn.metrics import geometric_mean_score
@@ -41,6 +42,8 @@ class MethodResult:
     gap : dict of str to float
         Macro generalization gap "before" and "after" over-sampling, and of the references
         "size_matched" and "label_noise". Empty for methods without a sampler.
+    settings : dict of str to object
+        The values that validation rows chose among; empty for a method without a choice.
     rows_added : int
         Number of synthetic training rows.
     seconds_resample, seconds_refit : float
@@ -59,6 +62,7 @@ class MethodResult:
     calibration: dict[str, float] = field(default_factory=dict)
     recall: dict[str, float] = field(default_factory=dict)
     gap: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     rows_added: int = 0
     seconds_resample: float = 0.0
     seconds_refit: float = 0.0

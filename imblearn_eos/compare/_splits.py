@@ -22,13 +22,12 @@ N_FOLDS = 5
 class Split:
     """Positions of the rows of one seed.
 
-    ``folds`` are pairs of the rows to fit to and the rows to validate on, all of them training
-    rows; ``validation`` is a given validation part.
+    ``folds`` are pairs of the rows to fit to and the rows to validate on: training rows, or all of
+    them and a given validation part.
     """
 
     train: np.ndarray
     test: np.ndarray
-    validation: np.ndarray
     folds: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
 
@@ -93,10 +92,10 @@ def make_splits(
         else:
             train, part = _split_groups(pool, y, groups, test_size, seed)
             train = _make_long_tailed(train, y, **ratio)
-        folds = []
-        if validation_folds and not len(validation):
+        folds = [(train, validation)] if len(validation) else []
+        if validation_folds and not folds:
             folds = _make_folds(train, y, groups, N_FOLDS, seed)[:validation_folds]
-        splits.append(Split(train, part, validation, folds))
+        splits.append(Split(train, part, folds))
     return splits
 
 
@@ -120,7 +119,7 @@ def warn_of_copies(X, splits, parts):
     train = np.unique(np.concatenate([split.train for split in splits]))
     known, found = {_digest(X[row]) for row in train}, []
     for part in parts:
-        rows = getattr(splits[0], part)
+        rows = splits[0].test if part == "test" else splits[0].folds[0][1]
         n_copies = sum(_digest(X[row]) in known for row in rows)
         if n_copies:
             found.append(

@@ -1,0 +1,104 @@
+"""The settings of each method among which validation rows choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from sklearn.base import BaseEstimator, clone
+
+from imblearn_eos.compare._registry import ALPHAS, METHODS, TAUS, make_samplers
+
+# Scores that differ by less are equal.
+TIE = 1e-12
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One setting of a method. Candidates that share a sampler or a head hold the same object.
+
+    Attributes
+    ----------
+    sampler, head : estimator object or None
+        Unfitted. The network's own head needs neither.
+    tau : float
+        Strength of logit adjustment.
+    settings : dict of str to object
+        The values that other candidates of the method do not all have.
+    """
+
+    sampler: BaseEstimator | None = None
+    head: BaseEstimator | None = None
+    tau: float = 0.0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def make_candidates(samplers, head, *, eos, default_eos, tune, tune_head):
+    """Return the candidates of each method, the default first.
+
+    Parameters
+    ----------
+    samplers : sequence or None
+        Names of `METHODS` and pairs of a new name and a sampler, which keeps its settings. None
+        means all names.
+    head : estimator object
+        A classifier.
+    eos : EOS or None
+        The sampler named "eos", which keeps its settings.
+    default_eos : EOS
+        The sampler named "eos" if none is given.
+    tune, tune_head : bool
+        Whether to vary samplers and heads.
+
+    Returns
+    -------
+    dict of str to list of Candidate
+    """
+    if eos is not None:
+        eos._validate_params()
+    heads = _vary(head, {"alpha": ALPHAS} if tune and tune_head else {})
+    taus = (1.0, *TAUS) if tune else (1.0,)
+    made = {}
+    for name, sampler in make_samplers(samplers, default_eos if eos is None else eos).items():
+        is_fixed = not tune or name not in METHODS or (name == "eos" and eos is not None)
+        varied = _vary(sampler, {} if is_fixed else METHODS[name].grid)
+        made[name] = [
+            Candidate(candidate, classifier, settings={**of_sampler, **of_head})
+            for (of_sampler, candidate), (of_head, classifier) in product(varied, heads)
+        ]
+        if name == "none":
+            made["logit_adjustment"] = [
+                Candidate(
+                    varied[0][1], classifier, tau, {**of_head, **({"tau": tau} if tune else {})}
+                )
+                for (of_head, classifier), tau in product(heads, taus)
+            ]
+    return made
+
+
+def _vary(estimator, grid):
+    """Return pairs of settings and an estimator with them, its own settings first."""
+    params = estimator.get_params()
+    grid = {n: [params[n], *(v for v in values if v != params[n])] for n, values in grid.items()}
+    settings = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    return [(setting, clone(estimator).set_params(**setting)) for setting in settings]
+
+
+def best_candidate(scores: list[list[float | None]]) -> int | None:
+    """Return the position of the candidate with the best mean score, the first of several.
+
+    Parameters
+    ----------
+    scores : list of list of float or None
+        For each fold the score of each candidate, None where it failed. A candidate that failed on
+        a fold is left out, because means over different folds cannot be compared.
+
+    Returns
+    -------
+    int or None
+        None if every candidate failed on some fold.
+    """
+    totals = [None if None in column else sum(column) for column in zip(*scores, strict=True)]
+    kept = [position for position, total in enumerate(totals) if total is not None]
+    return max(kept, key=lambda p: (round(totals[p] / TIE), -p), default=None)

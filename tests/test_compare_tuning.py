@@ -1,0 +1,218 @@
+"""Tests of how a comparison chooses the settings of its methods."""
+
+import json
+
+import numpy as np
+import pytest
+from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
+from imblearn.pipeline import Pipeline
+from numpy.testing import assert_allclose
+from sklearn.datasets import make_classification
+from sklearn.metrics import make_scorer, recall_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.tree import DecisionTreeClassifier
+
+from imblearn_eos import EOS, LinearHead, cli
+from imblearn_eos.compare import METHODS, compare_embeddings, compare_table
+from imblearn_eos.compare._candidates import best_candidate, make_candidates
+from imblearn_eos.compare._embeddings import TOL, CommonScaler
+from imblearn_eos.compare._neighbors import Found, max_neighbors, share_neighbors
+from imblearn_eos.compare._registry import ALPHAS, TAUS
+
+
+@pytest.fixture(scope="module")
+def rows():
+    params = {"n_features": 12, "n_informative": 6, "weights": [0.7, 0.2], "random_state": 0}
+    Z, y = make_classification(n_samples=400, n_classes=3, class_sep=0.8, **params)
+    return Z.astype(np.float32), y
+
+
+def candidates(samplers=None, **params):
+    defaults = {"eos": None, "default_eos": EOS(), "tune": True, "tune_head": True}
+    return make_candidates(samplers, LinearHead(), **(defaults | params))
+
+
+# --- the choice -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scoring", ["balanced_accuracy", "f1_macro"])
+@pytest.mark.parametrize("method", ["smote", "adasyn", "eos"])
+def test_settings_are_those_of_a_grid_search_on_the_same_folds(rows, method, scoring):
+    (result,) = compare_embeddings(*rows, samplers=[method], seeds=1, scoring=scoring)
+    train, y_train = result.fitted.train, result.fitted.y_train
+    default = (
+        EOS(n_neighbors=1000, max_step=0.5) if method == "eos" else result.fitted.samplers[method]
+    )
+    steps = [("scaler", CommonScaler()), ("sampler", default), ("head", LinearHead(tol=TOL))]
+    steps[1][1].set_params(random_state=0)
+    grid = {"head__alpha": [0.01, *ALPHAS]}
+    for name, values in METHODS[method].grid.items():
+        standard = METHODS[method].make_sampler().get_params()[name]
+        grid[f"sampler__{name}"] = list({standard, *values} if method != "eos" else values)
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    search = GridSearchCV(Pipeline(steps), grid, scoring=scoring, cv=folds)
+    search.fit(rows[0][train], y_train)
+    assert np.mean(result.validation[method]) == pytest.approx(search.best_score_)
+    settings = result.methods[method].settings
+    prefixed = {("head__" if n == "alpha" else "sampler__") + n: v for n, v in settings.items()}
+    position = search.cv_results_["params"].index(prefixed)
+    assert search.cv_results_["mean_test_score"][position] == pytest.approx(search.best_score_)
+    # What was chosen is fitted to all training rows.
+    assert result.fitted.heads[method].alpha == settings["alpha"]
+    for name in METHODS[method].grid:
+        assert getattr(result.fitted.samplers[method], name) == settings[name]
+
+
+def test_strength_of_logit_adjustment_is_chosen(rows):
+    Z, y = rows
+    (result,) = compare_embeddings(Z, y, samplers=["none"], seeds=1)
+    settings, train = result.methods["logit_adjustment"].settings, result.fitted.train
+    scores = {}
+    for alpha in (0.01, *ALPHAS):
+        for tau in (1.0, *TAUS):
+            steps = [
+                ("scaler", CommonScaler()),
+                ("head", LinearHead(alpha=alpha, tau=tau, tol=TOL)),
+            ]
+            folds = StratifiedKFold(5, shuffle=True, random_state=0)
+            search = GridSearchCV(Pipeline(steps), {}, scoring="balanced_accuracy", cv=folds)
+            scores[alpha, tau] = search.fit(Z[train], y[train]).best_score_
+    assert scores[settings["alpha"], settings["tau"]] == pytest.approx(max(scores.values()))
+    assert result.fitted.heads["logit_adjustment"].tau == settings["tau"]
+
+
+def test_a_scorer_chooses(rows):
+    rarest = make_scorer(recall_score, labels=[2], average="macro")
+    (result,) = compare_embeddings(*rows, samplers=["eos"], seeds=1, scoring=rarest)
+    (usual,) = compare_embeddings(*rows, samplers=["eos"], seeds=1)
+    assert result.validation["eos"] != usual.validation["eos"]
+    assert np.mean(result.validation["eos"]) > np.mean(result.validation["none"])
+
+
+def test_test_rows_do_not_choose(rows):
+    Z, y = rows
+    test = np.arange(300, 400)
+    shuffled = y.copy()
+    shuffled[test] = np.random.RandomState(0).permutation(y[test])
+    first, second = (
+        next(compare_embeddings(Z, labels, test=test, seeds=1)) for labels in (y, shuffled)
+    )
+    assert first.validation == second.validation
+    for name in first.methods:
+        assert first.methods[name].settings == second.methods[name].settings
+
+
+def test_without_validation_rows_the_defaults_run(rows):
+    (result,) = compare_embeddings(*rows, seeds=1, validation_folds=0)
+    assert result.methods["eos"].settings == {"n_neighbors": 1000, "max_step": 0.5, "alpha": 0.01}
+    assert result.methods["logit_adjustment"].settings == {"alpha": 0.01, "tau": 1.0}
+
+
+def test_no_tuning_means_one_candidate(rows):
+    assert {len(found) for found in candidates(tune=False).values()} == {1}
+    (result,) = compare_embeddings(*rows, seeds=1, tune=False)
+    assert all(outcome.settings == {} for outcome in result.methods.values())
+    assert len(result.validation["eos"]) == 5
+
+
+def test_what_is_given_keeps_its_settings(rows):
+    given = ("mine", BorderlineSMOTE(k_neighbors=3))
+    made = candidates(["eos", given], eos=EOS(n_neighbors=7), tune_head=False)
+    assert len(made["mine"]) == len(made["eos"]) == 1
+    assert made["eos"][0].sampler.n_neighbors == 7
+    (result,) = compare_table(
+        *rows, samplers=["smote"], seeds=1, classifier=DecisionTreeClassifier(max_depth=2)
+    )
+    assert result.methods["smote"].settings.keys() == {"k_neighbors"}
+
+
+def test_the_default_comes_first_and_every_setting_once():
+    for name, found in candidates().items():
+        settings = [tuple(candidate.settings.items()) for candidate in found]
+        assert len(set(settings)) == len(settings), name
+    assert candidates()["eos"][0].settings == {"n_neighbors": 10, "max_step": 1.0, "alpha": 0.01}
+    assert candidates()["smote"][0].settings == {"k_neighbors": 5, "alpha": 0.01}
+
+
+def test_best_candidate_has_the_best_mean_and_ties_go_to_the_first():
+    assert best_candidate([[0.5, 0.7, 0.6], [0.7, 0.5, 0.6]]) == 0
+    assert best_candidate([[0.5, 0.7], [0.7, 0.6]]) == 1
+    assert best_candidate([[0.5, None], [0.7, 0.9]]) == 0
+    assert best_candidate([[None], [0.7]]) is None
+
+
+def test_a_setting_that_fails_on_a_fold_is_not_chosen():
+    # Six rows of class 1 in a fold: SMOTE with ten neighbors fails.
+    random_state = np.random.RandomState(0)
+    X, y = random_state.normal(size=(100, 3)), np.repeat([0, 1], [90, 10])
+    (result,) = compare_table(X, y, samplers=["smote"], seeds=1)
+    assert result.methods["smote"].settings["k_neighbors"] == 3
+    assert result.methods["smote"].error is None
+    assert "smote" in result.validation
+
+
+# --- shared neighbors -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampler", [SMOTE(), ADASYN(), EOS(), EOS(n_neighbors=90)])
+@pytest.mark.parametrize("n_searched", [0, 120])
+def test_shared_neighbors_change_no_row(rows, sampler, n_searched):
+    Z, y = rows
+    found = Found()
+    expected = sampler.set_params(random_state=0).fit_resample(Z, y)[0]
+    for _ in range(2):
+        before = sampler.get_params()
+        params = share_neighbors(sampler, found, n_searched)
+        made = sampler.fit_resample(Z, y)[0]
+        sampler.set_params(**params)
+        assert_allclose(made, expected)
+        assert sampler.get_params() == before
+    assert found
+
+
+def test_the_largest_search_serves_all():
+    samplers = [SMOTE(), EOS(n_neighbors=90), BorderlineSMOTE(m_neighbors=500), None]
+    assert max_neighbors(samplers) == 91
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_options_of_the_command_reach_the_comparison(rows, tmp_path):
+    data, results = tmp_path / "rows.npz", tmp_path / "results.json"
+    np.savez(data, X=rows[0], y=rows[1])
+    command = [
+        "compare",
+        "--data",
+        str(data),
+        "--json",
+        str(results),
+        "--seeds",
+        "1",
+        "--overwrite",
+    ]
+
+    def settings_of(*options):
+        assert cli.main([*command, "--samplers", "eos", *options]) == 0
+        return json.loads(results.read_text())["runs"][0]["methods"]["eos"]["settings"]
+
+    assert settings_of().keys() == {"n_neighbors", "max_step", "alpha"}
+    assert settings_of("--no-tune") == {}
+    assert settings_of("--n-neighbors", "5", "--max-step", "0.5").keys() == {"alpha"}
+    assert json.loads(results.read_text())["arguments"]["eos"] == "EOS(max_step=0.5, n_neighbors=5)"
+    settings_of("--scoring", "f1_macro")
+    assert json.loads(results.read_text())["arguments"]["scoring"] == "f1_macro"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--scoring", "luck"], ["'luck' is not a valid scoring value"]),
+        (["--max-step", "2"], ["'max_step'", "(0.0, 1.0]", "Got 2.0"]),
+    ],
+)
+def test_impossible_options_are_named(options, words, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "--epochs", "1", *options])
+    message = capsys.readouterr().err
+    assert all(word in message for word in words)
