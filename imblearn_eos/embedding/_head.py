@@ -3,45 +3,31 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral, Real
-from typing import TypeAlias
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import minimize
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_consistent_length
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import check_consistent_length
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from imblearn_eos._compat import Interval, fit_context
-from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
-from imblearn_eos._frames import refuse_lazy
+from imblearn_eos._compat import StrOptions, fit_context
+from imblearn_eos._device import resolve_device
 from imblearn_eos._threads import one_thread_after_fork
-from imblearn_eos._validation import (
-    LARGEST,
-    check_features,
-    check_magnitude,
-    check_tensor,
-    encode_labels,
-    tensor_from_array,
-    to_array,
-)
-from imblearn_eos.embedding._head_features import DenseFeatures, SparseFeatures, to_sparse_tensor
-from imblearn_eos.embedding._to_module import linear_from_arrays
-
-# What a head is fitted and applied to, of shape (n_samples, n_features).
-Rows: TypeAlias = ArrayLike | torch.Tensor | sparse.sparray
+from imblearn_eos._validation import check_features, encode_labels
+from imblearn_eos.embedding._head_base import BaseLinearHead, Rows
+from imblearn_eos.embedding._head_classes import row_weights
+from imblearn_eos.embedding._head_features import DenseFeatures, SparseFeatures
 
 # Below this tolerance, gradients in float32 would be noise.
 FLOAT32_TOL = 1e-5
 
 
-class LinearHead(ClassifierMixin, BaseEstimator):
+class LinearHead(BaseLinearHead):
     r"""Fit softmax regression, for use as the last layer of a network.
 
     Minimizes the mean cross-entropy with an L2 penalty on the weights, but not on the intercepts:
@@ -49,9 +35,9 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     .. math::
         \frac{1}{n} \sum_i -\log \mathrm{softmax}(W z_i + b)_{y_i} + \frac{\alpha}{2} \|W\|^2
 
-    and then, with ``tau`` above 0, lowers the intercepts of large classes. The problem is convex:
-    there is no learning rate and no random state, and every fit to the same data has the same
-    weights.
+    with a weighted mean if there are weights, and then, with ``tau`` above 0, lowers the intercepts
+    of large classes. The problem is convex: there is no learning rate and no random state, and
+    every fit to the same data has the same weights.
 
     Parameters
     ----------
@@ -62,8 +48,15 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     tau : float, default=0.0
         Strength of post-hoc logit adjustment [1]_, at least 0: ``tau`` times the logarithm of each
         class's share of y is subtracted from its intercept. With 1, the head predicts as if classes
-        were balanced; choose other values on held-out samples. It is an alternative to a sampler
-        and has no effect after one that balances classes.
+        were balanced, which is balanced softmax [2]_; choose other values on held-out samples. It
+        is an alternative to a sampler and has no effect after one that balances classes. With
+        weights, the share of a class is its share of their sum, so ``tau`` has no effect either
+        where weights balance the classes.
+
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, by which those of rows are multiplied. "balanced" makes them
+        inverse to the class sizes, or to the sums of ``sample_weight``. Classes that a dict lacks
+        have weight 1.
 
     max_iter : int, default=200
         Maximum number of iterations of the optimizer, L-BFGS.
@@ -110,7 +103,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     For three or more classes the model is ``LogisticRegression(C=1 / (alpha * n_samples))``. For
     two classes LogisticRegression has a single row w of weights, where here the rows are -w/2 and
     w/2, whose squares sum to half of that of w: the model is
-    ``LogisticRegression(C=2 / (alpha * n_samples))``.
+    ``LogisticRegression(C=2 / (alpha * n_samples))``. With weights, ``n_samples`` is their sum.
 
     Computations are in float64 on a centered copy of X, so features may have large offsets and
     very different scales. With ``tol`` of at least 1e-5, float32 input is computed with as float32,
@@ -124,6 +117,11 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     ----------
     .. [1] Menon, Jayasumana, Rawat, Jain, Veit, Kumar, "Long-tail learning via logit adjustment",
        ICLR 2021, :arxiv:`2007.07314`.
+
+    .. [2] Ren, Yu, Sheng, Ma, Zhao, Yi, Li, "Balanced Meta-Softmax for Long-Tailed Visual
+       Recognition", NeurIPS 2020, :arxiv:`2007.10740`. Its loss is cross-entropy of logits plus
+       the logarithms of the class sizes. Intercepts are not penalized, so a head with this loss
+       is the head with ``tau=1``.
 
     Examples
     --------
@@ -140,12 +138,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "tau": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="neither")],
-        "device": DEVICE_CONSTRAINT,
-        "verbose": ["verbose"],
+        **BaseLinearHead._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
     def __init__(
@@ -153,6 +147,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         *,
         alpha: float = 0.01,
         tau: float = 0.0,
+        class_weight: Mapping | str | None = None,
         max_iter: int = 200,
         tol: float = 1e-7,
         device: str | torch.device = "auto",
@@ -160,6 +155,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     ) -> None:
         self.alpha = alpha
         self.tau = tau
+        self.class_weight = class_weight
         self.max_iter = max_iter
         self.tol = tol
         self.device = device
@@ -167,7 +163,12 @@ class LinearHead(ClassifierMixin, BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     @one_thread_after_fork()
-    def fit(self, X: Rows, y: ArrayLike | torch.Tensor) -> LinearHead:
+    def fit(
+        self,
+        X: Rows,
+        y: ArrayLike | torch.Tensor,
+        sample_weight: ArrayLike | torch.Tensor | None = None,
+    ) -> LinearHead:
         """Fit the weights.
 
         Parameters
@@ -178,6 +179,10 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         y : {array-like, torch.Tensor} of shape (n_samples,)
             Labels of any kind.
 
+        sample_weight : {array-like, torch.Tensor} of shape (n_samples,), default=None
+            Weights of the rows, at least 0; only their proportions matter. A weight of 2 counts as
+            a row that is there twice, and a weight of 0 as one that is not there. None means 1.
+
         Returns
         -------
         self : LinearHead
@@ -186,7 +191,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When X or y are not as above, y has one class, or ``device`` is none of the above.
+            When X, y or weights are not as above, y has one class, or ``device`` is none of the
+            above.
 
         Warns
         -----
@@ -197,15 +203,20 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         classes, codes = encode_labels(y, estimator=self)
         check_consistent_length(X, codes)
         device = resolve_device(self.device, like=given)
+        weights = row_weights(codes, classes, sample_weight, self.class_weight)
+        shares = None
+        if weights is not None:
+            X, classes, codes, weights = _weighted_rows(X, classes, codes, weights)
+            shares = torch.from_numpy(weights / weights.sum()).to(device)
         if sparse.issparse(X):
-            features = SparseFeatures(X, device, self.alpha)
+            features = SparseFeatures(X, device, self.alpha, shares)
         else:
             is_coarse = X.dtype == torch.float32 and self.tol >= FLOAT32_TOL
             dtype = torch.float32 if is_coarse else torch.float64
-            features = DenseFeatures(X, device, dtype, self.alpha)
+            features = DenseFeatures(X, device, dtype, self.alpha, shares)
 
         start = np.zeros((len(classes), features.basis.shape[-1] + 1))
-        class_counts = np.bincount(codes)
+        class_counts = np.bincount(codes, weights)
         start[:, -1] = np.log(class_counts)
         codes = torch.from_numpy(codes).to(device)
         bar = tqdm(
@@ -236,121 +247,11 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         coef = features.to_coef(torch.from_numpy(weights[:, :-1]).to(device))
         self.coef_ = coef.cpu().numpy()
         self.intercept_ = weights[:, -1] - self.coef_ @ features.mean.cpu().numpy()
-        self.intercept_ -= self.tau * np.log(class_counts / X.shape[0])
+        self.intercept_ -= self.tau * np.log(class_counts / class_counts.sum())
         # A shift of all does not change probabilities, and would depend on the number of rows.
         self.intercept_ -= self.intercept_.mean()
         self._warn_unless_converged(result)
         return self
-
-    @one_thread_after_fork()
-    def decision_function(self, X: Rows) -> np.ndarray:
-        """Return the scores of the classes.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes), dtype=float64
-            Logits; for two classes the second minus the first, as in scikit-learn.
-        """
-        logits = self._logits(X).cpu().numpy()
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    @one_thread_after_fork()
-    def predict(self, X: Rows) -> np.ndarray:
-        """Return the most probable labels.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels from ``classes_``.
-        """
-        codes = self._logits(X).argmax(dim=1).cpu().numpy()
-        return self.classes_[codes]
-
-    @one_thread_after_fork()
-    def predict_proba(self, X: Rows) -> np.ndarray:
-        """Return the class probabilities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), dtype=float64
-        """
-        return self._logits(X).softmax(dim=1).cpu().numpy()
-
-    @one_thread_after_fork()
-    def predict_log_proba(self, X: Rows) -> np.ndarray:
-        """Return the logarithms of the class probabilities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), dtype=float64
-        """
-        return self._logits(X).log_softmax(dim=1).cpu().numpy()
-
-    def to_module(self) -> torch.nn.Linear:
-        """Return the fitted weights as a layer of torch.
-
-        Returns
-        -------
-        torch.nn.Linear
-            On the CPU, in torch's default dtype. The softmax of its outputs is
-            :meth:`predict_proba`.
-        """
-        check_is_fitted(self)
-        return linear_from_arrays(self.coef_, self.intercept_)
-
-    def _logits(self, X):
-        check_is_fitted(self)
-        given, X = X, self._check_X(X)
-        check_features(self, given, X, reset=False)
-        device = resolve_device(self.device, like=given)
-        coef, intercept = (torch.from_numpy(a).to(device) for a in (self.coef_, self.intercept_))
-        if sparse.issparse(X):
-            return torch.sparse.mm(to_sparse_tensor(X, device), coef.T) + intercept
-        return torch.addmm(intercept, X.to(device, torch.float64), coef.T)
-
-    def _check_X(self, X):
-        """Return a sparse matrix, or a tensor on the device of X if that is one, of numbers."""
-        refuse_lazy(X)
-        if not isinstance(X, torch.Tensor):
-            X = check_array(
-                to_array(X),
-                accept_sparse="csr",
-                dtype=(np.float64, np.float32),
-                # Dense numbers are checked below, with tensors.
-                ensure_all_finite=sparse.issparse(X),
-                input_name="X",
-                estimator=self,
-            )
-            if sparse.issparse(X):
-                check_magnitude(X, estimator=self)
-                return X
-            X = tensor_from_array(X)
-        return check_tensor(X, estimator=self, largest=LARGEST)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
 
     def _warn_unless_converged(self, result):
         if result.status == 1:
@@ -364,6 +265,17 @@ class LinearHead(ClassifierMixin, BaseEstimator):
             )
 
 
+def _weighted_rows(X, classes, codes, weights):
+    """Drop the rows of weight 0, and the classes that only they have."""
+    is_kept = weights > 0
+    if not is_kept.all():
+        kept = np.flatnonzero(is_kept)
+        X = X[kept] if sparse.issparse(X) else X[torch.from_numpy(kept).to(X.device)]
+        present, codes = np.unique(codes[kept], return_inverse=True)
+        classes, weights = classes[present], weights[kept]
+    return X, classes, codes, weights
+
+
 def _penalized_loss(weights, features, codes, alpha):
     """Return the loss and its gradient.
 
@@ -375,10 +287,11 @@ def _penalized_loss(weights, features, codes, alpha):
     coef, intercept = features.to_coef(weights[:, :-1]), weights[:, -1]
     log_proba = features.scores(coef, intercept).log_softmax(dim=1)
     chosen = codes[:, None]
-    loss = alpha * coef.square().sum() / 2 - log_proba.gather(1, chosen).mean()
+    share = 1 / len(codes) if features.shares is None else features.shares[:, None].to(basis)
+    loss = alpha * coef.square().sum() / 2 - (share * log_proba.gather(1, chosen)).sum()
     residuals = log_proba.exp_()
     residuals.scatter_add_(1, chosen, residuals.new_full(chosen.shape, -1))
-    residuals /= len(codes)
+    residuals *= share
     gradient = torch.empty_like(weights)
     gradient[:, :-1] = features.gradient(residuals, coef, alpha)
     gradient[:, -1] = residuals.sum(dim=0)

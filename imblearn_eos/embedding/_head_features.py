@@ -33,17 +33,29 @@ class DenseFeatures:
         In which precision.
     alpha : float
         The penalty of the head.
+    shares : torch.Tensor of shape (n_samples,), dtype=float64, default=None
+        What the rows weigh, positive and with a sum of 1. None means the same for all.
     """
 
     def __init__(
-        self, X: torch.Tensor, device: torch.device, dtype: torch.dtype, alpha: float
+        self,
+        X: torch.Tensor,
+        device: torch.device,
+        dtype: torch.dtype,
+        alpha: float,
+        shares: torch.Tensor | None = None,
     ) -> None:
+        self.shares = shares = None if shares is None else shares.to(dtype)
         self.rows = X.to(device, dtype, copy=True)
         # Exactly what is subtracted, in whatever precision.
-        mean = self.rows.mean(dim=0)
+        mean = self.rows.mean(dim=0) if shares is None else shares @ self.rows
         self.rows -= mean
         self.mean = mean.double()
-        self.basis = make_basis(self.rows, alpha)
+        rows = self.rows
+        if shares is not None:
+            # Whose covariance is the weighted one.
+            rows = rows * (len(rows) * shares).sqrt()[:, None]
+        self.basis = make_basis(rows, alpha)
 
     def to_coef(self, weights: torch.Tensor) -> torch.Tensor:
         """Return the weights of features from weights along the directions."""
@@ -72,16 +84,25 @@ class SparseFeatures:
         Where to compute.
     alpha : float
         The penalty of the head.
+    shares : torch.Tensor of shape (n_samples,), dtype=float64, default=None
+        What the rows weigh, positive and with a sum of 1. None means the same for all.
     """
 
     def __init__(
-        self, X: sparse.spmatrix | sparse.sparray, device: torch.device, alpha: float
+        self,
+        X: sparse.spmatrix | sparse.sparray,
+        device: torch.device,
+        alpha: float,
+        shares: torch.Tensor | None = None,
     ) -> None:
+        self.shares = shares
         # Both, because a product with a transposed matrix would sort its entries each time.
         self.rows, self.columns = to_sparse_tensor(X, device), to_sparse_tensor(X.T, device)
-        ones = torch.ones(len(self.rows), 1, dtype=torch.float64, device=device)
-        self.mean = torch.sparse.mm(self.columns, ones)[:, 0] / len(ones)
-        squares = torch.sparse.mm(self.columns * self.columns, ones)[:, 0] / len(ones)
+        if shares is None:
+            n_samples = len(self.rows)
+            shares = torch.full((n_samples,), 1 / n_samples, dtype=torch.float64, device=device)
+        self.mean = torch.sparse.mm(self.columns, shares[:, None])[:, 0]
+        squares = torch.sparse.mm(self.columns * self.columns, shares[:, None])[:, 0]
         self.basis = feature_scale((squares - self.mean.square()).clamp(min=0), alpha)
 
     def to_coef(self, weights: torch.Tensor) -> torch.Tensor:

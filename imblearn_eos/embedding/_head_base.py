@@ -1,0 +1,158 @@
+"""What fitted linear heads share: predictions, and the layer that they become."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+
+from imblearn_eos._compat import Interval
+from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
+from imblearn_eos._frames import refuse_lazy
+from imblearn_eos._threads import one_thread_after_fork
+from imblearn_eos._validation import (
+    LARGEST,
+    check_features,
+    check_magnitude,
+    check_tensor,
+    tensor_from_array,
+    to_array,
+)
+from imblearn_eos.embedding._head_features import to_sparse_tensor
+from imblearn_eos.embedding._to_module import linear_from_arrays
+
+# What a head is fitted and applied to, of shape (n_samples, n_features).
+Rows: TypeAlias = ArrayLike | torch.Tensor | sparse.sparray
+
+
+class BaseLinearHead(ClassifierMixin, BaseEstimator):
+    """A classifier whose probabilities are the softmax of linear scores.
+
+    Its fit sets ``coef_``, ``intercept_`` and ``classes_``, and remembers the features.
+    """
+
+    _parameter_constraints: dict = {
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "tau": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "device": DEVICE_CONSTRAINT,
+        "verbose": ["verbose"],
+    }
+
+    @one_thread_after_fork()
+    def decision_function(self, X: Rows) -> np.ndarray:
+        """Return the scores of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes), dtype=float64
+            Logits; for two classes the second minus the first, as in scikit-learn.
+        """
+        logits = self._logits(X).cpu().numpy()
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    @one_thread_after_fork()
+    def predict(self, X: Rows) -> np.ndarray:
+        """Return the most probable labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from ``classes_``.
+        """
+        codes = self._logits(X).argmax(dim=1).cpu().numpy()
+        return self.classes_[codes]
+
+    @one_thread_after_fork()
+    def predict_proba(self, X: Rows) -> np.ndarray:
+        """Return the class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), dtype=float64
+        """
+        return self._logits(X).softmax(dim=1).cpu().numpy()
+
+    @one_thread_after_fork()
+    def predict_log_proba(self, X: Rows) -> np.ndarray:
+        """Return the logarithms of the class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), dtype=float64
+        """
+        return self._logits(X).log_softmax(dim=1).cpu().numpy()
+
+    def to_module(self) -> torch.nn.Linear:
+        """Return the fitted weights as a layer of torch.
+
+        Returns
+        -------
+        torch.nn.Linear
+            On the CPU, in torch's default dtype. The softmax of its outputs is
+            :meth:`predict_proba`.
+        """
+        check_is_fitted(self)
+        return linear_from_arrays(self.coef_, self.intercept_)
+
+    def _logits(self, X):
+        check_is_fitted(self)
+        given, X = X, self._check_X(X)
+        check_features(self, given, X, reset=False)
+        device = resolve_device(self.device, like=given)
+        coef, intercept = (torch.from_numpy(a).to(device) for a in (self.coef_, self.intercept_))
+        if sparse.issparse(X):
+            return torch.sparse.mm(to_sparse_tensor(X, device), coef.T) + intercept
+        return torch.addmm(intercept, X.to(device, torch.float64), coef.T)
+
+    def _check_X(self, X):
+        """Return a sparse matrix, or a tensor on the device of X if that is one, of numbers."""
+        refuse_lazy(X)
+        if not isinstance(X, torch.Tensor):
+            X = check_array(
+                to_array(X),
+                accept_sparse="csr",
+                dtype=(np.float64, np.float32),
+                # Dense numbers are checked below, with tensors.
+                ensure_all_finite=sparse.issparse(X),
+                input_name="X",
+                estimator=self,
+            )
+            if sparse.issparse(X):
+                check_magnitude(X, estimator=self)
+                return X
+            X = tensor_from_array(X)
+        return check_tensor(X, estimator=self, largest=LARGEST)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

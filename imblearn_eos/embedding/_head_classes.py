@@ -1,0 +1,60 @@
+"""How much rows and classes count in the fit of a linear head."""
+
+import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
+
+from imblearn_eos._compat import check_sample_weight
+from imblearn_eos._validation import to_array
+
+
+def row_weights(codes, classes, sample_weight, class_weight):
+    """Multiply the weights of rows by the weights of their classes.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,), dtype=int64
+        Positions in ``classes``.
+    classes : ndarray of shape (n_classes,)
+        The labels in sorted order.
+    sample_weight : array-like or torch.Tensor of shape (n_samples,), default=None
+        At least 0. None means 1.
+    class_weight : dict, "balanced" or None
+        As in scikit-learn. "balanced" takes ``sample_weight`` into account.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), dtype=float64, or None
+        None if there are no weights.
+
+    Raises
+    ------
+    ValueError
+        When weights are negative or not finite, when they are positive in fewer than two classes,
+        or when the weight of a class is not positive.
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = check_sample_weight(
+        to_array(sample_weight, "sample_weight"), codes, dtype=np.float64, ensure_non_negative=True
+    )
+    # Of rows of weight 0, neither the number nor the classes matter.
+    is_kept = weights > 0
+    present = np.unique(codes[is_kept])
+    if len(present) < 2:
+        raise ValueError(
+            "sample_weight must be above 0 for rows of at least 2 classes, but it is only for "
+            f"rows of the classes {classes[present].tolist()}."
+        )
+    of_classes = np.ones(len(classes))
+    of_classes[present] = compute_class_weight(
+        class_weight,
+        classes=classes[present],
+        y=classes[codes[is_kept]],
+        sample_weight=weights[is_kept],
+    )
+    if not (of_classes > 0).all() or not np.isfinite(of_classes).all():
+        raise ValueError(
+            "The 'class_weight' parameter must be a positive number for each class, got "
+            f"{class_weight!r}. Drop the rows of classes that must not count."
+        )
+    return weights * of_classes[codes]
