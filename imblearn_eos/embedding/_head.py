@@ -20,7 +20,7 @@ from imblearn_eos._device import resolve_device
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import check_features, encode_labels
 from imblearn_eos.embedding._head_base import BaseLinearHead, Rows
-from imblearn_eos.embedding._head_classes import row_weights
+from imblearn_eos.embedding._head_classes import class_shares, row_weights
 from imblearn_eos.embedding._head_features import DenseFeatures, SparseFeatures
 
 # Below this tolerance, gradients in float32 would be noise.
@@ -58,6 +58,14 @@ class LinearHead(BaseLinearHead):
         inverse to the class sizes, or to the sums of ``sample_weight``. Classes that a dict lacks
         have weight 1.
 
+    target_prior : array-like of shape (n_classes,) or dict, default=None
+        Shares of the classes where the head will be used, positive and with a sum of 1: in the
+        order of ``classes_``, or by label. Probabilities are then those of rows with these shares;
+        the logarithms of the shares are added to the intercepts, and those of the shares of y
+        subtracted. None means the shares of y, which after a sampler are those of its rows.
+        ``tau`` adjusts from these shares: with 0 the head predicts for them, and with 1 for
+        balanced classes, whatever they are.
+
     max_iter : int, default=200
         Maximum number of iterations of the optimizer, L-BFGS.
 
@@ -82,6 +90,9 @@ class LinearHead(BaseLinearHead):
 
     classes_ : ndarray of shape (n_classes,)
         The class labels in sorted order.
+
+    temperature_ : float
+        What :meth:`calibrate` divided the fitted weights and intercepts by; 1 before that.
 
     n_iter_ : int
         Iterations taken.
@@ -140,6 +151,7 @@ class LinearHead(BaseLinearHead):
     _parameter_constraints: dict = {
         **BaseLinearHead._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "target_prior": ["array-like", dict, None],
     }
 
     def __init__(
@@ -148,6 +160,7 @@ class LinearHead(BaseLinearHead):
         alpha: float = 0.01,
         tau: float = 0.0,
         class_weight: Mapping | str | None = None,
+        target_prior: ArrayLike | Mapping | None = None,
         max_iter: int = 200,
         tol: float = 1e-7,
         device: str | torch.device = "auto",
@@ -156,6 +169,7 @@ class LinearHead(BaseLinearHead):
         self.alpha = alpha
         self.tau = tau
         self.class_weight = class_weight
+        self.target_prior = target_prior
         self.max_iter = max_iter
         self.tol = tol
         self.device = device
@@ -215,8 +229,12 @@ class LinearHead(BaseLinearHead):
             dtype = torch.float32 if is_coarse else torch.float64
             features = DenseFeatures(X, device, dtype, self.alpha, shares)
 
-        start = np.zeros((len(classes), features.basis.shape[-1] + 1))
         class_counts = np.bincount(codes, weights)
+        shares_of_y = class_counts / class_counts.sum()
+        prior = shares_of_y
+        if self.target_prior is not None:
+            prior = class_shares(self.target_prior, classes)
+        start = np.zeros((len(classes), features.basis.shape[-1] + 1))
         start[:, -1] = np.log(class_counts)
         codes = torch.from_numpy(codes).to(device)
         bar = tqdm(
@@ -247,9 +265,11 @@ class LinearHead(BaseLinearHead):
         coef = features.to_coef(torch.from_numpy(weights[:, :-1]).to(device))
         self.coef_ = coef.cpu().numpy()
         self.intercept_ = weights[:, -1] - self.coef_ @ features.mean.cpu().numpy()
-        self.intercept_ -= self.tau * np.log(class_counts / class_counts.sum())
+        # From the shares of y to those of the prior, and with tau of 1 on to equal shares.
+        self.intercept_ += (1 - self.tau) * np.log(prior) - np.log(shares_of_y)
         # A shift of all does not change probabilities, and would depend on the number of rows.
         self.intercept_ -= self.intercept_.mean()
+        self.temperature_ = 1.0
         self._warn_unless_converged(result)
         return self
 

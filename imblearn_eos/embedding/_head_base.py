@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from imblearn_eos._compat import Interval
+from imblearn_eos._compat import Interval, check_sample_weight
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._frames import refuse_lazy
 from imblearn_eos._threads import one_thread_after_fork
@@ -22,10 +22,12 @@ from imblearn_eos._validation import (
     check_features,
     check_magnitude,
     check_tensor,
+    encode_known_labels,
     tensor_from_array,
     to_array,
 )
 from imblearn_eos.embedding._head_features import to_sparse_tensor
+from imblearn_eos.embedding._head_temperature import best_temperature
 from imblearn_eos.embedding._to_module import linear_from_arrays
 
 # What a head is fitted and applied to, of shape (n_samples, n_features).
@@ -35,8 +37,14 @@ Rows: TypeAlias = ArrayLike | torch.Tensor | sparse.sparray
 class BaseLinearHead(ClassifierMixin, BaseEstimator):
     """A classifier whose probabilities are the softmax of linear scores.
 
-    Its fit sets ``coef_``, ``intercept_`` and ``classes_``, and remembers the features.
+    Its fit sets ``coef_``, ``intercept_``, ``classes_`` and a ``temperature_`` of 1, and remembers
+    the features.
     """
+
+    coef_: np.ndarray
+    intercept_: np.ndarray
+    classes_: np.ndarray
+    temperature_: float
 
     _parameter_constraints: dict = {
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -110,6 +118,77 @@ class BaseLinearHead(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes), dtype=float64
         """
         return self._logits(X).log_softmax(dim=1).cpu().numpy()
+
+    @one_thread_after_fork()
+    def calibrate(
+        self,
+        Z: Rows,
+        y: ArrayLike | torch.Tensor,
+        sample_weight: ArrayLike | torch.Tensor | None = None,
+    ) -> Self:
+        """Scale the weights so that probabilities fit new rows (temperature scaling).
+
+        Divides ``coef_`` and ``intercept_`` by the number, ``temperature_``, at which the mean
+        negative log-likelihood of the given rows is least [1]_. No predicted label changes, and a
+        module made later has the same probabilities. A second call starts again from the weights
+        that were fitted.
+
+        Parameters
+        ----------
+        Z : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
+            Rows that neither the network nor the head has seen. Their classes should have the
+            shares that the head predicts for: those of the training rows, or else of
+            ``target_prior``, or equal shares with ``tau=1``.
+
+        y : {array-like, torch.Tensor} of shape (n_samples,)
+            Their labels, from ``classes_``.
+
+        sample_weight : {array-like, torch.Tensor} of shape (n_samples,), default=None
+            Weights of the rows, at least 0, for rows whose classes have other shares. None means 1.
+
+        Returns
+        -------
+        self : object
+            The calibrated classifier.
+
+        Raises
+        ------
+        ValueError
+            When y has labels that are not in ``classes_``.
+
+        Warns
+        -----
+        UserWarning
+            When all rows are classified right, or no better than by chance, so that no temperature
+            is the best.
+
+        References
+        ----------
+        .. [1] C. Guo, G. Pleiss, Y. Sun, K. Weinberger, "On Calibration of Modern Neural Networks",
+           ICML 2017, :arxiv:`1706.04599`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from imblearn_eos import LinearHead
+        >>> Z, y = load_digits(return_X_y=True)
+        >>> head = LinearHead(alpha=0.001).fit(Z[:200], y[:200])
+        >>> round(head.calibrate(Z[200:800], y[200:800]).temperature_, 1)
+        1.9
+        """
+        logits = self._logits(Z) * self.temperature_
+        y = column_or_1d(to_array(y, "y"))
+        check_consistent_length(logits, y)
+        codes = encode_known_labels(y, self.classes_, "y", f"this {type(self).__name__}")
+        weights = check_sample_weight(
+            to_array(sample_weight), codes, dtype=np.float64, ensure_non_negative=True
+        )
+        codes, weights = (torch.from_numpy(part).to(logits.device) for part in (codes, weights))
+        temperature = best_temperature(logits, codes, weights)
+        factor = self.temperature_ / temperature
+        self.coef_, self.intercept_ = self.coef_ * factor, self.intercept_ * factor
+        self.temperature_ = temperature
+        return self
 
     def to_module(self) -> torch.nn.Linear:
         """Return the fitted weights as a layer of torch.

@@ -58,3 +58,36 @@ def row_weights(codes, classes, sample_weight, class_weight):
             f"{class_weight!r}. Drop the rows of classes that must not count."
         )
     return weights * of_classes[codes]
+
+
+def class_shares(prior, classes):
+    """Return the shares of classes that a user states.
+
+    Parameters
+    ----------
+    prior : array-like of shape (n_classes,), or mapping
+        In the order of ``classes``, or by label, as in a dict or in a Series of pandas.
+    classes : ndarray of shape (n_classes,)
+        The labels in sorted order.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), dtype=float64
+
+    Raises
+    ------
+    ValueError
+        When the shares are not positive, do not sum to 1, or are of other classes.
+    """
+    labels, shares = classes.tolist(), prior
+    if hasattr(prior, "keys"):
+        is_known = set(prior.keys()) == set(labels)
+        shares = [prior[label] for label in labels] if is_known else []
+    shares = np.asarray(to_array(shares), dtype=np.float64)
+    if shares.shape != classes.shape or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
+        raise ValueError(
+            "The 'target_prior' parameter must be a positive share for each of the classes "
+            f"{labels}, with a sum of 1. Got {prior!r}; name every class, and divide counts by "
+            "their sum."
+        )
+    return shares
