@@ -9,6 +9,7 @@ from imblearn_eos import _threads  # noqa: F401
 
 if TYPE_CHECKING:
     from imblearn_eos.embedding import (
+        AveragedHead,
         Embedder,
         EmbeddingPipeline,
         FeatureExtractor,
@@ -22,6 +23,7 @@ __version__ = version("imblearn-eos")
 
 __all__ = [
     "EOS",
+    "AveragedHead",
     "Embedder",
     "EmbeddingPipeline",
     "FeatureExtractor",

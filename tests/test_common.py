@@ -4,12 +4,14 @@ import pytest
 from imblearn.utils import estimator_checks as imblearn_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from imblearn_eos import EOS, LinearHead, TorchNearestNeighbors
+from imblearn_eos import EOS, AveragedHead, LinearHead, TorchNearestNeighbors
 
 SAMPLERS = [EOS(random_state=0), EOS(random_state=0, enemy_search="nearest")]
 
 
-@parametrize_with_checks([*SAMPLERS, TorchNearestNeighbors(), LinearHead()])
+@parametrize_with_checks(
+    [*SAMPLERS, TorchNearestNeighbors(), LinearHead(), AveragedHead(SAMPLERS[0])]
+)
 def test_sklearn_estimator_checks(estimator, check):
     check(estimator)
 

@@ -107,6 +107,8 @@ class LinearHead(BaseLinearHead):
     --------
     sklearn.linear_model.LogisticRegression : The same model without torch.
 
+    AveragedHead : The mean of a head on over-sampled rows and of one with ``tau``.
+
     EmbeddingPipeline.to_module : Puts the fitted head on the network.
 
     Notes
@@ -166,14 +168,11 @@ class LinearHead(BaseLinearHead):
         device: str | torch.device = "auto",
         verbose: bool = False,
     ) -> None:
-        self.alpha = alpha
-        self.tau = tau
+        super().__init__(
+            alpha=alpha, tau=tau, max_iter=max_iter, tol=tol, device=device, verbose=verbose
+        )
         self.class_weight = class_weight
         self.target_prior = target_prior
-        self.max_iter = max_iter
-        self.tol = tol
-        self.device = device
-        self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
     @one_thread_after_fork()

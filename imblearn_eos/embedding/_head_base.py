@@ -231,6 +231,23 @@ class BaseLinearHead(ClassifierMixin, BaseEstimator):
             X = tensor_from_array(X)
         return check_tensor(X, estimator=self, largest=LARGEST)
 
+    def __init__(
+        self,
+        *,
+        alpha: float,
+        tau: float,
+        max_iter: int,
+        tol: float,
+        device: str | torch.device,
+        verbose: bool,
+    ) -> None:
+        self.alpha = alpha
+        self.tau = tau
+        self.max_iter = max_iter
+        self.tol = tol
+        self.device = device
+        self.verbose = verbose
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True

@@ -9,7 +9,9 @@ from torch import nn
 
 from imblearn_eos._compat import check_parameters
 from imblearn_eos._device import resolve_device
+from imblearn_eos.embedding._averaged_head import AveragedHead
 from imblearn_eos.embedding._head import LinearHead
+from imblearn_eos.embedding._head_base import BaseLinearHead
 from imblearn_eos.over_sampling import EOS
 
 
@@ -43,9 +45,11 @@ def check_later_steps(steps, y):
         Valid labels, which the first of the steps will see.
     """
     steps = [step for _, step in steps if is_active(step)]
+    if steps and isinstance(steps[-1], AveragedHead):
+        steps.insert(-1, steps[-1].sampler)
     for step in filter(_is_known, steps):
         check_parameters(step)
-        if isinstance(step, (EOS, LinearHead)):
+        if isinstance(step, (EOS, BaseLinearHead)):
             resolve_device(step.device)
     first = steps[0] if steps else None
     # A function as strategy might draw random numbers.
