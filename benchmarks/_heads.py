@@ -5,14 +5,12 @@ import warnings
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from imblearn.over_sampling import SMOTE, SVMSMOTE, BorderlineSMOTE, RandomOverSampler
 from resample import AuthorsProcedure
-from scipy.optimize import minimize
-from scipy.special import log_softmax
-from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from imblearn_eos import EOS, LinearHead
+from imblearn_eos import EOS, LinearHead, embedding
 from imblearn_eos.compare import LenientADASYN
 from imblearn_eos.losses import adjust_logits
 
@@ -93,6 +91,11 @@ class Network:
             is_unit=embedded.is_unit,
             n_parameters=embedded.n_parameters,
         )
+        coef, intercept = self.own_head.coef, self.own_head.intercept
+        self.layer = torch.nn.Linear(*coef.shape[::-1], dtype=torch.float64)
+        self.layer.load_state_dict(
+            {"weight": torch.from_numpy(coef), "bias": torch.from_numpy(intercept)}
+        )
         self._heads, self._resampled = {}, (None, None)
 
     def resample(self, sampler, params):
@@ -127,12 +130,8 @@ class Network:
         if key not in self._heads:
             Z, y, n_without_enemies, sampling = self.resample(sampler, params)
             start = time.perf_counter()
-            if class_weight is None:
-                fitted = LinearHead(alpha=alpha, tol=TOLERANCE).fit(Z, y)
-            else:
-                fitted = LogisticRegression(
-                    C=1 / (alpha * len(Z)), class_weight=class_weight, tol=TOLERANCE, max_iter=1000
-                ).fit(Z, y)
+            head = LinearHead(alpha=alpha, class_weight=class_weight, tol=TOLERANCE)
+            fitted = head.fit(Z, y)
             seconds = {"sampling": sampling, "head": time.perf_counter() - start}
             self._heads[key] = Head(
                 fitted.coef_,
@@ -157,39 +156,21 @@ def adjust(network, tau=1.0):
 
 def tau_normalize(network, tau=1.0):
     """Divide the weights of each class by a power of their length: Kang et al., ICLR 2020."""
-    coef = network.own_head.coef
-    lengths = np.linalg.norm(coef, axis=1, keepdims=True)
-    intercept = np.zeros(len(coef))
-    return replace(network.own_head, coef=coef / lengths**tau, intercept=intercept, n_parameters=0)
+    return _from_layer(network, embedding.tau_normalize(network.layer, tau=tau), n_parameters=0)
 
 
 def scale_weights(network, penalty=0.0):
-    """Fit one scale per class, classes weighted equally: LWS, Kang et al., ICLR 2020.
+    """Fit one scale per class, classes weighted equally: LWS, Kang et al., ICLR 2020."""
+    start = time.perf_counter()
+    Z = normalize(network.Z) if network.own_head.is_unit else network.Z
+    layer = embedding.scale_weights(network.layer, Z, network.y, alpha=penalty)
+    seconds = {"head": time.perf_counter() - start}
+    return _from_layer(network, layer, n_parameters=layer.out_features, seconds=seconds)
 
-    They stop after ten epochs. Here the squared distance of scales from 1 is penalized instead, and
-    the penalty is chosen: on training rows that the network has memorized, the scales would grow
-    without end.
-    """
-    start, head = time.perf_counter(), network.own_head
-    logits, chosen = head.logits(network.Z), (np.arange(len(network.y)), network.y)
-    weight = 1 / (len(network.counts) * network.counts[network.y])
 
-    def loss_and_gradient(scale):
-        log_proba = log_softmax(scale * logits, axis=1)
-        residuals = np.exp(log_proba)
-        residuals[chosen] -= 1
-        gradient = (weight[:, np.newaxis] * residuals * logits).sum(axis=0)
-        loss = penalty / 2 * ((scale - 1) ** 2).sum() - (weight * log_proba[chosen]).sum()
-        return loss, gradient + penalty * (scale - 1)
-
-    scale = minimize(loss_and_gradient, np.ones(logits.shape[1]), jac=True, method="L-BFGS-B").x
-    return replace(
-        head,
-        coef=scale[:, np.newaxis] * head.coef,
-        intercept=scale * head.intercept,
-        n_parameters=len(scale),
-        seconds={"head": time.perf_counter() - start},
-    )
+def _from_layer(network, layer, **changes):
+    coef, intercept = (part.detach().numpy() for part in (layer.weight, layer.bias))
+    return replace(network.own_head, coef=coef, intercept=intercept, **changes)
 
 
 def refit(network, sampler, tau=0.0, **setting):
