@@ -75,7 +75,7 @@ def expected_calibration_error(
     0.125
     """
     y = column_or_1d(label_vector(y_true))
-    proba = check_array(to_array(y_proba, "y_proba"), dtype=np.float64, input_name="y_proba")
+    proba = check_probabilities(y_proba, "y_proba")
     check_consistent_length(y, proba)
     known = sorted_classes(y, "y_true")
     classes = known if labels is None else np.asarray(labels)
@@ -85,8 +85,6 @@ def expected_calibration_error(
             f"labels must be the sorted classes of the {proba.shape[1]} columns of y_proba and "
             f"include the classes of y_true, {known.tolist()}. Got {classes.tolist()}."
         )
-    if proba.min() < 0 or not np.allclose(proba.sum(axis=1), 1, atol=1e-3):
-        raise ValueError("y_proba must hold probabilities: none below 0, and each row sums to 1.")
     weight = check_sample_weight(sample_weight, proba, ensure_non_negative=True)
     confidence = proba.max(axis=1)
     surplus = confidence - (classes[proba.argmax(axis=1)] == y)
@@ -94,3 +92,23 @@ def expected_calibration_error(
     # Number only the bins that have rows, so that n_bins may be huge.
     bins = np.unique(bins, return_inverse=True)[1]
     return float(np.abs(np.bincount(bins, weights=weight * surplus)).sum() / weight.sum())
+
+
+def check_probabilities(proba, name):
+    """Return probabilities as an array; raise ValueError if they are none.
+
+    Parameters
+    ----------
+    proba : array-like of shape (n_samples, n_classes)
+        Probabilities.
+    name : str
+        What errors call them.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes), dtype=float64
+    """
+    proba = check_array(to_array(proba, name), dtype=np.float64, input_name=name)
+    if proba.min() < 0 or not np.allclose(proba.sum(axis=1), 1, atol=1e-3):
+        raise ValueError(f"{name} must hold probabilities: none below 0, and each row sums to 1.")
+    return proba
