@@ -125,6 +125,19 @@ def test_it_is_the_last_step_of_a_pipeline_that_becomes_a_network():
     assert_array_equal(gap.before.all, gap.after.all)
 
 
+def assert_checked_before_training(head, message):
+    embedder = Embedder(make_net())
+    pipeline = EmbeddingPipeline([("embedder", embedder), ("head", head)])
+    with pytest.raises(ValueError, match=message):
+        pipeline.fit(X, NAMES)
+    assert not hasattr(embedder, "net_")
+
+
+@pytest.mark.parametrize("params", [{"target_prior": [0.5, 0.5]}, {"class_weight": {"dog": 2}}])
+def test_a_pipeline_checks_parameters_for_classes_before_training(params):
+    assert_checked_before_training(LinearHead(**params), "target_prior|in class_weight")
+
+
 @pytest.mark.parametrize(
     ("sampler", "message"),
     [
@@ -134,11 +147,7 @@ def test_it_is_the_last_step_of_a_pipeline_that_becomes_a_network():
     ],
 )
 def test_a_pipeline_checks_its_sampler_before_training(sampler, message):
-    embedder = Embedder(make_net())
-    pipeline = EmbeddingPipeline([("embedder", embedder), ("head", AveragedHead(sampler))])
-    with pytest.raises(ValueError, match=message):
-        pipeline.fit(X, NAMES)
-    assert not hasattr(embedder, "net_")
+    assert_checked_before_training(AveragedHead(sampler), message)
 
 
 def test_settings_of_the_sampler_can_be_searched():

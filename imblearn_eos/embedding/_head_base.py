@@ -41,11 +41,6 @@ class BaseLinearHead(ClassifierMixin, BaseEstimator):
     the features.
     """
 
-    coef_: np.ndarray
-    intercept_: np.ndarray
-    classes_: np.ndarray
-    temperature_: float
-
     _parameter_constraints: dict = {
         "alpha": [Interval(Real, 0, None, closed="left")],
         "tau": [Interval(Real, 0, None, closed="left")],
@@ -184,10 +179,7 @@ class BaseLinearHead(ClassifierMixin, BaseEstimator):
             to_array(sample_weight), codes, dtype=np.float64, ensure_non_negative=True
         )
         codes, weights = (torch.from_numpy(part).to(logits.device) for part in (codes, weights))
-        temperature = best_temperature(logits, codes, weights)
-        factor = self.temperature_ / temperature
-        self.coef_, self.intercept_ = self.coef_ * factor, self.intercept_ * factor
-        self.temperature_ = temperature
+        self._set_temperature(best_temperature(logits, codes, weights))
         return self
 
     def to_module(self) -> torch.nn.Linear:
@@ -201,6 +193,11 @@ class BaseLinearHead(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return linear_from_arrays(self.coef_, self.intercept_)
+
+    def _set_temperature(self, temperature):
+        factor = self.temperature_ / temperature
+        self.coef_, self.intercept_ = self.coef_ * factor, self.intercept_ * factor
+        self.temperature_ = temperature
 
     def _logits(self, X):
         check_is_fitted(self)

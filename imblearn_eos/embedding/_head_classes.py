@@ -91,3 +91,11 @@ def class_shares(prior, classes):
             "their sum."
         )
     return shares
+
+
+def check_class_parameters(head, y):
+    """Raise what the fit of a LinearHead to labels would raise about its parameters for classes."""
+    classes, codes = np.unique(y, return_inverse=True)
+    row_weights(codes, classes, None, head.class_weight)
+    if head.target_prior is not None:
+        class_shares(head.target_prior, classes)

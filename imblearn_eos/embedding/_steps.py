@@ -12,6 +12,7 @@ from imblearn_eos._device import resolve_device
 from imblearn_eos.embedding._averaged_head import AveragedHead
 from imblearn_eos.embedding._head import LinearHead
 from imblearn_eos.embedding._head_base import BaseLinearHead
+from imblearn_eos.embedding._head_classes import check_class_parameters
 from imblearn_eos.over_sampling import EOS
 
 
@@ -51,6 +52,9 @@ def check_later_steps(steps, y):
         check_parameters(step)
         if isinstance(step, (EOS, BaseLinearHead)):
             resolve_device(step.device)
+    # Samplers that are known make no new labels.
+    if steps and isinstance(steps[-1], LinearHead) and all(map(_is_known, steps)):
+        check_class_parameters(steps[-1], y)
     first = steps[0] if steps else None
     # A function as strategy might draw random numbers.
     if isinstance(first, BaseOverSampler) and _is_known(first):
