@@ -1,6 +1,6 @@
 """Backbones for tests: real weights that a package ships, and small random ones on disk."""
 
-import importlib
+import importlib.util
 import json
 from pathlib import Path
 
@@ -16,8 +16,11 @@ LIBRARIES = []
 def declare_torchvision_operators():
     """Let PyPI's torchvision, which is built for CUDA, be imported beside a torch for the CPU.
 
-    It registers what it knows of two operators, which are not there; no test calls them.
+    It registers what it knows of two operators, which are not there; no test calls them. Without
+    torchvision, nothing is to be done.
     """
+    if importlib.util.find_spec("torchvision") is None:
+        return
     try:
         importlib.import_module("torchvision")
     except RuntimeError:

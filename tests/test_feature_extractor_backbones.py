@@ -28,9 +28,9 @@ from torch import nn
 from imblearn_eos import FeatureExtractor
 
 declare_torchvision_operators()
-
-import timm  # noqa: E402
-import torchvision  # noqa: E402
+timm = pytest.importorskip("timm", reason="needs the extra 'timm'")
+torchvision = pytest.importorskip("torchvision", reason="needs the extra 'torchvision'")
+pytest.importorskip("sentence_transformers", reason="needs the extra 'text'")
 
 TESTS = Path(__file__).parent
 
