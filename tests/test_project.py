@@ -33,9 +33,9 @@ def imported(statements):
 
 
 def distributions(modules):
-    """Return the names under which pip knows modules."""
+    """Return the names under which pip knows modules; some may not be installed."""
     known = packages_distributions()
-    return {known[name][0].lower() if name in known else name for name in modules}
+    return {known.get(name, [name])[0].lower().replace("_", "-") for name in modules}
 
 
 def imports_of(paths, *, all_levels):
@@ -54,7 +54,7 @@ def test_imported_packages_are_declared():
     optional = names([line for extra in extras for line in EXTRAS[extra]])
     # torch brings Triton, and only where it can run; polars is imported only if its user has it.
     # Libraries of backbones bring the last one.
-    optional |= {"triton", "polars", "huggingface_hub"}
+    optional |= {"triton", "polars", "huggingface-hub"}
     needed = distributions(imports_of(package_files(), all_levels=True)) - optional
     assert needed == names(PROJECT["dependencies"])
 
@@ -65,7 +65,7 @@ def test_imported_packages_of_the_tests_are_declared():
     own = {path.stem for path in [*ROOT.glob("tests/*.py"), *ROOT.glob("benchmarks/*.py")]}
     modules = imports_of(ROOT.glob("tests/*.py"), all_levels=True) - own
     # Libraries of backbones bring the last ones.
-    assert distributions(modules) <= declared | {"huggingface_hub", "tokenizers"}
+    assert distributions(modules) <= declared | {"huggingface-hub", "tokenizers"}
 
 
 def test_oldest_versions_are_the_lower_bounds():
