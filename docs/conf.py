@@ -1,12 +1,19 @@
 """How Sphinx builds this site: ``make docs``."""
 
 import re
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx_gallery.sorting import ExplicitOrder
 
 import imblearn_eos
+
+# sentence-transformers imports torchvision if it is there, and fails if it is built for another
+# torch. The gallery does not need it.
+sys.modules["torchvision"] = None
 
 project = "imblearn-eos"
 author = "The imblearn-eos developers"
@@ -49,11 +56,15 @@ autodoc_default_options = {
 numpydoc_show_class_members = False
 extlinks = {"arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s")}
 
+examples = [path.name for path in Path(__file__).parent.glob("examples/plot_*.py")]
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "plot_",
-    "within_subsection_order": "FileNameSortKey",
+    # By number: 10 comes after 9.
+    "within_subsection_order": ExplicitOrder(
+        [*sorted(examples, key=lambda name: int(name.split("_")[1])), "*"]
+    ),
     "copyfile_regex": r".*\.csv\.gz",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("imblearn_eos",),
