@@ -82,13 +82,13 @@ def measure(name, work):
 
 
 def run_embeddings(options):
-    Z, y = make_embeddings(options.n_rows)
+    Z, y = make_embeddings(options.n_rows, options.n_features)
 
     def work():
         results = list(compare_embeddings(Z, y, seeds=options.seeds, n_jobs=options.n_jobs))
         return f"(recommended: {recommend(results).method})"
 
-    measure(f"{len(y)} embeddings, {options.seeds} seeds", work)
+    measure(f"embeddings {Z.shape}, {options.seeds} seeds", work)
 
 
 def run_table(options):
@@ -153,6 +153,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=RUNS)
     parser.add_argument("--n-rows", type=int, default=10_000)
+    parser.add_argument("--n-features", type=int, default=768, help="of embeddings")
     parser.add_argument("--n-photos", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--n-jobs", type=int)
