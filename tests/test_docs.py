@@ -3,6 +3,7 @@
 import doctest
 import inspect
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -108,6 +109,25 @@ def test_every_guide_page_is_in_its_index():
     index = (DOCS / "guide" / "index.md").read_text(encoding="utf-8")
     pages = {page.stem for page in (DOCS / "guide").glob("*.md")} - {"index"}
     assert all(f"]({page}.md)" in index for page in pages)
+
+
+def test_contributing_names_code_that_exists():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("## Extend it")[2].partition("## ")[0]
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "imblearn_eos").rglob("*.py"))
+    names = [name for name in re.findall(r"`(\w+)`", section) if name != "dev"]
+    assert [name for name in names if not re.search(rf"\b{name}\b", source)] == []
+    paths = re.findall(r"`([\w.]+/[\w./]*)`", section)
+    assert [path for path in paths if "NAME" not in path and not (ROOT / path).exists()] == []
+
+
+def test_table_of_extras_is_complete():
+    text = (DOCS / "guide" / "faq.md").read_text(encoding="utf-8")
+    table = text.partition("### Which extras are there?")[2].partition("###")[0]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    of_developers = {"test", "dev", "benchmark", "docs"}
+    extras = set(project["optional-dependencies"]) - of_developers
+    assert set(re.findall(r"^\| `(\w+)`", table, flags=re.M)) == extras
 
 
 def public_names(module):
