@@ -8,11 +8,17 @@ from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
 from imblearn.pipeline import Pipeline
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_classification
-from sklearn.metrics import make_scorer, recall_score
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, make_scorer, recall_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedKFold,
+    TunedThresholdClassifierCV,
+)
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from imblearn_eos import EOS, LinearHead, cli
+from imblearn_eos import EOS, AveragedHead, LinearHead, cli
 from imblearn_eos.compare import METHODS, compare_embeddings, compare_table
 from imblearn_eos.compare._candidates import best_candidate, make_candidates
 from imblearn_eos.compare._embeddings import TOL, CommonScaler
@@ -27,9 +33,9 @@ def rows():
     return Z.astype(np.float32), y
 
 
-def candidates(samplers=None, **params):
+def candidates(samplers=None, head=None, n_classes=3, **params):
     defaults = {"eos": None, "default_eos": EOS(), "tune": True, "tune_head": True}
-    return make_candidates(samplers, LinearHead(), **(defaults | params))
+    return make_candidates(samplers, head or LinearHead(), n_classes, **(defaults | params))
 
 
 # --- the choice -----------------------------------------------------------------------------------
@@ -149,6 +155,44 @@ def test_a_setting_that_fails_on_a_fold_is_not_chosen():
     assert result.methods["smote"].settings["k_neighbors"] == 3
     assert result.methods["smote"].error is None
     assert "smote" in result.validation
+
+
+# --- methods without a sampler --------------------------------------------------------------------
+
+
+def test_class_weights_and_averaged_heads_are_those_by_hand(rows):
+    Z, y = rows
+    names = ["class_weight", "averaged"]
+    (result,) = compare_embeddings(Z, y, samplers=names, seeds=1, tune=False)
+    train, test = result.fitted.train, result.fitted.test
+    scaler = CommonScaler().fit(Z[train])
+    eos = EOS(n_neighbors=1000, max_step=0.5, random_state=0)
+    heads = LinearHead(class_weight="balanced", tol=TOL), AveragedHead(eos, tol=TOL)
+    for name, head in zip(names, heads, strict=True):
+        head.fit(scaler.transform(Z[train]), y[train])
+        assert_allclose(result.fitted.heads[name].coef_, head.coef_, atol=1e-4)
+        assert result.methods[name].rows_added == 0
+        score = balanced_accuracy_score(y[test], head.predict(scaler.transform(Z[test])))
+        assert result.methods[name].scores["balanced_accuracy"] == pytest.approx(score)
+
+
+def test_threshold_is_moved_for_two_classes_only(rows):
+    Z, y = rows
+    (result,) = compare_table(Z, y == 2, samplers=["threshold"], seeds=1)
+    head = result.fitted.heads["threshold"]
+    assert isinstance(head, TunedThresholdClassifierCV)
+    recalls = [result.methods[name].recall["True"] for name in ("none", "threshold")]
+    assert recalls[0] < recalls[1]
+    for params in ({}, {"head": LogisticRegression(), "n_classes": 3, "tune_head": False}):
+        assert "threshold" not in candidates(**params)
+
+
+def test_methods_that_a_classifier_cannot_have_are_left_out(rows):
+    made = candidates(head=KNeighborsClassifier(), tune_head=False)
+    assert not made.keys() & {"class_weight", "averaged"}
+    made = candidates(head=LogisticRegression(), tune_head=False)
+    assert "class_weight" in made
+    assert "averaged" not in made
 
 
 # --- shared neighbors -----------------------------------------------------------------------------

@@ -323,8 +323,7 @@ def test_defaults_and_names():
     embedder, sampler, head = (step for _, step in pipeline.steps)
     assert embedder.net is net
     assert (embedder.layer, embedder.memory, embedder.random_state) == ("head", "folder", None)
-    assert isinstance(sampler, EOS)
-    assert sampler.random_state is None
+    assert repr(sampler) == "EOS(n_neighbors=1000)"
     assert isinstance(head, LinearHead)
     assert pipeline.verbose
     assert pipeline.memory is None

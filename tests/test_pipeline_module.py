@@ -91,7 +91,9 @@ def test_embeddings_are_over_sampled_and_the_head_fitted_as_by_hand():
 def test_the_repr_shows_the_situation_and_the_sampler_but_not_the_whole_module(is_trained):
     text = repr(make_pipeline(CNN(), trained_on_rows=is_trained, random_state=None))
     assert f"FrozenModule(CNN, trained_on_rows={is_trained})" in text
-    assert "EOS(n_neighbors=1000)" in text
+    assert (
+        "EOS(n_neighbors=1000)" if is_trained else "EOS(max_step=0.5, n_neighbors=1000)"
+    ) in text
     assert "Conv2d" not in text
 
 

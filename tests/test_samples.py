@@ -272,7 +272,7 @@ def test_a_module_with_weights_serves_as_a_frozen_net():
     module = trained().net_.module_
     net = make_net(module).initialize()
     pipeline = make_embedding_pipeline(FrozenEstimator(net), random_state=0).fit(X, y)
-    expected = make_embedding_pipeline(make_net(), random_state=0)
+    expected = make_embedding_pipeline(make_net(), pipeline["sampler"], random_state=0)
     expected.set_params(embedder__random_state=0).fit(X, y)
     assert_array_equal(pipeline.predict_proba(X), expected.predict_proba(X))
     probabilities = pipeline.to_module()(torch.from_numpy(X)).softmax(dim=1).detach().numpy()
@@ -281,8 +281,14 @@ def test_a_module_with_weights_serves_as_a_frozen_net():
 
 def test_sampler_and_head_can_be_fitted_again_without_training():
     pipeline = make_embedding_pipeline(make_net(), random_state=0).fit(X, y)
-    again = make_embedding_pipeline(FrozenEstimator(pipeline["embedder"].net_), random_state=0)
+    net, sampler = FrozenEstimator(pipeline["embedder"].net_), pipeline["sampler"]
+    again = make_embedding_pipeline(net, sampler, random_state=0)
     assert_array_equal(again.fit(X, y).predict_proba(X), pipeline.predict_proba(X))
+
+
+def test_the_default_sampler_takes_half_steps_in_a_frozen_net():
+    pipeline = make_embedding_pipeline(FrozenEstimator(trained().net_))
+    assert repr(pipeline["sampler"]) == "EOS(max_step=0.5, n_neighbors=1000)"
 
 
 def test_cross_validation_keeps_a_frozen_net():

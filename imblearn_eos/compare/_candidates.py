@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from imblearn import FunctionSampler
 from sklearn.base import BaseEstimator, clone
 
-from imblearn_eos.compare._registry import ALPHAS, METHODS, TAUS, make_samplers
+from imblearn_eos._compat import validate_parameter_constraints
+from imblearn_eos.compare._registry import ALPHAS, TAUS, find_method, make_samplers
 
 # Scores that differ by less are equal.
 TIE = 1e-12
@@ -34,7 +36,7 @@ class Candidate:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def make_candidates(samplers, head, *, eos, default_eos, tune, tune_head):
+def make_candidates(samplers, head, n_classes, *, eos, default_eos, tune, tune_head):
     """Return the candidates of each method, the default first.
 
     Parameters
@@ -44,6 +46,7 @@ def make_candidates(samplers, head, *, eos, default_eos, tune, tune_head):
         means all names.
     head : estimator object
         A classifier.
+    n_classes : int
     eos : EOS or None
         The sampler named "eos", which keeps its settings.
     default_eos : EOS
@@ -56,24 +59,33 @@ def make_candidates(samplers, head, *, eos, default_eos, tune, tune_head):
     dict of str to list of Candidate
     """
     if eos is not None:
-        eos._validate_params()
+        params = eos.get_params(deep=False)
+        validate_parameter_constraints(eos._parameter_constraints, params, caller_name="EOS")
+    of_eos = default_eos if eos is None else eos
     heads = _vary(head, {"alpha": ALPHAS} if tune and tune_head else {})
-    taus = (1.0, *TAUS) if tune else (1.0,)
-    made = {}
-    for name, sampler in make_samplers(samplers, default_eos if eos is None else eos).items():
-        is_fixed = not tune or name not in METHODS or (name == "eos" and eos is not None)
-        varied = _vary(sampler, {} if is_fixed else METHODS[name].grid)
-        made[name] = [
-            Candidate(candidate, classifier, settings={**of_sampler, **of_head})
-            for (of_sampler, candidate), (of_head, classifier) in product(varied, heads)
-        ]
+    taus = [({"tau": tau} if tune else {}, tau) for tau in ((1.0, *TAUS) if tune else (1.0,))]
+    plain, made = FunctionSampler(), {}
+    for name, sampler in make_samplers(samplers, of_eos).items():
+        method = find_method(name)
+        if method.make_head is not None:
+            varied = [(s, method.make_head(h, of_eos, n_classes)) for s, h in heads]
+            if varied[0][1] is not None:
+                made[name] = [Candidate(plain, h, settings=settings) for settings, h in varied]
+            continue
         if name == "none":
+            made[name] = [Candidate(plain, h, settings=settings) for settings, h in heads]
             made["logit_adjustment"] = [
-                Candidate(
-                    varied[0][1], classifier, tau, {**of_head, **({"tau": tau} if tune else {})}
-                )
-                for (of_head, classifier), tau in product(heads, taus)
+                Candidate(plain, h, tau, of_head | of_tau)
+                for (of_head, h), (of_tau, tau) in product(heads, taus)
             ]
+            continue
+        is_fixed = not tune or (name == "eos" and eos is not None)
+        made[name] = [
+            Candidate(s, h, settings=of_sampler | of_head)
+            for (of_sampler, s), (of_head, h) in product(
+                _vary(sampler, {} if is_fixed else method.grid), heads
+            )
+        ]
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_array
 
 from imblearn_eos._compat import HasMethods, Interval, validate_params
+from imblearn_eos._defaults import eos_for_embeddings
 from imblearn_eos._validation import to_array
 from imblearn_eos.compare._candidates import make_candidates
 from imblearn_eos.compare._memorized import find_memorized
@@ -150,11 +152,12 @@ def compare_embeddings(
     True
     """
     Z = check_array(to_array(Z, "Z"), dtype=np.float32, input_name="Z")
-    candidates = make_candidates(
+    candidates = partial(
+        make_candidates,
         samplers,
         LinearHead(alpha=alpha, tol=TOL, device=device) if head is None else head,
         eos=eos,
-        default_eos=EOS(n_neighbors=1000, max_step=1.0 if trained_on_rows else 0.5, device=device),
+        default_eos=eos_for_embeddings(trained_on_rows=trained_on_rows, device=device),
         tune=tune,
         tune_head=head is None,
     )

@@ -105,11 +105,16 @@ class TrainingRows:
         fitted.head, fitted.error = clone_with_seed(head, self.seed), None
         with record_warnings() as caught:
             start = time.perf_counter()
+            # A head that over-samples by itself.
+            inner = getattr(fitted.head, "sampler", None)
+            params = share_neighbors(inner, self.found, self.n_searched)
             try:
                 fitted.head.fit(fitted.Z, fitted.y)
             except (ValueError, RuntimeError) as error:
                 fitted.error = f"{type(error).__name__}: {error}"
             fitted.seconds_refit = time.perf_counter() - start
+            if params:
+                inner.set_params(**params)
         fitted.warnings = list(dict.fromkeys([*resampled.warnings, *caught]))
         return fitted
 

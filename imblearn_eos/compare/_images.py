@@ -20,6 +20,7 @@ from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback
 
 from imblearn_eos._compat import HasMethods, Interval, validate_params
+from imblearn_eos._defaults import eos_for_embeddings
 from imblearn_eos._device import resolve_device
 from imblearn_eos.compare._candidates import make_candidates
 from imblearn_eos.compare._fit import clone_with_seed
@@ -179,11 +180,12 @@ def compare(
             device=str(resolve_device(device)),
             callbacks=[after_epoch],
         )
-    candidates = make_candidates(
+    candidates = partial(
+        make_candidates,
         samplers,
         LinearHead(alpha=alpha, device=device),
         eos=eos,
-        default_eos=EOS(n_neighbors=1000, device=device),
+        default_eos=eos_for_embeddings(trained_on_rows=True, device=device),
         tune=tune,
         tune_head=True,
     )

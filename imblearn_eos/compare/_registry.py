@@ -8,11 +8,13 @@ from typing import Any
 
 from imblearn import FunctionSampler
 from imblearn.over_sampling import SMOTE, RandomOverSampler
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import TunedThresholdClassifierCV
 
 from imblearn_eos.compare._adasyn import LenientADASYN
+from imblearn_eos.embedding import AveragedHead, LinearHead
 from imblearn_eos.over_sampling import EOS
 
 
@@ -31,6 +33,9 @@ class Method:
         Its name in sentences. None means ``name``.
     grid : dict of str to list
         Values of the sampler's parameters to choose from, beside its defaults.
+    make_head : callable or None, default=None
+        Of a method without a sampler: called with the classifier, the sampler named "eos" and the
+        number of classes, returns the classifier to fit instead. None if the method does not apply.
 
     Examples
     --------
@@ -44,16 +49,44 @@ class Method:
     make_sampler: Callable[[], BaseEstimator] | None = None
     phrase: str | None = None
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    make_head: Callable[[BaseEstimator, EOS, int], BaseEstimator | None] | None = None
+
+
+def _weigh_classes(head, eos, n_classes):
+    if "class_weight" not in head.get_params():
+        return None
+    return clone(head).set_params(class_weight="balanced")
+
+
+def _move_threshold(head, eos, n_classes):
+    # For a linear head, logit adjustment with a tau of its choice does the same.
+    if n_classes > 2 or isinstance(head, LinearHead):
+        return None
+    return TunedThresholdClassifierCV(head, scoring="balanced_accuracy")
+
+
+def _average_heads(head, eos, n_classes):
+    if not isinstance(head, LinearHead):
+        return None
+    params = {name: getattr(head, name) for name in ("alpha", "max_iter", "tol", "device")}
+    return AveragedHead(eos, **params)
 
 
 METHODS: dict[str, Method] = {
     "network": Method("network, own head", phrase="the network's own head"),
     "none": Method("no over-sampling", FunctionSampler),
     "logit_adjustment": Method("logit adjustment"),
+    "class_weight": Method("class weights", make_head=_weigh_classes),
+    "threshold": Method("moved threshold", phrase="a moved threshold", make_head=_move_threshold),
     "random": Method("random", RandomOverSampler, phrase="random over-sampling"),
     "smote": Method("SMOTE", SMOTE, grid={"k_neighbors": [3, 10]}),
     "adasyn": Method("ADASYN", LenientADASYN, grid={"n_neighbors": [3, 10]}),
     "eos": Method("EOS", EOS, grid={"n_neighbors": [10, 1000], "max_step": [0.5, 1.0]}),
+    "averaged": Method(
+        "EOS + logit adjustment",
+        phrase="the mean of an EOS head and a logit-adjusted one",
+        make_head=_average_heads,
+    ),
 }
 # Of logit adjustment, beside 1, which stands for balanced classes.
 TAUS = (0.5, 1.5)
@@ -74,11 +107,11 @@ def find_method(key: str) -> Method:
 
 
 def select_samplers(names: Iterable[str] | None = None) -> list[str]:
-    """Return the names of the samplers to run: "none", the baseline, and those of ``names``.
+    """Return the names of the methods to run: "none", the baseline, and those of ``names``.
 
-    None means all samplers. Raise ValueError when a name is unknown or ``names`` is empty.
+    None means all methods. Raise ValueError when a name is unknown or ``names`` is empty.
     """
-    known = [name for name, method in METHODS.items() if method.make_sampler is not None]
+    known = [name for name, method in METHODS.items() if method.make_sampler or method.make_head]
     names = known if names is None else list(names)
     if not names or any(name not in known for name in names):
         raise ValueError(
@@ -89,7 +122,7 @@ def select_samplers(names: Iterable[str] | None = None) -> list[str]:
 
 
 def make_samplers(samplers, eos):
-    """Return unfitted samplers by name.
+    """Return unfitted samplers by name, None for a method without one.
 
     ``samplers`` holds names of `METHODS` and pairs of a new name and a sampler. ``eos`` is the
     sampler named "eos".
@@ -97,7 +130,7 @@ def make_samplers(samplers, eos):
     pairs = dict(entry for entry in samplers or () if _is_pair(entry))
     names = samplers and [entry for entry in samplers if not _is_pair(entry)]
     selected = select_samplers(names or (["none"] if pairs else samplers))
-    made = {name: METHODS[name].make_sampler() for name in selected}
+    made = {name: (METHODS[name].make_sampler or (lambda: None))() for name in selected}
     if "eos" in made:
         made["eos"] = eos
     return made | pairs

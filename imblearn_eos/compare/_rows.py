@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from imblearn_eos._compat import HasMethods, validate_params
+from imblearn_eos._defaults import eos_for_table
 from imblearn_eos._validation import to_array
 from imblearn_eos.compare._candidates import make_candidates
 from imblearn_eos.compare._parallel import choose_cores
@@ -119,11 +121,12 @@ def compare_table(
     0 none logit_adjustment smote eos
     """
     X = check_array(to_array(X), dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
-    candidates = make_candidates(
+    candidates = partial(
+        make_candidates,
         samplers,
         CLASSIFIERS["logistic"] if classifier is None else classifier,
         eos=eos,
-        default_eos=EOS(max_step=0.5, device=device),
+        default_eos=eos_for_table(device=device),
         tune=tune,
         tune_head=False,
     )

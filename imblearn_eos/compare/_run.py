@@ -136,8 +136,8 @@ def run(X, y, embed, candidates, *, seeds, cores, inspect=None, notes=(), scorin
     embed : callable
         Called as ``embed(seed, X_train, y_train)`` for the training rows of a split, and for the
         rows of each fold inside of them; returns `Embedded`.
-    candidates : dict of str to list of Candidate
-        The settings of each method, the default first.
+    candidates : callable
+        Called with the number of classes; returns the candidates of each method by its name.
     seeds : int
     cores : Cores
     inspect : callable or None, default=None
@@ -162,7 +162,7 @@ def run(X, y, embed, candidates, *, seeds, cores, inspect=None, notes=(), scorin
     notes = [*notes, *warn_of_copies(X, splits, parts)]
     is_default = scoring in (None, "balanced_accuracy")
     scorer = _balanced_accuracy if is_default else get_scorer(scoring)
-    comparison = _Comparison(X, y, embed, candidates, cores, scorer)
+    comparison = _Comparison(X, y, embed, candidates(len(np.unique(y))), cores, scorer)
 
     def run_seed(seed, split):
         result = comparison.run_split(seed, split)

@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
+from imblearn_eos._defaults import eos_for_embeddings
 from imblearn_eos._validation import encode_labels
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._gap import PipelineWithGap
@@ -26,7 +27,6 @@ from imblearn_eos.embedding._steps import (
     make_steps,
 )
 from imblearn_eos.embedding._to_module import fold_scaler, softmax_weights
-from imblearn_eos.over_sampling import EOS
 
 
 class EmbeddingPipeline(PipelineWithGap):
@@ -141,7 +141,8 @@ class EmbeddingPipeline(PipelineWithGap):
 
         sampler : object, default=None
             A sampler in the sense of imbalanced-learn, or "passthrough" for none. None means
-            ``EOS(n_neighbors=1000)``.
+            ``EOS(n_neighbors=1000)``, with ``max_step=0.5`` if the module was not trained on these
+            samples.
 
         head : object, default=None
             A classifier in the sense of scikit-learn. None means :class:`LinearHead`.
@@ -176,7 +177,7 @@ class EmbeddingPipeline(PipelineWithGap):
         >>> module = SmallCNN(n_classes=1000)  # Or one with trained weights.
         >>> pipeline = EmbeddingPipeline.from_module(module, trained_on_rows=False)
         >>> pipeline.named_steps["sampler"]
-        EOS(n_neighbors=1000)
+        EOS(max_step=0.5, n_neighbors=1000)
         >>> pipeline.fit(X, y).to_module()(X[:2]).shape
         torch.Size([2, 10])
         """
@@ -187,7 +188,9 @@ class EmbeddingPipeline(PipelineWithGap):
             batch_size=batch_size,
         )
         embedder = Embedder(net, layer=layer, verbose=verbose)
-        sampler = EOS(n_neighbors=1000) if sampler is None else sampler
+        sampler = (
+            eos_for_embeddings(trained_on_rows=trained_on_rows) if sampler is None else sampler
+        )
         steps = make_steps(embedder, sampler, head, random_state=random_state, verbose=verbose)
         return cls(steps, verbose=verbose)
 
@@ -344,7 +347,7 @@ def make_embedding_pipeline(
 
     sampler : object, default=None
         A sampler in the sense of imbalanced-learn, or "passthrough" for none. None means
-        :class:`~imblearn_eos.EOS`.
+        ``EOS(n_neighbors=1000)``, with ``max_step=0.5`` for a net in a ``FrozenEstimator``.
 
     head : object, default=None
         A classifier in the sense of scikit-learn. None means :class:`LinearHead`.
@@ -392,6 +395,7 @@ def make_embedding_pipeline(
     >>> pipeline = pipeline.set_params(embedder__net__lr=0.1)
     """
     embedder = Embedder(net, layer=layer, memory=memory, verbose=verbose)
-    sampler = EOS() if sampler is None else sampler
+    if sampler is None:
+        sampler = eos_for_embeddings(trained_on_rows=not isinstance(net, FrozenEstimator))
     steps = make_steps(embedder, sampler, head, random_state=random_state, verbose=verbose)
     return EmbeddingPipeline(steps, verbose=verbose)
