@@ -19,6 +19,7 @@ from imblearn_eos._validation import to_array
 from imblearn_eos.compare._candidates import Candidate, best_candidate
 from imblearn_eos.compare._fit import TrainingRows
 from imblearn_eos.compare._parallel import Cores
+from imblearn_eos.compare._registry import find_method
 from imblearn_eos.compare._scores import MethodResult, score
 from imblearn_eos.compare._splits import (
     N_FOLDS,
@@ -218,6 +219,8 @@ class _Comparison:
         outcomes = self._map(lambda name: next(rows.fit([chosen[name]])), chosen)
         methods, kept = {}, Bunch(samplers={}, heads={}, predictions={})
         for name, fitted in outcomes.items():
+            if find_method(name).make_head is not None:
+                fitted.sampler = None
             if fitted.error is None:
                 kept.heads[name] = fitted.head
                 if fitted.sampler is not None:
