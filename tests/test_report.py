@@ -489,6 +489,19 @@ def test_folder_that_cannot_be_made_is_named_before_the_work(tmp_path, capsys):
     assert captured.out == ""
 
 
+@pytest.mark.parametrize("reason", ["unknown sampler", "Ctrl-C before the first seed"])
+def test_no_folder_is_left_where_nothing_was_written(tmp_path, capsys, monkeypatch, reason):
+    monkeypatch.setattr(_compare, "tqdm", lambda **params: InterruptedBar(after=1))
+    sampler = "eos" if "Ctrl-C" in reason else "unknown"
+    folder = tmp_path / "new" / "report"
+    arguments = ["--samplers", sampler, "--epochs", "1", "--report", str(folder)]
+    try:
+        assert cli.main(["compare", *arguments]) == cli.INTERRUPTED
+    except SystemExit:
+        assert "'samplers'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_command_ends_with_the_path_of_the_report(tmp_path, capsys):
     folder = tmp_path / "new" / "report"
     arguments = ["--seeds", "1", "--epochs", "1", "--samplers", "eos", "--report", str(folder)]

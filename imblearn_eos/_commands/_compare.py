@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -221,6 +222,7 @@ def run(options, get_default, command):
                 results.append(result)
                 record["complete"] = len(results) == n_seeds
                 for file, write in outputs:
+                    file.parent.mkdir(parents=True, exist_ok=True)
                     write(file, record, results)
                     written[file] = write
                 if data.kind != "images":
@@ -333,11 +335,11 @@ def _prepare_outputs(options):
     if len(files) < len(outputs) or files.keys() & set(of_report):
         raise ValueError("--json, --csv and --report must name different files.")
     if options.report:
-        prepare_report(options.report)
         # The page is drawn at the end, but no seed may be lost before.
         outputs.append((of_report[1], write_json))
-    for path, option in (files | dict.fromkeys(of_report, "--report")).items():
-        check_output(path, option, options.overwrite, options.data and options.data.resolve())
-        with TemporaryFile(dir=path.parent, prefix=path.name):
-            pass
+    with prepare_report(options.report) if options.report else nullcontext():
+        for path, option in (files | dict.fromkeys(of_report, "--report")).items():
+            check_output(path, option, options.overwrite, options.data and options.data.resolve())
+            with TemporaryFile(dir=path.parent, prefix=path.name):
+                pass
     return outputs

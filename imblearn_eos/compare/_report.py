@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,11 @@ def write_report(
     ('report.html', True)
     """
     results = as_list(results)
-    prepare_report(directory)
+    with prepare_report(directory):
+        return _write(directory, record, results, data)
+
+
+def _write(directory, record, results, data):
     page, results_file, *_ = files = report_files(directory)
     # A page or a model of an earlier report must not stand beside new results.
     for file in files:
@@ -122,11 +127,24 @@ def report_files(directory: str | os.PathLike) -> list[Path]:
     return [Path(directory).resolve() / name for name in (PAGE, RESULTS, *MODEL_FILES)]
 
 
-def prepare_report(directory: str | os.PathLike) -> None:
-    """Make the directory of a report; raise an error if it or a package of the extra is missing."""
+@contextmanager
+def prepare_report(directory: str | os.PathLike) -> Iterator[None]:
+    """Make the directory of a report, for checks, and remove it again if nothing was written.
+
+    An error is raised if it cannot be made, or if a package of the extra is missing.
+    """
     for package in ("jinja2", "matplotlib"):
         import_extra(package, "report")
-    Path(directory).mkdir(parents=True, exist_ok=True)
+    directory = Path(directory).resolve()
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        # A folder that was not made, or holds something by now, cannot be removed.
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _render(results, method, data, **content):
