@@ -286,9 +286,58 @@ def test_failure_on_a_validation_fold_is_told_with_its_reason():
     results = make_results(none=NONE, smote=EOS, validation={"none": 0.7})
     results[1].validation_errors = {"smote": "ValueError: too\nfew rows"}
     assert list(format_notes(results)) == [
-        "SMOTE failed on a validation fold (ValueError: too few rows), so it cannot be recommended."
+        "SMOTE failed on a validation fold, so it has no validation score and cannot be "
+        "recommended: ValueError: too few rows"
     ]
     assert "SMOTE failed on a validation fold" in format_table(results)
+
+
+@pytest.mark.parametrize(
+    ("methods", "words"),
+    [
+        (
+            {"smote": EOS},
+            "SMOTE failed on a validation fold, so it has no validation score and cannot be "
+            "recommended: class rare has fewer than the 6 training rows that SMOTE needs. ",
+        ),
+        (
+            {"smote": [None] * 3},
+            "SMOTE failed on 3 of 3 seeds: class rare has fewer than the 6 training rows that "
+            "SMOTE needs. ",
+        ),
+    ],
+)
+def test_too_few_rows_of_a_class_are_told_with_the_remedy(methods, words):
+    results = make_results(none=NONE, **methods)
+    error = (
+        "ValueError: Expected n_neighbors <= n_samples_fit, but n_neighbors = 6, "
+        "n_samples_fit = 4, n_samples = 4"
+    )
+    for result in results:
+        # With a fold of two rows held out, five are left.
+        is_fold = result.methods["smote"].error is None
+        result.train_counts["rare"] = 7 if is_fold else 5
+        if is_fold:
+            result.validation_errors = {"smote": error}
+        else:
+            result.methods["smote"].error = error
+    remedy = (
+        "Add rows, merge or leave out the class, or pass a SMOTE with fewer neighbors (samplers= "
+        "in Python)."
+    )
+    assert list(format_notes(results)) == [words + remedy]
+
+
+def test_warnings_of_a_method_are_one_line_each_and_counted():
+    results = make_results(none=NONE, eos=EOS)
+    for result in results[1:]:
+        result.methods["eos"].warnings = ["First\nsentence, it is short. Second one.", "Another."]
+    note = "EOS warned on 2 of 3 seeds: First sentence, it is short (and 1 more like this)"
+    assert list(format_notes(results)) == [note]
+    results[1].methods["eos"].warnings = ["long " * 100]
+    assert len(next(format_notes(results))) < 250
+    # They follow the table, without blank lines between them.
+    assert format_table(results).split("\n\n")[1] == next(format_notes(results))
 
 
 def test_warnings_on_the_data_are_told_once():

@@ -438,7 +438,7 @@ def test_failed_sampler_is_told(tmp_path, open_page):
     page = open_page(write_report(tmp_path, record, results))
     rows = {row[0]: row for row in cells(page, "scores")}
     assert rows["SMOTE"][1:] == ["failed", "-", "-", "-", "-", "0 of 1"]
-    words = "SMOTE failed on 1 of 1 seeds: ValueError: Expected n_neighbors"
+    words = "SMOTE failed on 1 of 1 seed: class 2 has fewer than the 6 training rows"
     assert words in page.locator("#notes").inner_text()
     assert page.locator("a[href='#notes']").inner_text() == "1 warning"
     assert "noise unknown" in rows["random"][2]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tabulate import tabulate
 
 from imblearn_eos.compare._embeddings import CommonScaler
+from imblearn_eos.compare._notes import format_notes
 from imblearn_eos.compare._recommend import (
     has_too_few_runs,
     is_near_chance,
@@ -103,7 +104,8 @@ def format_table(results: Iterable[SeedResult]) -> str:
     headers = ["method", "validation", "balanced accuracy", "vs none", "rarest recall"]
     headers += ["false alarms", "macro f1", "seconds", "seeds"]
     table = tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=["left"])
-    return "\n".join([table, *(f"\n{note}" for note in format_notes(results))])
+    notes = list(format_notes(results))
+    return "\n".join([table, *([""] if notes else []), *notes])
 
 
 def format_score(results, method):
@@ -137,29 +139,6 @@ def _format_interval(difference):
     if difference.low is None:
         return text
     return f"{text} ({signed_points(difference.low)} to {signed_points(difference.high)})"
-
-
-def format_notes(results):
-    """Yield a line for each method that failed, failed on a validation fold, or warned."""
-    for method in results[0].methods:
-        name, outcomes = find_method(method).name, [result.methods[method] for result in results]
-        errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-        warned = [outcome.warnings for outcome in outcomes if outcome.warnings]
-        if errors:
-            yield _format_note(f"{name} failed on {len(errors)}", len(outcomes), errors[0])
-        folds = [r.validation_errors[method] for r in results if method in r.validation_errors]
-        if folds:
-            reason = " ".join(folds[0].split())
-            yield f"{name} failed on a validation fold ({reason}), so it cannot be recommended."
-        if warned:
-            text = warned[0][0]
-            if len(warned[0]) > 1:
-                text = f"{text} (and {len(warned[0]) - 1} more like this)"
-            yield _format_note(f"{name} warned on {len(warned)}", len(outcomes), text)
-
-
-def _format_note(fact, n_seeds, text):
-    return f"{fact} of {n_seeds} seeds: {' '.join(text.split())}"
 
 
 def format_verdict(results: Iterable[SeedResult]) -> str:
