@@ -79,11 +79,11 @@ def test_method_is_chosen_by_validation_rows_whatever_the_test_rows_say():
         "Use EOS, which scored best on the validation rows, although it scored below no "
         "over-sampling on the test rows: it finds 51.0 %"
     )
-    results = make_results(none=NONE, eos=EOS, validation={"none": 0.9, "eos": 0.7})
+    results = make_results(none=EOS, eos=NONE, validation={"none": 0.9, "eos": 0.7})
     assert format_headline(results) == (
         "Do not over-sample, because no other method scored higher on the validation rows: the "
-        "classifier finds 51.0 % of the rows of the rarest class (rare), with false alarms in "
-        "2.0 % of the other rows."
+        "classifier finds 80.0 % of the rows of the rarest class (rare), with false alarms in "
+        "6.0 % of the other rows."
     )
 
 
@@ -128,6 +128,41 @@ def test_too_few_runs_are_told(n_seeds, words):
     # Their intervals say nothing, so the picture has none.
     widths = [row.width for row in place_dots(results).rows if row.method == "eos"]
     assert (widths != [0]) == (n_seeds == 3)
+
+
+@pytest.mark.parametrize(
+    ("eos", "words"),
+    [
+        (EOS[:1], "but 1 run is too few to tell whether another method beats it"),
+        (EOS[:2], "but 2 runs are too few to tell whether another method beats it"),
+        (
+            [(0.9, 0.7), (0.93, 0.45), (0.95, 0.55)],
+            "although the difference from the next best method, EOS, is within noise",
+        ),
+        (
+            EOS,
+            "because no other method scored higher on the validation rows, although EOS, the next "
+            "best, scored higher on the test rows",
+        ),
+        ([None] * 3, "because no other method has a validation score"),
+    ],
+)
+def test_no_over_sampling_is_recommended_as_carefully_as_a_sampler(eos, words):
+    validation = {"none": 0.9} | ({"eos": 0.7} if eos[0] else {})
+    results = make_results(none=NONE[: len(eos)], eos=eos, random=eos, validation=validation)
+    assert format_headline(results).startswith(f"Do not over-sample, {words}: the classifier finds")
+
+
+@pytest.mark.parametrize("best", ["none", "eos"])
+def test_validation_scores_that_are_printed_equal_are_told(best):
+    # 90.0 both, as printed.
+    validation = {"none": 0.90, "eos": 0.90, "smote": 0.8} | {best: 0.9004}
+    results = make_results(none=NONE, eos=EOS, smote=EOS, validation=validation)
+    other = "EOS" if best == "none" else "no over-sampling"
+    assert f" ({other} has the same validation score): " in format_headline(results)
+    validation = dict.fromkeys(("none", "eos", "smote", "random"), 0.9)
+    results = make_results(none=NONE, eos=EOS, smote=EOS, random=EOS, validation=validation)
+    assert "(3 other methods have the same validation score)" in format_headline(results)
 
 
 def test_noise_is_told():

@@ -441,7 +441,7 @@ def test_failed_sampler_is_told(tmp_path, open_page):
     words = "SMOTE failed on 1 of 1 seed: class 2 has fewer than the 6 training rows"
     assert words in page.locator("#notes").inner_text()
     assert page.locator("a[href='#notes']").inner_text() == "1 warning"
-    assert "noise unknown" in rows["random"][2]
+    assert "too few runs" in rows["random"][2]
     assert torch.load(tmp_path / "network.pt", weights_only=True)["method"] == "random"
 
 

@@ -42,6 +42,7 @@ def score_rows(results):
     """Yield a row of the table for each method, the one to use first and marked."""
     means = validation_means(results)
     chosen = None if is_near_chance(results) else choose_method(results)
+    has_few = has_too_few_runs(results)
     for method in order_methods(results):
         outcomes = [result.methods[method] for result in results]
         n_failed = sum(outcome.error is not None for outcome in outcomes)
@@ -52,7 +53,7 @@ def score_rows(results):
             is_chosen=method == chosen,
             validation=points(means.get(method)),
             score=format_score(results, method),
-            difference=describe_difference(find_difference(results, method)),
+            difference=describe_difference(find_difference(results, method), has_few=has_few),
             recall=points(rare and rare.recall),
             false_alarms=points(rare and rare.false_alarms),
             f1=points(f1),
@@ -60,13 +61,17 @@ def score_rows(results):
         )
 
 
-def describe_difference(difference, *, format_=signed_points, lower_is_better=False):
-    """Return the kind of a difference to no over-sampling, with words for it; or None."""
+def describe_difference(difference, *, format_=signed_points, lower_is_better=False, has_few=False):
+    """Return the kind of a difference to no over-sampling, with words for it; or None.
+
+    With ``has_few``, there are too few runs for an interval.
+    """
     if difference is None:
         return None
     mean, low, high = difference.mean, difference.low, difference.high
-    if low is None:
-        return Bunch(kind="unknown", word="noise unknown", mean=format_(mean), interval="")
+    if low is None or has_few:
+        word = "too few runs" if has_few else "noise unknown"
+        return Bunch(kind="unknown", word=word, mean=format_(mean), interval="")
     is_better = (mean > 0) != lower_is_better
     kind = "noise" if low <= 0 <= high else "better" if is_better else "worse"
     word = {"noise": "within noise", "better": "▲ better", "worse": "▼ worse"}[kind]
@@ -132,6 +137,7 @@ def detail_rows(results):
     measures = [(name, "scores", False) for name in METRICS]
     for suffix in ("_at_training_frequencies", ""):
         measures += [(name + suffix, "calibration", True) for name in CALIBRATION]
+    has_few = has_too_few_runs(results)
     for method in results[0].methods:
         cells = []
         for metric, kind, lower_is_better in measures:
@@ -143,7 +149,7 @@ def detail_rows(results):
                 Bunch(
                     value=_format_value(mean, spread),
                     difference=describe_difference(
-                        found, format_=_signed, lower_is_better=lower_is_better
+                        found, format_=_signed, lower_is_better=lower_is_better, has_few=has_few
                     ),
                 )
             )

@@ -68,7 +68,7 @@ def format_table(results: Iterable[SeedResult]) -> str:
     -------
     str
         Scores in percent, the method to use first. ``vs none`` is the paired difference to no
-        over-sampling in points, with its 95 % interval.
+        over-sampling in points, with its 95 % interval where there are enough seeds for one.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def format_table(results: Iterable[SeedResult]) -> str:
                 find_method(method).name,
                 points(means.get(method)),
                 format_score(results, method),
-                _format_interval(find_difference(results, method)),
+                _format_interval(find_difference(results, method), has_too_few_runs(results)),
                 points(rare and rare.recall),
                 points(rare and rare.false_alarms),
                 points(f1),
@@ -132,11 +132,11 @@ def signed_points(value):
     return "0.0" if text in ("+0.0", "-0.0") else text
 
 
-def _format_interval(difference):
+def _format_interval(difference, is_hidden):
     if difference is None:
         return "-"
     text = signed_points(difference.mean)
-    if difference.low is None:
+    if difference.low is None or is_hidden:
         return text
     return f"{text} ({signed_points(difference.low)} to {signed_points(difference.high)})"
 
@@ -179,7 +179,8 @@ def format_headline(results):
     if has_sampled and not any(added):
         return "The classes are already balanced, so over-sampling adds no rows."
     method = choose_method(results)
-    lead, gain = _format_lead(results, method), _format_gain(results, method)
+    lead = _format_lead(results, method) + _format_ties(validation_means(results), method)
+    gain = _format_gain(results, method)
     return f"{lead}: {gain}." if gain else f"{lead}."
 
 
@@ -230,13 +231,12 @@ def _format_lead(results, method):
             f"validation {rows}"
         )
     if method == "none":
-        return f"Do not over-sample, because no other method scored higher on the validation {rows}"
-    difference, n_seeds = find_difference(results, method), len(results)
+        return _format_none(results, found.runner_up)
+    difference = find_difference(results, method)
     if difference is None:
         return f"Use {name}, which scored best on the validation {rows}"
     if has_too_few_runs(results):
-        runs = "1 run is" if n_seeds == 1 else f"{n_seeds} runs are"
-        return f"Use {name}, but {runs} too few to tell whether it beats no over-sampling"
+        return f"Use {name}, but {_runs(results)} too few to tell whether it beats no over-sampling"
     if difference.is_noise:
         return f"Use {name}, although its difference from no over-sampling is within noise"
     if difference.mean < 0:
@@ -245,6 +245,43 @@ def _format_lead(results, method):
             f"over-sampling on the test {rows}"
         )
     return f"Use {name}"
+
+
+def _format_none(results, runner_up):
+    """Return that no over-sampling is best, and how sure that is by the next best method."""
+    if runner_up is None:
+        return "Do not over-sample, because no other method has a validation score"
+    if has_too_few_runs(results):
+        return (
+            f"Do not over-sample, but {_runs(results)} too few to tell whether another method "
+            "beats it"
+        )
+    name, difference = phrase_of(runner_up), find_difference(results, runner_up)
+    if difference is not None and difference.is_noise:
+        return (
+            f"Do not over-sample, although the difference from the next best method, {name}, is "
+            "within noise"
+        )
+    rows = unit_of(results)
+    lead = f"Do not over-sample, because no other method scored higher on the validation {rows}"
+    if difference is not None and difference.mean > 0:
+        return f"{lead}, although {name}, the next best, scored higher on the test {rows}"
+    return lead
+
+
+def _format_ties(means, best):
+    """Return which methods have the validation score of the best one, as it is printed."""
+    printed = {method: points(mean) for method, mean in means.items()}
+    tied = [phrase_of(m) for m in means if m != best and printed[m] == printed.get(best)]
+    if not tied:
+        return ""
+    have = "has" if len(tied) == 1 else "have"
+    names = " and ".join(tied) if len(tied) < 3 else f"{len(tied)} other methods"
+    return f" ({names} {have} the same validation score)"
+
+
+def _runs(results):
+    return "1 run is" if len(results) == 1 else f"{len(results)} runs are"
 
 
 def _format_gain(results, method):
