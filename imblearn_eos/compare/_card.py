@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sklearn.utils import Bunch
 
-from imblearn_eos.compare._statistics import collect, mean_and_spread, row_margin
-from imblearn_eos.compare._summary import find_interval, rare_scores
+from imblearn_eos.compare._intervals import find_interval, row_intervals
+from imblearn_eos.compare._statistics import collect, mean_and_spread
+from imblearn_eos.compare._summary import rare_classes, rare_scores
 from imblearn_eos.compare._templates import render
 from imblearn_eos.compare._text import phrase_of, points
 
@@ -50,6 +51,7 @@ def render_card(results, method, **content):
         train_counts=list(first.train_counts.values()),
         n_test=sum(first.test_counts.values()),
         n_seeds=len(results),
+        test_is_given=first.test_is_given,
         seed=first.seed,
         classes=", ".join(names[:MAX_CLASSES]) + more,
         few=", ".join(few[:MAX_CLASSES]),
@@ -69,14 +71,12 @@ def _task(data, has_network):
 def _metrics(results, method):
     """Return the metrics of a method with their intervals, empty without test rows."""
     values, before = (_values(results, name) for name in (method, "none"))
-    margins = {}
-    if values and results[0].test_is_given:
-        margins["balanced_accuracy"] = row_margin(results, method)
+    if not values:
+        return []
+    intervals = row_intervals(results, method, rare_classes(results))
     return [
-        _describe(
-            metric, find_interval(results, found, margins.get(metric)), before.get(metric, ())
-        )
-        for metric, found in values.items()
+        _describe(metric, find_interval(results, found, by_rows), before.get(metric, ()))
+        for (metric, found), by_rows in zip(values.items(), intervals, strict=True)
     ]
 
 
@@ -96,6 +96,6 @@ def _describe(metric, interval, before):
         name=NAMES[metric],
         mean=round(mean, 4),
         value=points(mean),
-        interval="unknown" if low is None else f"{points(low)} to {points(high)} %",
+        interval=f"{points(low)} to {points(high)} %",
         before=points(mean_and_spread(before)[0]),
     )

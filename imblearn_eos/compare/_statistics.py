@@ -13,6 +13,8 @@ from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._scores import METRICS
 
 CONFIDENCE = 0.95
+# Half the width of such an interval, in standard errors.
+Z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Difference:
     ----------
     mean : float
     low, high : float or None
-        The 95 % interval. None where the noise is unknown: on one seed, or where the differences
-        of all seeds are equal, as happens with few test rows.
+        The 95 % interval. None where the noise is unknown: on one seed, and for metrics other than
+        the balanced accuracy with a given test part or equal differences of all seeds.
     n_seeds : int
         Seeds on which neither failed.
     """
@@ -79,7 +81,8 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
     alike.
 
     With a given test part, all seeds share their test rows, and the interval is that of
-    `row_margin`. It is known for the balanced accuracy only.
+    `row_margin`. It is known for the balanced accuracy only. The same holds where the differences
+    of all seeds are equal, as happens with few test rows; the rows are then those of one seed.
 
     Returns
     -------
@@ -93,11 +96,12 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
     if n == 0:
         return None
     mean, margin = float(differences.mean()), None
-    if results[0].test_is_given:
-        if (metric, kind) == ("balanced_accuracy", "scores"):
-            margin = row_margin(results, method, other)
-    elif n > 1 and (np.ptp(differences) > 0 or mean == 0):
+    is_given = results[0].test_is_given
+    if not is_given and n > 1 and np.ptp(differences) > 0:
         margin = seed_margin(differences, results[0].test_size)
+    elif (metric, kind) == ("balanced_accuracy", "scores") and (is_given or n > 1):
+        scored = [result for result in results if result.seed in first.keys() & second.keys()]
+        margin = row_margin(scored if is_given else scored[:1], method, other)
     if margin is None:
         return Difference(mean, None, None, n)
     return Difference(mean, mean - margin, mean + margin, n)
@@ -122,7 +126,7 @@ def row_margin(results, method, other=None):
         for result in results
         if all(result.methods[name].error is None for name in names)
     ]
-    variances = []
+    variances, n_rows = [], []
     for c in range(len(hits[0][0])):
         # The second method, if there is one, is subtracted.
         values = np.mean(
@@ -131,8 +135,21 @@ def row_margin(results, method, other=None):
         if len(values):
             # One row of a class says nothing about their variance, which is at most 1.
             variances.append(values.var(ddof=1) / len(values) if len(values) > 1 else 1.0)
-    error = np.sqrt(np.sum(variances)) / len(variances)
-    return float(stats.norm.ppf((1 + CONFIDENCE) / 2) * error)
+            n_rows.append(len(values))
+    variances = smooth_variance(np.array(variances), np.array(n_rows))
+    return float(Z * np.sqrt(variances.sum()) / len(variances))
+
+
+def smooth_variance(variances, n_rows):
+    """Return the variances of the means of some classes, enlarged where there are few rows.
+
+    Otherwise an interval would have no width where all rows of each class are predicted correctly.
+    The added term is that of two pseudo-rows, shared among the classes, one for and one against the
+    method; see Price and Bonett ("An improved confidence interval for a linear function of binomial
+    proportions", Computational Statistics & Data Analysis, 2004).
+    """
+    added = 2 / len(n_rows)
+    return variances + added / (n_rows + added) ** 2
 
 
 def summarize(results: Iterable[SeedResult]) -> dict[str, dict[str, dict[str, Any]]]:

@@ -7,12 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imblearn_eos.compare._recommend import recommend, validation_means
-from imblearn_eos.compare._statistics import (
-    collect,
-    mean_and_spread,
-    paired_difference,
-    seed_margin,
-)
+from imblearn_eos.compare._statistics import collect, mean_and_spread, paired_difference
 
 # A network that scores this much less on new rows than on its training rows is overfitted.
 OVERFIT = 0.25
@@ -74,20 +69,6 @@ def rare_scores(results, method):
         others = outcome.details.confusion[~is_rare]
         alarms.append(others[:, is_rare].sum() / max(others.sum(), 1))
     return RareScores(np.array(recalls), np.array(alarms)) if recalls else None
-
-
-def find_interval(results, values, margin=None):
-    """Return the mean of a score over seeds and its 95 % interval within 0 and 1.
-
-    The bounds are None where the noise is unknown. ``margin`` is half the interval where it comes
-    from the test rows, as with a given test part.
-    """
-    if margin is None and len(values) > 1 and not results[0].test_is_given:
-        margin = seed_margin(np.asarray(values), results[0].test_size)
-    mean, _ = mean_and_spread(values)
-    if margin is None:
-        return mean, None, None
-    return mean, max(0.0, mean - margin), min(1.0, mean + margin)
 
 
 @dataclass(frozen=True)
