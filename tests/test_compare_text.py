@@ -321,10 +321,10 @@ def test_failure_on_a_validation_fold_is_told_with_its_reason():
     results = make_results(none=NONE, smote=EOS, validation={"none": 0.7})
     results[1].validation_errors = {"smote": "ValueError: too\nfew rows"}
     assert list(format_notes(results)) == [
-        "SMOTE failed on a validation fold, so it has no validation score and cannot be "
-        "recommended: ValueError: too few rows"
+        "SMOTE has no validation score and cannot be recommended, because it failed with a "
+        "validation fold held out: ValueError: too few rows"
     ]
-    assert "SMOTE failed on a validation fold" in format_table(results)
+    assert "SMOTE has no validation score" in format_table(results)
 
 
 @pytest.mark.parametrize(
@@ -332,8 +332,9 @@ def test_failure_on_a_validation_fold_is_told_with_its_reason():
     [
         (
             {"smote": EOS},
-            "SMOTE failed on a validation fold, so it has no validation score and cannot be "
-            "recommended: class rare has fewer than the 6 training rows that SMOTE needs. ",
+            "SMOTE has no validation score and cannot be recommended, because it failed with a "
+            "validation fold held out: without the fold, class rare has fewer than the 6 training "
+            "rows that SMOTE needs. ",
         ),
         (
             {"smote": [None] * 3},

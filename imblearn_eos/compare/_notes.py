@@ -27,10 +27,10 @@ def format_notes(results, methods=None):
         elif folds:
             # One fold of the rows of each class is held out.
             left = {label: n - -(-n // N_FOLDS) for label, n in folds[0].train_counts.items()}
-            reason = _explain(folds[0].validation_errors[method], name, left)
+            reason = _explain(folds[0].validation_errors[method], name, left, "without the fold, ")
             yield (
-                f"{name} failed on a validation fold, so it has no validation score and cannot be "
-                f"recommended: {reason}"
+                f"{name} has no validation score and cannot be recommended, because it failed with "
+                f"a validation fold held out: {reason}"
             )
         if warned:
             text = _shorten(warned[0][0])
@@ -39,20 +39,20 @@ def format_notes(results, methods=None):
             yield f"{name} warned on {len(warned)} of {_seeds(results)}: {text}"
 
 
-def _explain(error, name, counts):
+def _explain(error, name, counts, where=""):
     """Return an error in one line, with classes and remedy where classes have too few rows."""
     found = TOO_FEW.search(error)
     if found is None:
         return _shorten(error)
     needed = int(found[1])
     small = [label for label, n in counts.items() if n < needed] or [min(counts, key=counts.get)]
-    names = ", ".join(small[:MAX_NAMES])
+    names = textwrap.shorten(", ".join(small[:MAX_NAMES]), MAX_LETTERS, placeholder=" …")
     more = f" and {len(small) - MAX_NAMES} more" * (len(small) > MAX_NAMES)
+    noun, have = ("class", "has") if len(small) == 1 else ("classes", "have")
     return (
-        f"class{'es' * (len(small) > 1)} {textwrap.shorten(names, MAX_LETTERS, placeholder='…')}"
-        f"{more} {'have' if len(small) > 1 else 'has'} fewer than the {needed} training rows that "
-        f"{name} needs. Add rows, merge or leave out the class{'es' * (len(small) > 1)}, or "
-        f"pass a {name} with fewer neighbors (samplers= in Python)."
+        f"{where}{noun} {names}{more} {have} fewer than the {needed} training rows that {name} "
+        f"needs. Add rows, merge or leave out the {noun}, or pass a {name} with fewer neighbors "
+        f"(samplers= in Python)."
     )
 
 

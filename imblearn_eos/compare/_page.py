@@ -22,6 +22,8 @@ from imblearn_eos.compare._text import format_score, points, signed_points
 
 # Class counts and lists of features are folded beyond this.
 MAX_OPEN = 10
+# Letters of the names of the rarest classes.
+MAX_LETTERS = 200
 # Ticks of the picture are one of these numbers of points apart.
 STEPS = (1, 2, 5, 10, 20, 50)
 
@@ -57,7 +59,7 @@ def score_rows(results):
             recall=points(rare and rare.recall),
             false_alarms=points(rare and rare.false_alarms),
             f1=points(f1),
-            seeds=f"{len(outcomes) - n_failed} of {len(outcomes)}",
+            seeds=n_failed and f"{len(outcomes) - n_failed} of {len(outcomes)} seeds",
         )
 
 
@@ -109,7 +111,7 @@ def place_dots(results):
         return None
     low = min(min(row.low for row in rows), -1.0)
     high = max(max(row.high for row in rows), 1.0)
-    step = next((s for s in STEPS if (high - low) / s <= 6), STEPS[-1])
+    step = next((s for s in STEPS if (high - low) / s <= 4), STEPS[-1])
     low, high = step * np.floor(low / step), step * np.ceil(high / step)
 
     def place(value):
@@ -134,39 +136,39 @@ def place_dots(results):
 
 def detail_rows(results):
     """Yield all scores and the measures of calibration of each method, with differences."""
-    measures = [(name, "scores", False) for name in METRICS]
-    for suffix in ("_at_training_frequencies", ""):
-        measures += [(name + suffix, "calibration", True) for name in CALIBRATION]
-    has_few = has_too_few_runs(results)
+    calibration = [
+        name + suffix for suffix in ("_at_training_frequencies", "") for name in CALIBRATION
+    ]
     for method in results[0].methods:
-        cells = []
-        for metric, kind, lower_is_better in measures:
-            found = None
-            if method != "none":
-                found = paired_difference(results, method, metric=metric, kind=kind)
-            mean, spread = mean_and_spread(collect(results, method, metric, kind).values())
-            cells.append(
-                Bunch(
-                    value=_format_value(mean, spread),
-                    difference=describe_difference(
-                        found, format_=_signed, lower_is_better=lower_is_better, has_few=has_few
-                    ),
-                )
-            )
-        name = find_method(method).name
-        yield Bunch(name=name, is_reference=method == "none", cells=cells)
+        yield Bunch(
+            name=find_method(method).name,
+            scores=[_detail(results, method, name, "scores") for name in METRICS],
+            calibration=[_detail(results, method, name, "calibration") for name in calibration],
+        )
 
 
-def _format_value(mean, spread):
-    if mean is None:
-        return "-"
-    return f"{mean:.4f}" if spread is None else f"{mean:.4f} ± {spread:.4f}"
+def _detail(results, method, metric, kind):
+    """Return a cell with a measure; scores are in percent, and higher is better."""
+    format_, signed = (points, signed_points) if kind == "scores" else ("{:.3f}".format, _signed)
+    found, text = None, "-"
+    if method != "none":
+        found = paired_difference(results, method, metric=metric, kind=kind)
+    mean, spread = mean_and_spread(collect(results, method, metric, kind).values())
+    if mean is not None:
+        text = format_(mean) if spread is None else f"{format_(mean)} ± {format_(spread)}"
+    difference = describe_difference(
+        found,
+        format_=signed,
+        lower_is_better=kind == "calibration",
+        has_few=has_too_few_runs(results),
+    )
+    return Bunch(value=text, difference=difference)
 
 
 def _signed(value):
-    """Return a number with four decimals and a sign; zero has no sign."""
-    text = f"{value:+.4f}"
-    return "0.0000" if text in ("+0.0000", "-0.0000") else text
+    """Return a number with three decimals and a sign; zero has no sign."""
+    text = f"{value:+.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text
 
 
 def have_same_frequencies(result):
@@ -207,5 +209,8 @@ def describe_rare(results):
     """Return the rarest classes and their training rows, as text."""
     counts = results[0].train_counts
     names = [f"{name} ({counts[name]})" for name in rare_classes(results)]
-    more = f" and {len(names) - MAX_OPEN} more" * (len(names) > MAX_OPEN)
-    return ", ".join(names[:MAX_OPEN]) + more
+    # Few long names, or more short ones.
+    lengths = np.cumsum([len(name) for name in names[:MAX_OPEN]])
+    n_shown = max(1, int(np.sum(lengths <= MAX_LETTERS)))
+    more = f" and {len(names) - n_shown} more" * (len(names) > n_shown)
+    return ", ".join(names[:n_shown]) + more
