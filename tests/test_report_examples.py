@@ -154,6 +154,7 @@ def test_report_of_embeddings_has_a_head_and_says_what_was_assumed(embeddings):
     # With a given test part, two seeds are no reason to doubt.
     assert "too few" not in text
     assert 'class="interval"' in text
+    assert "only differences of the balanced accuracy have an interval, because" in text
 
 
 def test_model_card_has_the_form_of_the_hub(embeddings):
@@ -168,8 +169,12 @@ def test_model_card_has_the_form_of_the_hub(embeddings):
     for heading in ("Data", "Metrics", "Use", "Intended use", "Limitations"):
         assert f"\n## {heading}\n" in card.text
     assert 0 < found["balanced_accuracy"].metric_value < 1
-    [line] = [line for line in card.text.splitlines() if line.startswith("| Balanced accuracy")]
-    assert " to " in line
+    metrics = [line for line in card.text.splitlines() if " % | " in line]
+    assert len(metrics) == 4
+    for line in metrics:
+        low, high = line.split(" | ")[2].removesuffix(" %").split(" to ")
+        assert 0 <= float(low) < float(high) <= 100
+    assert "The intervals follow from the number of test rows.\n" in card.text
     assert '<i>c</i>, a: b, d "e"' in card.text
 
 
