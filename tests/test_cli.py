@@ -440,7 +440,7 @@ def test_a_sampler_of_the_registry_is_compared_and_shown_everywhere(
     assert cli.main(["compare", *arguments, "--report", str(report)]) == 0
     assert "Borderline-SMOTE" in capsys.readouterr().out
     page = (report / "report.html").read_text(encoding="utf-8")
-    assert page.count("Borderline-SMOTE</th>") == 4, "scores, calibration, gap, seconds"
+    assert page.count("Borderline-SMOTE</th>") == 5, "scores, calibration twice, gap, seconds"
     pictures = [base64.b64decode(code) for code in re.findall(r"svg\+xml;base64,([^\"]+)", page)]
     assert any(b"Borderline-SMOTE" in picture for picture in pictures)
     content = json.loads((report / "results.json").read_text())

@@ -19,7 +19,14 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from imblearn_eos import EOS, AveragedHead, LinearHead, cli
-from imblearn_eos.compare import METHODS, compare_embeddings, compare_table
+from imblearn_eos.compare import (
+    METHODS,
+    compare_embeddings,
+    compare_table,
+    format_table,
+    make_record,
+    write_report,
+)
 from imblearn_eos.compare._candidates import best_candidate, make_candidates
 from imblearn_eos.compare._embeddings import TOL, CommonScaler
 from imblearn_eos.compare._neighbors import Found, max_neighbors, share_neighbors
@@ -217,6 +224,20 @@ def test_shared_neighbors_change_no_row(rows, sampler, n_searched):
 def test_the_largest_search_serves_all():
     samplers = [SMOTE(), EOS(n_neighbors=90), BorderlineSMOTE(m_neighbors=500), None]
     assert max_neighbors(samplers) == 91
+
+
+def test_table_and_page_say_what_was_chosen_and_how_often(rows, tmp_path):
+    results = list(compare_embeddings(*rows, samplers=["smote"], seeds=3))
+    for result, k in zip(results, [3, 10, 3], strict=True):
+        result.methods["smote"].settings = {"k_neighbors": k, "alpha": 0.1}
+    line = "k_neighbors=3, alpha=0.1 (2 of 3 seeds); k_neighbors=10, alpha=0.1 (1 of 3 seeds)"
+    assert f"SMOTE: {line}" in format_table(results)
+    record = make_record(*rows, source="rows", arguments={"scoring": "f1_macro"})
+    page = write_report(tmp_path, record, results).read_text()
+    assert f"<dt>SMOTE</dt><dd>{line}</dd>" in page
+    assert "best mean f1 macro on" in page
+    untuned = list(compare_embeddings(*rows, samplers=["smote"], seeds=1, tune=False))
+    assert "Chosen by" not in format_table(untuned)
 
 
 # --- the command ----------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
-"""What went wrong with single methods, one line each."""
+"""What is said of single methods: what was chosen, and what went wrong."""
 
 from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 
 from imblearn_eos.compare._registry import find_method
 from imblearn_eos.compare._splits import N_FOLDS
@@ -37,6 +38,19 @@ def format_notes(results, methods=None):
             if len(warned[0]) > 1:
                 text = f"{text} (and {len(warned[0]) - 1} more like this)"
             yield f"{name} warned on {len(warned)} of {_seeds(results)}: {text}"
+
+
+def format_settings(results):
+    """Yield for each tuned method what the validation rows chose, most often first."""
+    for method, outcome in results[0].methods.items():
+        if outcome.settings:
+            chosen = Counter(_join(result.methods[method].settings) for result in results)
+            counted = (f"{text} ({n} of {_seeds(results)})" for text, n in chosen.most_common())
+            yield find_method(method).name, "; ".join(counted)
+
+
+def _join(settings):
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def _explain(error, name, counts, where=""):

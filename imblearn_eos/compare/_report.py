@@ -14,6 +14,7 @@ from imblearn_eos.compare._card import render_card
 from imblearn_eos.compare._examples import find_examples
 from imblearn_eos.compare._files import write_json, write_text
 from imblearn_eos.compare._models import CARD, MODEL_FILES, write_model
+from imblearn_eos.compare._notes import format_notes, format_settings
 from imblearn_eos.compare._pictures import MAX_CONFUSED, draw
 from imblearn_eos.compare._recommend import has_too_few_runs, is_near_chance, validation_means
 from imblearn_eos.compare._run import SeedResult
@@ -24,7 +25,6 @@ from imblearn_eos.compare._templates import render
 from imblearn_eos.compare._text import (
     format_advice,
     format_headline,
-    format_notes,
     phrase_of,
     unit_of,
 )
@@ -106,6 +106,8 @@ def _write(directory, record, results, data):
         "headline": format_headline(results),
         "advice": format_advice(results),
         "notes": [*_list_left_out(record["data"]), *format_notes(results)],
+        "settings": list(format_settings(results)),
+        "scoring": str(record["arguments"].get("scoring", "balanced_accuracy")).replace("_", " "),
         "rare": _page.describe_rare(results),
         "unit": unit_of(results),
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tabulate import tabulate
 
 from imblearn_eos.compare._embeddings import CommonScaler
-from imblearn_eos.compare._notes import format_notes
+from imblearn_eos.compare._notes import format_notes, format_settings
 from imblearn_eos.compare._recommend import (
     has_too_few_runs,
     is_near_chance,
@@ -104,7 +104,9 @@ def format_table(results: Iterable[SeedResult]) -> str:
     headers = ["method", "validation", "balanced accuracy", "vs none", "rarest recall"]
     headers += ["false alarms", "macro f1", "seconds", "seeds"]
     table = tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=["left"])
-    notes = list(format_notes(results))
+    chosen = [f"{name}: {text}" for name, text in format_settings(results)]
+    notes = ["\n".join(["Chosen by the validation rows:", *chosen])] if chosen else []
+    notes += format_notes(results)
     return "\n".join([table, *([""] if notes else []), *notes])
 
 
