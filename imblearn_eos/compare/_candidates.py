@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+import numpy as np
 from imblearn import FunctionSampler
 from sklearn.base import BaseEstimator, clone
 
@@ -109,8 +110,9 @@ def best_candidate(scores: list[list[float | None]]) -> int | None:
     Returns
     -------
     int or None
-        None if every candidate failed on some fold.
+        None if every candidate failed on some fold, or there are no folds.
     """
-    totals = [None if None in column else sum(column) for column in zip(*scores, strict=True)]
-    kept = [position for position, total in enumerate(totals) if total is not None]
-    return max(kept, key=lambda p: (round(totals[p] / TIE), -p), default=None)
+    if not scores:
+        return None
+    totals = np.round(np.sum(np.array(scores, dtype=float), axis=0) / TIE)
+    return None if np.isnan(totals).all() else int(np.nanargmax(totals))

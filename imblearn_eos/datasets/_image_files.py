@@ -71,7 +71,9 @@ class Problems:
         """Note a file or folder."""
         self.found.setdefault(kind, []).append(str(name))
 
-    def add_unreadable(self, names: Sequence[object], failed: Mapping[int, str]) -> None:
+    def add_unreadable(
+        self, names: Sequence[object] | np.ndarray, failed: Mapping[int, str]
+    ) -> None:
         """Note the files at some positions, with the reason."""
         for row, why in failed.items():
             self.add(UNREADABLE, f"{names[row]} ({why})")
@@ -89,7 +91,7 @@ def _list(names):
 
 
 def read_headers(
-    sources: Collection[Source], names: Sequence[object]
+    sources: Collection[Source], names: Sequence[object] | np.ndarray
 ) -> tuple[list[Header], dict[int, str]]:
     """Return the headers of the images that can be read, and why others cannot, by position."""
     import_extra("PIL", "images")
