@@ -9,10 +9,12 @@ from networks import make_data
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
+from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from imblearn_eos import LinearHead
+from imblearn_eos.embedding._head import fit_path
 from imblearn_eos.losses import BalancedSoftmaxLoss
 
 KINDS = {
@@ -142,3 +144,18 @@ def test_balanced_softmax_is_tau_of_1():
     objective = loss(logits, torch.from_numpy(y)) + 0.025 * weights[0].square().sum()
     for gradient in torch.autograd.grad(objective, weights):
         assert_allclose(gradient, 0, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_heads_of_a_path_are_those_of_separate_fits(dtype):
+    X, y = make_classification(
+        n_samples=200, n_features=8, n_informative=5, n_classes=3, random_state=0
+    )
+    alphas = [1.0, 0.1, 0.01, 0.001]
+    heads = [LinearHead(alpha=alpha, tau=0.5) for alpha in alphas]
+    fit_path(heads, X.astype(dtype), y)
+    for head, alpha in zip(heads, alphas, strict=True):
+        expected = LinearHead(alpha=alpha, tau=0.5).fit(X.astype(dtype), y)
+        assert_allclose(head.coef_, expected.coef_, atol=1e-4)
+        assert_allclose(head.intercept_, expected.intercept_, atol=1e-4)
+        assert head.n_features_in_ == 8

@@ -6,7 +6,8 @@ import copy
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from imblearn_eos.compare._candidates import Candidate
 from imblearn_eos.compare._neighbors import Found, max_neighbors, share_neighbors
 from imblearn_eos.compare._parallel import record_warnings
 from imblearn_eos.embedding import LinearHead
+from imblearn_eos.embedding._head import fit_path
 
 
 @dataclass
@@ -63,17 +65,19 @@ class TrainingRows:
 
     def fit(self, candidates: Iterable[Candidate]) -> Iterator[Fitted]:
         """Fit the candidates of one method, those that share a sampler next to each other."""
-        sampler, resampled = None, None
+        for _, group in groupby(candidates, key=lambda candidate: id(candidate.sampler)):
+            yield from self._fit_sampler(list(group))
+
+    def _fit_sampler(self, candidates):
+        """Fit candidates that share a sampler."""
+        sampler, heads = candidates[0].sampler, {id(c.head): c.head for c in candidates}
+        known = {key: fitted for key in heads if (fitted := self.kept.get((id(sampler), key)))}
+        if candidates[0].head is None:
+            known[id(None)] = Fitted(self.own_head)
+        if len(known) < len(heads):
+            known = self._fit_heads(heads, self._resample(sampler))
         for candidate in candidates:
-            if candidate.head is None:
-                yield Fitted(self.own_head)
-                continue
-            key = id(candidate.sampler), id(candidate.head)
-            fitted = self.kept.get(key)
-            if fitted is None:
-                if candidate.sampler is not sampler:
-                    sampler, resampled = candidate.sampler, self._resample(candidate.sampler)
-                fitted = self._fit_head(candidate.head, resampled)
+            key, fitted = (id(sampler), id(candidate.head)), known[id(candidate.head)]
             if key in self.kept:
                 self.kept[key] = fitted
             if candidate.tau and fitted.error is None:
@@ -98,18 +102,31 @@ class TrainingRows:
         fitted.warnings = list(dict.fromkeys(caught))
         return fitted
 
-    def _fit_head(self, head, resampled):
-        fitted = copy.copy(resampled)
-        if fitted.Z is None:
-            return fitted
-        fitted.head, fitted.error = clone_with_seed(head, self.seed), None
+    def _fit_heads(self, heads, resampled):
+        """Return what is fitted to the same rows, by the key of each head."""
+        if resampled.Z is None:
+            return dict.fromkeys(heads, resampled)
+        made = {key: clone_with_seed(head, self.seed) for key, head in heads.items()}
+        if len(made) == 1 or any(type(head) is not LinearHead for head in made.values()):
+            return {key: self._fit_head(resampled, head) for key, head in made.items()}
+        by_penalty = sorted(made.values(), key=lambda head: -head.alpha)
+        path = self._fit_head(resampled, *by_penalty)
+        seconds = path.seconds_refit / len(made)
+        return {key: replace(path, head=head, seconds_refit=seconds) for key, head in made.items()}
+
+    def _fit_head(self, resampled, head, *others):
+        """Fit a head, or several that differ in their penalty."""
+        fitted = replace(resampled, head=head, error=None)
         with record_warnings() as caught:
             start = time.perf_counter()
             # A head that over-samples by itself.
-            inner = getattr(fitted.head, "sampler", None)
+            inner = getattr(head, "sampler", None)
             params = share_neighbors(inner, self.found, self.n_searched)
             try:
-                fitted.head.fit(fitted.Z, fitted.y)
+                if others:
+                    fit_path([head, *others], fitted.Z, fitted.y)
+                else:
+                    head.fit(fitted.Z, fitted.y)
             except (ValueError, RuntimeError) as error:
                 fitted.error = f"{type(error).__name__}: {error}"
             fitted.seconds_refit = time.perf_counter() - start

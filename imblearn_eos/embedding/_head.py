@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import minimize
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
 from threadpoolctl import threadpool_limits
@@ -212,6 +214,11 @@ class LinearHead(BaseLinearHead):
         ConvergenceWarning
             When ``max_iter`` iterations were not enough.
         """
+        problem = self._make_problem(X, y, sample_weight)
+        self._solve(problem, problem.start())
+        return self
+
+    def _make_problem(self, X, y, sample_weight=None):
         given, X = X, self._check_X(X)
         classes, codes = encode_labels(y, estimator=self)
         check_consistent_length(X, codes)
@@ -227,15 +234,17 @@ class LinearHead(BaseLinearHead):
             is_coarse = X.dtype == torch.float32 and self.tol >= FLOAT32_TOL
             dtype = torch.float32 if is_coarse else torch.float64
             features = DenseFeatures(X, device, dtype, self.alpha, shares)
-
         class_counts = np.bincount(codes, weights)
-        shares_of_y = class_counts / class_counts.sum()
+        codes = torch.from_numpy(codes).to(device)
+        return _Problem(given, X, features, classes, codes, class_counts)
+
+    def _solve(self, problem, start):
+        """Fit the weights from a start, and return them along the directions of the features."""
+        features, classes = problem.features, problem.classes
+        shares_of_y = problem.class_counts / problem.class_counts.sum()
         prior = shares_of_y
         if self.target_prior is not None:
             prior = class_shares(self.target_prior, classes)
-        start = np.zeros((len(classes), features.basis.shape[-1] + 1))
-        start[:, -1] = np.log(class_counts)
-        codes = torch.from_numpy(codes).to(device)
         bar = tqdm(
             desc="Fitting the head", total=self.max_iter, unit="iteration", disable=not self.verbose
         )
@@ -244,7 +253,7 @@ class LinearHead(BaseLinearHead):
             result = minimize(
                 _penalized_loss,
                 start.ravel(),
-                args=(features, codes, self.alpha),
+                args=(features, problem.codes, self.alpha),
                 method="L-BFGS-B",
                 jac=True,
                 # Not the relative change of the loss, which is tiny long before the end.
@@ -258,10 +267,10 @@ class LinearHead(BaseLinearHead):
                 callback=lambda weights: bar.update(),
             )
         # Only now, so that a fit that fails or is interrupted keeps the one before.
-        check_features(self, given, X, reset=True)
+        check_features(self, problem.given, problem.X, reset=True)
         weights = result.x.reshape(len(classes), -1)
         self.classes_, self.n_iter_ = classes, result.nit
-        coef = features.to_coef(torch.from_numpy(weights[:, :-1]).to(device))
+        coef = features.to_coef(torch.from_numpy(weights[:, :-1]).to(problem.codes.device))
         self.coef_ = coef.cpu().numpy()
         self.intercept_ = weights[:, -1] - self.coef_ @ features.mean.cpu().numpy()
         # From the shares of y to those of the prior, and with tau of 1 on to equal shares.
@@ -270,7 +279,7 @@ class LinearHead(BaseLinearHead):
         self.intercept_ -= self.intercept_.mean()
         self.temperature_ = 1.0
         self._warn_unless_converged(result)
-        return self
+        return weights
 
     def _warn_unless_converged(self, result):
         if result.status == 1:
@@ -280,8 +289,46 @@ class LinearHead(BaseLinearHead):
                 "max_iter, or divide all features by one common scale.",
                 ConvergenceWarning,
                 # The line that calls fit, which has two wrappers.
-                stacklevel=5,
+                stacklevel=6,
             )
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Rows and labels as a head is fitted to them."""
+
+    given: Rows
+    X: torch.Tensor | sparse.sparray
+    features: DenseFeatures | SparseFeatures
+    classes: np.ndarray
+    codes: torch.Tensor
+    class_counts: np.ndarray
+
+    def start(self) -> np.ndarray:
+        """Return weights of 0, and intercepts that predict the frequencies of the classes."""
+        start = np.zeros((len(self.classes), self.features.basis.shape[-1] + 1))
+        start[:, -1] = np.log(self.class_counts)
+        return start
+
+
+def fit_path(heads: Iterable[LinearHead], X: Rows, y: ArrayLike) -> None:
+    """Fit heads that differ in their penalty to the same rows, each from the one before.
+
+    They share the directions of the features, which saves more time than the best for each does.
+
+    Parameters
+    ----------
+    heads : iterable of LinearHead
+        Alike but for ``alpha``, the strongest penalty first.
+    X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    """
+    heads = list(heads)
+    middle = clone(heads[0]).set_params(alpha=heads[len(heads) // 2].alpha)
+    problem = middle._make_problem(X, y)
+    weights = problem.start()
+    for head in heads:
+        weights = head._solve(problem, weights)
 
 
 def _weighted_rows(X, classes, codes, weights):
