@@ -147,6 +147,15 @@ def test_the_default_comes_first_and_every_setting_once():
     assert candidates()["smote"][0].settings == {"k_neighbors": 5, "alpha": 0.01}
 
 
+def test_a_table_starts_from_shorter_steps_and_from_half_steps_for_trees(rows):
+    for classifier, max_step in [(None, 0.25), (DecisionTreeClassifier(), 0.5)]:
+        params = {"samplers": ["eos"], "seeds": 1, "classifier": classifier}
+        (result,) = compare_table(*rows, **params, validation_folds=0)
+        assert result.methods["eos"].settings == {"n_neighbors": 20, "max_step": max_step}
+        (result,) = compare_table(*rows, **params)
+        assert result.methods["eos"].settings["n_neighbors"] in (5, 20)
+
+
 def test_best_candidate_has_the_best_mean_and_ties_go_to_the_first():
     assert best_candidate([[0.5, 0.7, 0.6], [0.7, 0.5, 0.6]]) == 0
     assert best_candidate([[0.5, 0.7], [0.7, 0.6]]) == 1

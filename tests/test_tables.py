@@ -385,7 +385,7 @@ def test_scores_are_those_of_the_same_steps_by_hand(rows):
     samplers = {
         "none": None,
         "smote": SMOTE(random_state=0),
-        "eos": EOS(max_step=0.5, random_state=0),
+        "eos": EOS(n_neighbors=20, max_step=0.25, random_state=0),
     }
     for name, sampler in samplers.items():
         Z, labels = sampler.fit_resample(Z_train, y_train) if sampler else (Z_train, y_train)

@@ -37,7 +37,7 @@ class Candidate:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def make_candidates(samplers, head, n_classes, *, eos, default_eos, tune, tune_head):
+def make_candidates(samplers, head, n_classes, *, eos, default_eos, eos_grid=None, tune, tune_head):
     """Return the candidates of each method, the default first.
 
     Parameters
@@ -52,6 +52,8 @@ def make_candidates(samplers, head, n_classes, *, eos, default_eos, tune, tune_h
         The sampler named "eos", which keeps its settings.
     default_eos : EOS
         The sampler named "eos" if none is given.
+    eos_grid : dict or None, default=None
+        What is tried instead of the grid of `METHODS`.
     tune, tune_head : bool
         Whether to vary samplers and heads.
 
@@ -81,10 +83,11 @@ def make_candidates(samplers, head, n_classes, *, eos, default_eos, tune, tune_h
             ]
             continue
         is_fixed = not tune or (name == "eos" and eos is not None)
+        grid = eos_grid if name == "eos" and eos_grid else method.grid
         made[name] = [
             Candidate(s, h, settings=of_sampler | of_head)
             for (of_sampler, s), (of_head, h) in product(
-                _vary(sampler, {} if is_fixed else method.grid), heads
+                _vary(sampler, {} if is_fixed else grid), heads
             )
         ]
     return made

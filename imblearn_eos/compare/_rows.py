@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from imblearn_eos._compat import HasMethods, validate_params
-from imblearn_eos._defaults import eos_for_table
+from imblearn_eos._defaults import TABLE_GRID, eos_for_table
 from imblearn_eos._validation import to_array
 from imblearn_eos.compare._candidates import make_candidates
 from imblearn_eos.compare._parallel import choose_cores
@@ -89,7 +89,8 @@ def compare_table(
         `recommend`). With 0, no method is chosen.
     eos : EOS or None, default=None
         The sampler named "eos", whose settings then stay as they are. None means
-        ``EOS(max_step=0.5)``, or the setting of its ``grid`` in `METHODS` that is best.
+        ``EOS(n_neighbors=20, max_step=0.25)``, half steps for trees, or another K and step if they
+        are better.
     tune : bool, default=True
         Choose the settings of each method by the validation rows, on the same folds for all. False
         means the defaults. Samplers and classifiers that are given keep their own.
@@ -121,12 +122,14 @@ def compare_table(
     0 none logit_adjustment smote eos
     """
     X = check_array(to_array(X), dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
+    classifier = CLASSIFIERS["logistic"] if classifier is None else classifier
     candidates = partial(
         make_candidates,
         samplers,
-        CLASSIFIERS["logistic"] if classifier is None else classifier,
+        classifier,
         eos=eos,
-        default_eos=eos_for_table(device=device),
+        default_eos=eos_for_table(classifier, device=device),
+        eos_grid=TABLE_GRID,
         tune=tune,
         tune_head=False,
     )
