@@ -239,14 +239,15 @@ def test_table_and_page_say_what_was_chosen_and_how_often(rows, tmp_path):
     results = list(compare_embeddings(*rows, samplers=["smote"], seeds=3))
     for result, k in zip(results, [3, 10, 3], strict=True):
         result.methods["smote"].settings = {"k_neighbors": k, "alpha": 0.1}
+        result.validation["smote"] = [1.0]
     line = "k_neighbors=3, alpha=0.1 (2 of 3 seeds); k_neighbors=10, alpha=0.1 (1 of 3 seeds)"
-    assert f"SMOTE: {line}" in format_table(results)
+    assert f"\nChosen for SMOTE: {line}\n" in f"{format_table(results)}\n"
     record = make_record(*rows, source="rows", arguments={"scoring": "f1_macro"})
     page = write_report(tmp_path, record, results).read_text()
     assert f"<dt>SMOTE</dt><dd>{line}</dd>" in page
     assert "best mean f1 macro on" in page
     untuned = list(compare_embeddings(*rows, samplers=["smote"], seeds=1, tune=False))
-    assert "Chosen by" not in format_table(untuned)
+    assert "Chosen for" not in format_table(untuned)
 
 
 # --- the command ----------------------------------------------------------------------------------

@@ -104,9 +104,10 @@ def format_table(results: Iterable[SeedResult]) -> str:
     headers = ["method", "validation", "balanced accuracy", "vs none", "rarest recall"]
     headers += ["false alarms", "macro f1", "seconds", "seeds"]
     table = tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=["left"])
-    chosen = [f"{name}: {text}" for name, text in format_settings(results)]
-    notes = ["\n".join(["Chosen by the validation rows:", *chosen])] if chosen else []
-    notes += format_notes(results)
+    # The page lists those of all methods.
+    best = find_method(order_methods(results)[0]).name
+    chosen = [f"Chosen for {n}: {text}" for n, text in format_settings(results) if n == best]
+    notes = [*chosen, *format_notes(results)]
     return "\n".join([table, *([""] if notes else []), *notes])
 
 
