@@ -200,8 +200,9 @@ def test_one_image_that_is_no_list_is_an_error_that_says_so(photos, convert):
 
 
 def test_images_need_a_preprocess(photos):
-    with pytest.raises(ValueError, match="'preprocess' parameter must be a function"):
-        FeatureExtractor(TinyNet()).fit(photos)
+    for X in (photos, [Image.open(photos[0])], np.zeros((2, 8, 8, 3), dtype=np.uint8)):
+        with pytest.raises(ValueError, match=r"^The 'preprocess' parameter is None.*the pair of"):
+            FeatureExtractor(TinyNet()).fit(X)
 
 
 def test_random_datasets_are_noticed(photos):

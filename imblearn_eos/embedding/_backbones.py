@@ -219,8 +219,8 @@ def from_function(name: str) -> Backbone:
         if hasattr(module, function):
             made = getattr(module, function)()
             return Backbone(*made) if isinstance(made, tuple) else Backbone(made)
-    # A wrong path, or what the file imports or reads.
-    except (ImportError, OSError) as error:
+    # A wrong path, or whatever the file and its function raise.
+    except Exception as error:
         raise ImportError(
             f"The 'backbone' (--backbone) {name!r} cannot be imported and called "
             f"({type(error).__name__}: {error}). Check the path of the file, and install or "

@@ -43,6 +43,13 @@ class Samples(Dataset):
         self.takes_text = takes_text
         if not takes_text:
             import_extra("PIL", "images")
+            is_dataset = isinstance(self.X, Dataset)
+            if preprocess is None and not is_dataset and len(self) and _is_image(self.X[0]):
+                raise ValueError(
+                    "The 'preprocess' parameter is None, but X holds images: pass a function from "
+                    "a PIL image to a tensor. A function for --backbone returns the pair of the "
+                    "module and its preprocess."
+                )
 
     def __len__(self) -> int:
         return len(self.X)
@@ -111,11 +118,6 @@ class Samples(Dataset):
             return str(item)
         item = _to_image(item)
         if not isinstance(item, (np.ndarray, torch.Tensor, Mapping)):
-            if self.preprocess is None:
-                raise ValueError(
-                    "the 'preprocess' parameter must be a function from a PIL image to a tensor, "
-                    "got None"
-                )
             item = self.preprocess(item)
         if isinstance(item, Mapping):
             return {name: torch.as_tensor(values) for name, values in item.items()}
@@ -173,6 +175,13 @@ class Batches:
 
     def __iter__(self) -> Iterator[list[int]]:
         return (self.rows[i : i + self.size] for i in range(0, len(self.rows), self.size))
+
+
+def _is_image(item):
+    """Return whether a sample becomes an image of Pillow."""
+    is_pixels = isinstance(item, np.ndarray) and item.dtype == np.uint8
+    is_file = isinstance(item, (str, os.PathLike)) or is_content(item)
+    return is_pixels or is_file or hasattr(item, "getbands")
 
 
 def _to_image(item):
