@@ -148,9 +148,8 @@ def read_results(folder):
     return found
 
 
-def measure(options):
+def measure(tables, options):
     """Measure what is missing, a fold of all tables before the next."""
-    tables = {table.name: table for table in read_tables(options.data or find_folder())}
     options.output.mkdir(parents=True, exist_ok=True)
     done, todo = read_results(options.output), []
     for fold, classifier, name in product(range(options.folds), options.classifiers, tables):
@@ -203,8 +202,11 @@ def halves(families):
 # --- report ---------------------------------------------------------------------------------------
 
 
-def report(options):
-    results = read_results(options.output)
+def report(tables, options):
+    """Print the results of the tables whose rarest class is not too small."""
+    found = read_results(options.output)
+    few = {name for name, table in tables.items() if np.bincount(table.y)[-1] < options.min_rarest}
+    results = {key: scores for key, scores in found.items() if key[1] not in few}
     for classifier in options.classifiers:
         methods = methods_of(classifier, options)
         by_table = collect(results, classifier, methods)
@@ -282,14 +284,17 @@ def main(arguments=None):
     parser.add_argument("--slow", action="store_true", help=f"also {' and '.join(SLOW)}")
     parser.add_argument("--folds", type=int, default=N_FOLDS, choices=range(1, N_FOLDS + 1))
     parser.add_argument("--jobs", type=int, default=1)
+    text = "report only tables whose rarest class has so many rows (default: all)"
+    parser.add_argument("--min-rarest", type=int, default=0, help=text)
     parser.add_argument("--report", action="store_true", help="print the results that are there")
     options = parser.parse_args(arguments)
     if options.slow:
         options.methods = [*dict.fromkeys([*options.methods, *SLOW])]
     os.environ["OMP_NUM_THREADS"] = "1"
+    tables = {table.name: table for table in read_tables(options.data or find_folder())}
     if not options.report:
-        measure(options)
-    report(options)
+        measure(tables, options)
+    report(tables, options)
 
 
 if __name__ == "__main__":

@@ -135,6 +135,24 @@ def test_report_only_reads(data, tmp_path, capsys):
     assert not (tmp_path / "output").exists()
 
 
+def test_report_leaves_out_tables_of_few_rare_rows(data, tmp_path, capsys):
+    write(data, "five", [f"{i}, {i}, {i < 6}" for i in range(60)])
+    run(data, tmp_path / "output", "--methods", "none", "SMOTE", "random")
+    assert "6 tables of 5 families" in capsys.readouterr().out
+    run(
+        data,
+        tmp_path / "output",
+        "--report",
+        "--min-rarest",
+        "10",
+        "--methods",
+        "none",
+        "SMOTE",
+        "random",
+    )
+    assert "5 tables of 4 families" in capsys.readouterr().out
+
+
 def test_report_chooses_on_half_and_confirms_on_the_others(data, tmp_path, capsys):
     run(data, tmp_path / "output")
     text = capsys.readouterr().out
