@@ -65,7 +65,7 @@ def plot_ranks(scores, names, file, title=""):
     ranks, n_methods = mean_ranks(scores)[order], len(names)
     difference = critical_difference(*scores.shape)
     figure = Figure(figsize=(7, 1.2 + 0.25 * n_methods), layout="constrained")
-    axes = figure.add_subplot()
+    axes, offset = figure.add_subplot(), {"textcoords": "offset points"}
     for row, (rank, index) in enumerate(zip(ranks, order, strict=True)):
         axes.plot(rank, row, "o", color="black")
         axes.annotate(
@@ -73,8 +73,9 @@ def plot_ranks(scores, names, file, title=""):
         )
     for first, last in groups(ranks, difference):
         axes.plot([ranks[first]] * 2, [first, last], color="tab:blue", linewidth=3, alpha=0.5)
-    axes.set(ylim=(n_methods - 0.5, -0.5), xlim=(1, n_methods + 1), yticks=[])
+    # The bar of the critical difference lies above all methods.
+    axes.errorbar(1 + difference / 2, -1, xerr=difference / 2, capsize=4)
+    axes.annotate(f"critical difference  {difference:.2f}", (1 + difference, -1), (8, -3), **offset)
+    axes.set(ylim=(n_methods - 0.5, -1.6), xlim=(0.5, n_methods + 1), yticks=[])
     axes.set(xlabel="mean rank, 1 is best", title=title)
-    axes.errorbar(n_methods - difference / 2, n_methods - 1, xerr=difference / 2, capsize=4)
-    axes.annotate("critical difference", (n_methods - difference, n_methods - 1.3), ha="left")
     figure.savefig(file)
