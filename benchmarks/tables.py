@@ -77,11 +77,7 @@ def evaluate(table, classifier, fold, methods):
     predict = partial(_predict, n_classes=len(np.unique(table.y)), X_test=X_test)
     found = {}
     for method in methods:
-        try:
-            labels, proba = predict(*fit(method, model, X, y, fold))
-        except (ValueError, RuntimeError):
-            # Few rows: imbalanced-learn's cleaning may leave no class, or no rows to make.
-            labels, proba = predict(clone(model).fit(X, y), None)
+        labels, proba = predict(*fit(method, model, X, y, fold))
         found[method] = scores(table.y[test], labels, proba)
     return found
 
@@ -101,7 +97,9 @@ def fit(method, model, X, y, seed):
         search = GridSearchCV(pipeline, {"eos": eos}, scoring="balanced_accuracy", cv=inner)
         return search.fit(X, y), None
     if method == "tuned threshold" and len(sizes) == 2:
-        return TunedThresholdClassifierCV(model, cv=3, random_state=seed).fit(X, y), None
+        # With constant probabilities there is no threshold, as with more than two classes.
+        with suppress(ValueError):
+            return TunedThresholdClassifierCV(model, cv=3, random_state=seed).fit(X, y), None
     is_adjusted = method in ("logit adjustment", "tuned threshold")
     return model.fit(X, y), sizes / len(y) if is_adjusted else None
 

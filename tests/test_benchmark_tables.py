@@ -97,6 +97,12 @@ def test_logit_adjustment_keeps_the_ranking_of_two_classes():
     assert found["none"][0] < found["logit adjustment"][0]
 
 
+def test_constant_probabilities_have_no_threshold():
+    X, y = np.zeros((30, 1)), np.repeat([0, 1], [24, 6])
+    _, shares = tables.fit("tuned threshold", tables.CLASSIFIERS["logistic"], X, y, seed=0)
+    assert_allclose(shares, [0.8, 0.2])
+
+
 def test_class_that_cleaning_leaves_out_has_no_probability():
     class OneClass:
         classes_ = np.array([0])
