@@ -17,6 +17,7 @@ from torch import nn
 
 from imblearn_eos._extras import import_extra
 from imblearn_eos.compare._files import write_bytes, write_text
+from imblearn_eos.compare._fit import AdjustedClassifier
 from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._templates import render
 from imblearn_eos.embedding import EmbeddingPipeline
@@ -191,17 +192,16 @@ def _transform(embedder, rows):
 def _make_pipeline(record, result, method):
     """Return the bytes of the steps after the embedding, which skops loads by trusted types."""
     skops = import_extra("skops.io", "share")
-    fitted, counts = result.fitted, None
-    if method == "logit_adjustment":
-        counts, method = _train_counts(fitted).tolist(), "none"
-    steps = [("classifier", fitted.heads[method])]
+    fitted = result.fitted
+    head, divisors = _unwrap(fitted.heads[method])
+    steps = [("classifier", head)]
     if _transform(fitted.embedder, fitted.Z_train[:1]) is not None:
         steps.insert(0, ("scaler", fitted.embedder))
     content = skops.dumps(Pipeline(steps))
     facts = {
         "n_features": fitted.Z_train.shape[1],
         "features": record["data"].get("features"),
-        "counts": counts,
+        "divisors": None if divisors is None else divisors.tolist(),
         "trusted": skops.get_untrusted_types(data=content),
     }
     return content, "load_pipeline.jinja", facts
@@ -209,17 +209,19 @@ def _make_pipeline(record, result, method):
 
 def _linear(fitted, method):
     """Return the weights and intercepts of a method's head, or None if it is not linear."""
-    is_adjusted = method == "logit_adjustment"
+    head, divisors = _unwrap(fitted.heads[method])
     try:
-        head = fitted.heads["none" if is_adjusted else method]
         coef, intercept = softmax_weights(method, head, fitted.classes)
     except ValueError:
         return None
-    return coef, intercept - is_adjusted * np.log(_train_counts(fitted))
+    return coef, intercept if divisors is None else intercept - np.log(divisors)
 
 
-def _train_counts(fitted):
-    return np.unique(fitted.y_train, return_counts=True)[1]
+def _unwrap(head):
+    """Return a classifier, and what logit adjustment divides its probabilities by, if anything."""
+    if isinstance(head, AdjustedClassifier):
+        return head.classifier, head.counts**head.tau
+    return head, None
 
 
 def _class_names(fitted):
