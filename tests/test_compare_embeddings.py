@@ -265,6 +265,15 @@ def test_groups_straddle_neither_splits_nor_folds(test_size):
         assert len(split.test) / 600 == pytest.approx(test_size, abs=0.08)
 
 
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_group_that_straddles_a_given_part_is_refused(part):
+    y, groups = np.tile([0, 1], 6), np.repeat(np.arange(4), 3)
+    make_splits(y, 1, **SPLIT, groups=groups, **{part: np.arange(6)})
+    message = f"1 of the 'groups', such as 2, have rows in the '{part}' part"
+    with pytest.raises(ValueError, match=message):
+        make_splits(y, 1, **SPLIT, groups=groups, **{part: np.arange(7)})
+
+
 def test_class_in_one_group_is_named():
     y, groups = np.array([0, 0, 0, 0, 1, 1]), [1, 1, 2, 2, 3, 3]
     with pytest.raises(ValueError, match=r"class 1 has 1 groups.*give the test part"):

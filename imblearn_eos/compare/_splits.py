@@ -81,7 +81,10 @@ def make_splits(
         groups = np.asarray(to_array(groups, "groups"))
         check_consistent_length(y, groups)
     pool = np.setdiff1d(np.arange(len(y)), np.concatenate([test, validation]))
-    _check_parts(y, pool, {"test": test, "validation": validation})
+    given = {"test": test, "validation": validation}
+    _check_parts(y, pool, given)
+    if groups is not None:
+        _check_groups(groups, given)
     splits = []
     for seed in range(seeds):
         ratio = {"imbalance_ratio": imbalance_ratio, "random_state": seed}
@@ -170,6 +173,16 @@ def _make_long_tailed(rows, y, imbalance_ratio, random_state):
     if imbalance_ratio is None:
         return rows
     return make_imbalanced(rows, y[rows], ratio=imbalance_ratio, random_state=random_state)[0]
+
+
+def _check_groups(groups, parts):
+    for name, rows in parts.items():
+        shared = np.intersect1d(groups[rows], np.delete(groups, rows))
+        if len(shared):
+            raise ValueError(
+                f"{len(shared)} of the 'groups', such as {shared[0]}, have rows in the {name!r} "
+                "part and outside it. Move all rows of a group to one part."
+            )
 
 
 def _split_groups(rows, y, groups, test_size, seed):
