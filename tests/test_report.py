@@ -398,6 +398,20 @@ def test_results_and_model_lie_beside_the_page(open_page, images):
     assert content["recommendation"]["method"] == "eos"
 
 
+def test_card_says_what_was_chosen_by_and_what_probabilities_mean(images, tmp_path):
+    _, record, results = images
+    results = [replace(result, methods=dict(result.methods)) for result in results]
+    add_validation(results, "logit_adjustment")
+    outcome = results[0].methods["logit_adjustment"]
+    results[0].methods["logit_adjustment"] = replace(outcome, settings={"tau": 0.5})
+    record = {**record, "arguments": {**record["arguments"], "scoring": "f1_macro"}}
+    write_report(tmp_path, record, results)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "same source. It was chosen by f1 macro." in card
+    assert "matter equally" not in card
+    assert "(logit adjustment with tau=0.5)" in card
+
+
 def test_saved_model_is_the_recommended_one(images, tmp_path):
     """Not EOS, where validation rows chose another method."""
     _, record, results = images

@@ -40,7 +40,7 @@ def render_card(results, method, **content):
     first = results[0]
     has_network = first.train_loss is not None
     few = [name for name, n_rows in first.test_counts.items() if 0 < n_rows < FEW]
-    names = list(first.train_counts)
+    names, tau = list(first.train_counts), first.methods[method].settings.get("tau")
     more = f" and {len(names) - MAX_CLASSES} more" * (len(names) > MAX_CLASSES)
     return render(
         "model_card.jinja",
@@ -55,7 +55,8 @@ def render_card(results, method, **content):
         seed=first.seed,
         classes=", ".join(names[:MAX_CLASSES]) + more,
         few=", ".join(few[:MAX_CLASSES]),
-        is_balanced=method not in ("none", "network"),
+        is_balanced=method not in ("none", "network", "threshold") and tau in (None, 1.0),
+        tau=tau,
     )
 
 
