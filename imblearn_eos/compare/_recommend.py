@@ -25,7 +25,7 @@ class Recommendation:
     method : str
         Its key in ``SeedResult.methods``.
     validation : float
-        Its mean balanced accuracy on the validation rows of all folds and seeds.
+        Its mean score on the validation rows of all folds and seeds, balanced accuracy by default.
     runner_up : str or None
         The next best method; None if no other method succeeded on every fold.
     is_noise : bool or None
