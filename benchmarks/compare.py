@@ -1,6 +1,7 @@
 """The main job, from the command to the report, against the clock.
 
-    python benchmarks/compare.py embeddings  # 10,000 x 768, ten classes, five seeds, all methods
+    python benchmarks/compare.py embeddings  # 10,000 x 768, ten classes, five seeds, all tuned
+    python benchmarks/compare.py embeddings --no-tune  # the same with defaults
     python benchmarks/compare.py table       # 3,000 x 768 as a table: one core and all
     python benchmarks/compare.py photos      # 400 photos, EfficientNet-Lite0: command to report
     python benchmarks/compare.py throughput  # embedding, against a hand-written loop
@@ -85,7 +86,8 @@ def run_embeddings(options):
     Z, y = make_embeddings(options.n_rows, options.n_features)
 
     def work():
-        results = list(compare_embeddings(Z, y, seeds=options.seeds, n_jobs=options.n_jobs))
+        params = {"seeds": options.seeds, "n_jobs": options.n_jobs, "tune": options.tune}
+        results = list(compare_embeddings(Z, y, **params))
         return f"(recommended: {recommend(results).method})"
 
     measure(f"embeddings {Z.shape}, {options.seeds} seeds", work)
@@ -157,5 +159,6 @@ if __name__ == "__main__":
     parser.add_argument("--n-photos", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--n-jobs", type=int)
+    parser.add_argument("--no-tune", dest="tune", action="store_false", help="of embeddings")
     options = parser.parse_args()
     RUNS[options.what](options)

@@ -182,6 +182,9 @@ def test_class_weights_and_averaged_heads_are_those_by_hand(rows):
     (result,) = compare_embeddings(Z, y, samplers=names, seeds=1, tune=False)
     train, test = result.fitted.train, result.fitted.test
     scaler = CommonScaler().fit(Z[train])
+    assert repr(result.fitted.heads["averaged"].sampler) == (
+        "EOS(max_step=0.5, n_neighbors=1000, random_state=0)"
+    )
     eos = EOS(n_neighbors=1000, max_step=0.5, random_state=0)
     heads = LinearHead(class_weight="balanced", tol=TOL), AveragedHead(eos, tol=TOL)
     for name, head in zip(names, heads, strict=True):

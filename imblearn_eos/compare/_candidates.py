@@ -11,7 +11,8 @@ from imblearn import FunctionSampler
 from sklearn.base import BaseEstimator, clone
 
 from imblearn_eos._compat import validate_parameter_constraints
-from imblearn_eos.compare._registry import ALPHAS, TAUS, find_method, make_samplers
+from imblearn_eos.compare._registry import ALPHAS, METHODS, TAUS, find_method, make_samplers
+from imblearn_eos.embedding import LinearHead
 
 # Scores that differ by less are equal.
 TIE = 1e-12
@@ -27,6 +28,8 @@ class Candidate:
         Unfitted. The network's own head needs neither.
     tau : float
         Strength of logit adjustment.
+    averaged_with : Candidate or None
+        Whose logits are averaged with those of this one.
     settings : dict of str to object
         The values that other candidates of the method do not all have.
     """
@@ -34,6 +37,7 @@ class Candidate:
     sampler: BaseEstimator | None = None
     head: BaseEstimator | None = None
     tau: float = 0.0
+    averaged_with: Candidate | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -68,27 +72,36 @@ def make_candidates(samplers, head, n_classes, *, eos, default_eos, eos_grid=Non
     heads = _vary(head, {"alpha": ALPHAS} if tune and tune_head else {})
     taus = [({"tau": tau} if tune else {}, tau) for tau in ((1.0, *TAUS) if tune else (1.0,))]
     plain, made = FunctionSampler(), {}
+    grid = {} if not tune or eos is not None else eos_grid or METHODS["eos"].grid
+    varied_eos = _vary(of_eos, grid)
     for name, sampler in make_samplers(samplers, of_eos).items():
         method = find_method(name)
+        if name in ("eos", "averaged"):
+            found = [(of_eos | of_h, s, h) for (of_eos, s), (of_h, h) in product(varied_eos, heads)]
+            if name == "eos":
+                made[name] = [Candidate(s, h, settings=settings) for settings, s, h in found]
+            elif type(head) is LinearHead:
+                made[name] = [
+                    Candidate(s, h, averaged_with=Candidate(plain, h, 1.0), settings=settings)
+                    for settings, s, h in found
+                ]
+            continue
         if method.make_head is not None:
-            varied = [(s, method.make_head(h, of_eos, n_classes)) for s, h in heads]
+            varied = [(s, method.make_head(h, n_classes)) for s, h in heads]
             if varied[0][1] is not None:
                 made[name] = [Candidate(plain, h, settings=settings) for settings, h in varied]
             continue
         if name == "none":
             made[name] = [Candidate(plain, h, settings=settings) for settings, h in heads]
             made["logit_adjustment"] = [
-                Candidate(plain, h, tau, of_head | of_tau)
+                Candidate(plain, h, tau, settings=of_head | of_tau)
                 for (of_head, h), (of_tau, tau) in product(heads, taus)
             ]
             continue
-        is_fixed = not tune or (name == "eos" and eos is not None)
-        grid = eos_grid if name == "eos" and eos_grid else method.grid
+        varied = _vary(sampler, method.grid if tune else {})
         made[name] = [
             Candidate(s, h, settings=of_sampler | of_head)
-            for (of_sampler, s), (of_head, h) in product(
-                _vary(sampler, {} if is_fixed else grid), heads
-            )
+            for (of_sampler, s), (of_head, h) in product(varied, heads)
         ]
     return made
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import InitVar, dataclass, field, replace
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from imblearn_eos.compare._candidates import Candidate
 from imblearn_eos.compare._neighbors import Found, max_neighbors, share_neighbors
 from imblearn_eos.compare._parallel import record_warnings
 from imblearn_eos.embedding import LinearHead
+from imblearn_eos.embedding._averaged_head import average_heads
 from imblearn_eos.embedding._head import fit_path
 
 
@@ -57,9 +58,10 @@ class TrainingRows:
     candidates: InitVar[Iterable[Candidate]] = ()
 
     def __post_init__(self, candidates):
-        candidates = list(candidates)
+        candidates = list(chain.from_iterable((c, c.averaged_with) for c in candidates))
+        candidates = [candidate for candidate in candidates if candidate is not None]
         self.found, self.n_searched = Found(), max_neighbors(c.sampler for c in candidates)
-        # Logit adjustment starts from the heads of no over-sampling.
+        # Logit adjustment starts from the heads of no over-sampling, an average from two others.
         times = Counter((id(c.sampler), id(c.head)) for c in candidates)
         self.kept = {key: None for key, count in times.items() if count > 1}
 
@@ -79,12 +81,17 @@ class TrainingRows:
         for candidate in candidates:
             key, fitted = (id(sampler), id(candidate.head)), known[id(candidate.head)]
             if key in self.kept:
-                self.kept[key] = fitted
+                # Without the rows, which would fill the memory.
+                self.kept[key] = replace(fitted, Z=None, y=None)
             if candidate.tau and fitted.error is None:
                 fitted = Fitted(
                     adjust_logits(fitted.head, self.y, candidate.tau),
                     seconds_refit=fitted.seconds_refit,
                 )
+            if candidate.averaged_with is not None and fitted.error is None:
+                (other,) = self.fit([candidate.averaged_with])
+                head = average_heads(fitted.sampler, fitted.head, other.head)
+                fitted = replace(fitted, head=head)
             yield fitted
 
     def _resample(self, sampler):
@@ -119,9 +126,6 @@ class TrainingRows:
         fitted = replace(resampled, head=head, error=None)
         with record_warnings() as caught:
             start = time.perf_counter()
-            # A head that over-samples by itself.
-            inner = getattr(head, "sampler", None)
-            params = share_neighbors(inner, self.found, self.n_searched)
             try:
                 if others:
                     fit_path([head, *others], fitted.Z, fitted.y)
@@ -130,8 +134,6 @@ class TrainingRows:
             except (ValueError, RuntimeError) as error:
                 fitted.error = f"{type(error).__name__}: {error}"
             fitted.seconds_refit = time.perf_counter() - start
-            if params:
-                inner.set_params(**params)
         fitted.warnings = list(dict.fromkeys([*resampled.warnings, *caught]))
         return fitted
 

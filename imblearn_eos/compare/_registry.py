@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import TunedThresholdClassifierCV
 
 from imblearn_eos.compare._adasyn import LenientADASYN
-from imblearn_eos.embedding import AveragedHead, LinearHead
+from imblearn_eos.embedding import LinearHead
 from imblearn_eos.over_sampling import EOS
 
 
@@ -34,8 +34,8 @@ class Method:
     grid : dict of str to list
         Values of the sampler's parameters to choose from, beside its defaults.
     make_head : callable or None, default=None
-        Of a method without a sampler: called with the classifier, the sampler named "eos" and the
-        number of classes, returns the classifier to fit instead. None if the method does not apply.
+        Of a method without a sampler: called with the classifier and the number of classes, returns
+        the classifier to fit instead, or None if the method does not apply.
 
     Examples
     --------
@@ -49,27 +49,20 @@ class Method:
     make_sampler: Callable[[], BaseEstimator] | None = None
     phrase: str | None = None
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    make_head: Callable[[BaseEstimator, EOS, int], BaseEstimator | None] | None = None
+    make_head: Callable[[BaseEstimator, int], BaseEstimator | None] | None = None
 
 
-def _weigh_classes(head, eos, n_classes):
+def _weigh_classes(head, n_classes):
     if "class_weight" not in head.get_params():
         return None
     return clone(head).set_params(class_weight="balanced")
 
 
-def _move_threshold(head, eos, n_classes):
+def _move_threshold(head, n_classes):
     # For a linear head, logit adjustment with a tau of its choice does the same.
     if n_classes > 2 or isinstance(head, LinearHead):
         return None
     return TunedThresholdClassifierCV(head, scoring="balanced_accuracy")
-
-
-def _average_heads(head, eos, n_classes):
-    if not isinstance(head, LinearHead):
-        return None
-    params = {name: getattr(head, name) for name in ("alpha", "max_iter", "tol", "device")}
-    return AveragedHead(eos, **params)
 
 
 METHODS: dict[str, Method] = {
@@ -83,9 +76,7 @@ METHODS: dict[str, Method] = {
     "adasyn": Method("ADASYN", LenientADASYN, grid={"n_neighbors": [3, 10]}),
     "eos": Method("EOS", EOS, grid={"n_neighbors": [10, 1000], "max_step": [0.5, 1.0]}),
     "averaged": Method(
-        "EOS + logit adjustment",
-        phrase="the mean of an EOS head and a logit-adjusted one",
-        make_head=_average_heads,
+        "EOS + logit adjustment", phrase="the mean of an EOS head and a logit-adjusted one"
     ),
 }
 # Of logit adjustment, beside 1, which stands for balanced classes.
@@ -111,7 +102,7 @@ def select_samplers(names: Iterable[str] | None = None) -> list[str]:
 
     None means all methods. Raise ValueError when a name is unknown or ``names`` is empty.
     """
-    known = [name for name, method in METHODS.items() if method.make_sampler or method.make_head]
+    known = [name for name in METHODS if name not in ("network", "logit_adjustment")]
     names = known if names is None else list(names)
     if not names or any(name not in known for name in names):
         raise ValueError(

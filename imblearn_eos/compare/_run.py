@@ -219,7 +219,7 @@ class _Comparison:
         outcomes = self._map(lambda name: next(rows.fit([chosen[name]])), chosen)
         methods, kept = {}, Bunch(samplers={}, heads={}, predictions={})
         for name, fitted in outcomes.items():
-            if find_method(name).make_head is not None:
+            if find_method(name).make_sampler is None:
                 fitted.sampler = None
             if fitted.error is None:
                 kept.heads[name] = fitted.head
@@ -290,8 +290,9 @@ class _Comparison:
 
     def _map(self, function, names):
         """Return the results of a function by the name of a method."""
-        # Logit adjustment comes last, because it needs what is fitted for no over-sampling.
-        order = sorted(names, key="logit_adjustment".__eq__)
+        # What others need comes first, and what needs others last.
+        ranks = {"eos": -1, "logit_adjustment": 1, "averaged": 1}
+        order = sorted(names, key=lambda name: ranks.get(name, 0))
         outcomes = self.cores.map([partial(function, name) for name in order])
         by_name = dict(zip(order, outcomes, strict=True))
         return {name: by_name[name] for name in names}

@@ -162,8 +162,31 @@ class AveragedHead(BaseLinearHead):
                 f"{type(sampler).__name__} returned rows of {heads[0].classes_.tolist()}."
             )
         check_features(self, given, X, reset=True)
-        self.classes_, self.sampler_, self.temperature_ = classes, sampler, 1.0
+        self.sampler_ = sampler
+        self._average(heads)
+        return self
+
+    def _average(self, heads):
+        """Take over the mean of fitted heads."""
+        self.classes_, self.temperature_ = heads[0].classes_, 1.0
         self.n_iter_ = sum(head.n_iter_ for head in heads)
         self.coef_ = np.mean([head.coef_ for head in heads], axis=0)
         self.intercept_ = np.mean([head.intercept_ for head in heads], axis=0)
-        return self
+
+
+def average_heads(sampler: Any, head: LinearHead, adjusted: LinearHead) -> AveragedHead:
+    """Return what an AveragedHead becomes whose two heads are fitted already, to arrays.
+
+    Parameters
+    ----------
+    sampler : object
+        The sampler whose rows ``head`` was fitted to.
+    head, adjusted : LinearHead
+        They differ in ``tau``.
+    """
+    names = ("alpha", "max_iter", "tol", "device", "verbose")
+    params = {name: getattr(head, name) for name in names}
+    averaged = AveragedHead(sampler, tau=adjusted.tau, **params)
+    averaged.sampler_, averaged.n_features_in_ = sampler, head.n_features_in_
+    averaged._average([head, adjusted])
+    return averaged
