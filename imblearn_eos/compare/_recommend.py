@@ -75,7 +75,7 @@ def recommend(results: list[SeedResult]) -> Recommendation | None:
     >>> results = list(compare_table(X, y, samplers=["smote"], seeds=1))
     >>> found = recommend(results)
     >>> found.method, found.near_chance, found.too_few_runs
-    ('smote', False, True)
+    ('logit_adjustment', False, True)
     """
     means = validation_means(results)
     if not means:
