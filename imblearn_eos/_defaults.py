@@ -30,7 +30,7 @@ def eos_for_embeddings(*, trained_on_rows: bool, **params: Any) -> EOS:
     """Return the sampler for embeddings, by whether their network was trained on these rows.
 
     Rows that a network has memorized lie farther from other classes than new rows will, so full
-    steps pay. Other rows lie where new ones do, and shorter steps make fewer false alarms.
+    steps score higher. On frozen features, which lie where those of new rows do, half steps do.
     """
     return EOS(n_neighbors=1000, max_step=1.0 if trained_on_rows else 0.5, **params)
 
@@ -38,7 +38,7 @@ def eos_for_embeddings(*, trained_on_rows: bool, **params: Any) -> EOS:
 def eos_for_table(classifier: BaseEstimator, **params: Any) -> EOS:
     """Return the sampler for the columns of a table, by the classifier that follows.
 
-    Full steps cost precision on tables, and most where the classifier is not one of trees; see
+    Full steps cost F1 on tables, and most where the classifier is not one of trees; see
     ``benchmarks/tables.py``.
     """
     return EOS(n_neighbors=20, max_step=0.5 if isinstance(classifier, TREES) else 0.25, **params)

@@ -324,9 +324,6 @@ def test_given_parts_are_used(photos, backbone, tmp_path, capsys):
     assert "Split: given (6 test, 35 train)" in output
 
 
-@pytest.mark.skipif(
-    not hasattr(imblearn_eos.embedding, "FeatureExtractor"), reason="needs FeatureExtractor"
-)
 def test_backbone_of_a_file_embeds_photos(photos, tmp_path, capsys):
     file = tmp_path / "backbone.py"
     file.write_text(BACKBONE)

@@ -285,7 +285,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which Windows lacks")
 def test_a_forked_process_embeds_after_its_parent(tmp_path):
     script = tmp_path / "embed.py"
     script.write_text(CHILDREN)

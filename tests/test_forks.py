@@ -42,7 +42,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which Windows lacks")
 @pytest.mark.parametrize("name", ["LinearHead", "Embedder"])
 def test_a_forked_child_does_not_wait_for_threads_of_its_parent(name):
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}

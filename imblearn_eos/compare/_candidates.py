@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -68,42 +68,44 @@ def make_candidates(samplers, head, n_classes, *, eos, default_eos, eos_grid=Non
     if eos is not None:
         params = eos.get_params(deep=False)
         validate_parameter_constraints(eos._parameter_constraints, params, caller_name="EOS")
-    of_eos = default_eos if eos is None else eos
     heads = _vary(head, {"alpha": ALPHAS} if tune and tune_head else {})
-    taus = [({"tau": tau} if tune else {}, tau) for tau in ((1.0, *TAUS) if tune else (1.0,))]
-    plain, made = FunctionSampler(), {}
-    grid = {} if not tune or eos is not None else eos_grid or METHODS["eos"].grid
-    varied_eos = _vary(of_eos, grid)
+    of_eos = default_eos if eos is None else eos
+    grid = (eos_grid or METHODS["eos"].grid) if tune and eos is None else {}
+    with_eos = _combine(_vary(of_eos, grid), heads)
+    plain = [({}, FunctionSampler())]
+    made = {}
     for name, sampler in make_samplers(samplers, of_eos).items():
         method = find_method(name)
-        if name in ("eos", "averaged"):
-            found = [(of_eos | of_h, s, h) for (of_eos, s), (of_h, h) in product(varied_eos, heads)]
-            if name == "eos":
-                made[name] = [Candidate(s, h, settings=settings) for settings, s, h in found]
-            elif type(head) is LinearHead:
-                made[name] = [
-                    Candidate(s, h, averaged_with=Candidate(plain, h, 1.0), settings=settings)
-                    for settings, s, h in found
-                ]
-            continue
-        if method.make_head is not None:
-            varied = [(s, method.make_head(h, n_classes)) for s, h in heads]
-            if varied[0][1] is not None:
-                made[name] = [Candidate(plain, h, settings=settings) for settings, h in varied]
-            continue
         if name == "none":
-            made[name] = [Candidate(plain, h, settings=settings) for settings, h in heads]
+            made[name] = _combine(plain, heads)
             made["logit_adjustment"] = [
-                Candidate(plain, h, tau, settings=of_head | of_tau)
-                for (of_head, h), (of_tau, tau) in product(heads, taus)
+                replace(c, tau=tau, settings=c.settings | ({"tau": tau} if tune else {}))
+                for c in made[name]
+                for tau in ((1.0, *TAUS) if tune else (1.0,))
             ]
-            continue
-        varied = _vary(sampler, method.grid if tune else {})
-        made[name] = [
-            Candidate(s, h, settings=of_sampler | of_head)
-            for (of_sampler, s), (of_head, h) in product(varied, heads)
-        ]
+        elif name == "eos":
+            made[name] = with_eos
+        elif name == "averaged":
+            if type(head) is LinearHead:
+                made[name] = [
+                    replace(c, averaged_with=Candidate(plain[0][1], c.head, tau=1.0))
+                    for c in with_eos
+                ]
+        elif method.make_head is not None:
+            varied = [(settings, method.make_head(h, n_classes)) for settings, h in heads]
+            if varied[0][1] is not None:
+                made[name] = _combine(plain, varied)
+        else:
+            made[name] = _combine(_vary(sampler, method.grid if tune else {}), heads)
     return made
+
+
+def _combine(samplers, heads):
+    """Return a candidate for each sampler and head, given with their settings."""
+    return [
+        Candidate(sampler, head, settings=of_sampler | of_head)
+        for (of_sampler, sampler), (of_head, head) in product(samplers, heads)
+    ]
 
 
 def _vary(estimator, grid):

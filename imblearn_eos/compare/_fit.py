@@ -90,8 +90,11 @@ class TrainingRows:
                 )
             if candidate.averaged_with is not None and fitted.error is None:
                 (other,) = self.fit([candidate.averaged_with])
-                head = average_heads(fitted.sampler, fitted.head, other.head)
-                fitted = replace(fitted, head=head)
+                if other.error is None:
+                    other = replace(
+                        fitted, head=average_heads(fitted.sampler, fitted.head, other.head)
+                    )
+                fitted = other
             yield fitted
 
     def _resample(self, sampler):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from imblearn_eos.compare._statistics import CONFIDENCE, Z, seed_margin, smooth_variance
+from imblearn_eos.compare._statistics import CONFIDENCE, QUANTILE, seed_margin, smooth_variance
 
 N_DRAWS = 200
 
@@ -60,7 +60,7 @@ def _recall_interval(hits, n_rows):
     recalls = hits / n_rows
     # One row of a class says nothing about the variance, which is at most this.
     spread = np.where(n_rows > 1, recalls * (1 - recalls) / np.maximum(n_rows - 1, 1), 0.25)
-    margin = Z * np.sqrt(smooth_variance(spread, n_rows).sum()) / len(hits)
+    margin = QUANTILE * np.sqrt(smooth_variance(spread, n_rows).sum()) / len(hits)
     return recalls.mean() - margin, recalls.mean() + margin
 
 
@@ -83,5 +83,5 @@ def _f1_interval(confusion, least):
         hits[:, c] = drawn[:, c]
         predicted += drawn
     scores = (2 * hits / np.maximum(n_rows + predicted, 1))[:, counted].mean(axis=1)
-    margin = max(Z * scores[1:].std(), least)
+    margin = max(QUANTILE * scores[1:].std(), least)
     return scores[0] - margin, scores[0] + margin

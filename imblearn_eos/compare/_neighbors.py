@@ -44,10 +44,8 @@ class SharedNeighbors(BaseEstimator):
         self.n_searched = n_searched
 
     def fit(self, X: np.ndarray, y: Any = None) -> SharedNeighbors:
-        self.finder_, self.digest_ = (
-            NearestNeighbors(n_neighbors=self.n_neighbors).fit(X),
-            digest(X),
-        )
+        self.finder_ = NearestNeighbors(n_neighbors=self.n_neighbors).fit(X)
+        self.digest_ = digest(X)
         return self
 
     def kneighbors(self, X, n_neighbors=None, return_distance=True):

@@ -14,7 +14,7 @@ from imblearn_eos.compare._scores import METRICS
 
 CONFIDENCE = 0.95
 # Half the width of such an interval, in standard errors.
-Z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+QUANTILE = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def row_margin(results, method, other=None):
             variances.append(values.var(ddof=1) / len(values) if len(values) > 1 else 1.0)
             n_rows.append(len(values))
     variances = smooth_variance(np.array(variances), np.array(n_rows))
-    return float(Z * np.sqrt(variances.sum()) / len(variances))
+    return float(QUANTILE * np.sqrt(variances.sum()) / len(variances))
 
 
 def smooth_variance(variances, n_rows):

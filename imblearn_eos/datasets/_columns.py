@@ -185,7 +185,7 @@ def check_parts(path: object, parts: Collection[str], names: Iterable[object]) -
 
 @contextmanager
 def errors_named(path: object, wanted: str, *others: object) -> Iterator[None]:
-    """Say which file an error comes from, if its message names neither this nor another one."""
+    """Add the file to an error whose message names neither this nor another one."""
     try:
         yield
     # A damaged file raises nearly anything.

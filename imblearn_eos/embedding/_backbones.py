@@ -323,7 +323,7 @@ def check_complete(missing: Any, source: str, module: nn.Module) -> None:
 
 @contextmanager
 def explained(name: str, remedy: str) -> Iterator[None]:
-    """Say in one sentence each why weights cannot be loaded and what to do."""
+    """Raise one error on why weights cannot be loaded, and what to do."""
     try:
         yield
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:

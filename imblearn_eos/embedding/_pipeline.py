@@ -182,15 +182,11 @@ class EmbeddingPipeline(PipelineWithGap):
         torch.Size([2, 10])
         """
         net = FrozenModule(
-            module,
-            trained_on_rows=trained_on_rows,
-            preprocess=preprocess,
-            batch_size=batch_size,
+            module, trained_on_rows=trained_on_rows, preprocess=preprocess, batch_size=batch_size
         )
         embedder = Embedder(net, layer=layer, verbose=verbose)
-        sampler = (
-            eos_for_embeddings(trained_on_rows=trained_on_rows) if sampler is None else sampler
-        )
+        if sampler is None:
+            sampler = eos_for_embeddings(trained_on_rows=trained_on_rows)
         steps = make_steps(embedder, sampler, head, random_state=random_state, verbose=verbose)
         return cls(steps, verbose=verbose)
 
