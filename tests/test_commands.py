@@ -403,13 +403,21 @@ def test_training_says_what_it_costs_before_it_starts(photos, capsys, monkeypatc
     assert output.index("Training takes") < output.index("Train:")
 
 
+def test_announced_training_counts_the_network_of_the_model(photos, tmp_path, capsys, monkeypatch):
+    (photos / "dark" / "7.png").unlink()
+    monkeypatch.setattr(_describe, "MANY_SECONDS", 0)
+    arguments = "--data", photos, "--train", "--image-size", 8, "--epochs", 1, *SAMPLERS
+    assert run("compare", *arguments, "--report", tmp_path / "report") == 0
+    assert ": 3 networks of 1 epochs." in capsys.readouterr().out
+
+
 def test_interrupt_while_the_report_is_drawn_says_what_was_kept(
     embeddings, tmp_path, capsys, monkeypatch
 ):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_compare, "write_report", interrupt)
+    monkeypatch.setattr(_compare, "write_files", interrupt)
     folder = tmp_path / "report"
     arguments = "--data", embeddings, *SAMPLERS, "--report", folder
     assert run("compare", *arguments) == 130

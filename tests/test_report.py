@@ -400,10 +400,10 @@ def test_results_and_model_lie_beside_the_page(open_page, images):
 
 def test_card_says_what_was_chosen_by_and_what_probabilities_mean(images, tmp_path):
     _, record, results = images
-    results = [replace(result, methods=dict(result.methods)) for result in results]
+    settings = [settings for settings, _ in results[0].setting_scores["logit_adjustment"]]
+    scores = {"logit_adjustment": [(s, [float(s["tau"] == 0.5)]) for s in settings]}
+    results = [replace(result, setting_scores=scores) for result in results]
     add_validation(results, "logit_adjustment")
-    outcome = results[0].methods["logit_adjustment"]
-    results[0].methods["logit_adjustment"] = replace(outcome, settings={"tau": 0.5})
     record = {**record, "arguments": {**record["arguments"], "scoring": "f1_macro"}}
     write_report(tmp_path, record, results)
     card = (tmp_path / "README.md").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import networks
@@ -15,13 +16,21 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from sklearn.datasets import make_classification
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.utils import Bunch
 
-from imblearn_eos import Embedder, LinearHead
-from imblearn_eos.compare import CLASSIFIERS, compare, compare_table, make_record
+from imblearn_eos import Embedder, EmbeddingPipeline, LinearHead
+from imblearn_eos.compare import (
+    CLASSIFIERS,
+    RefittedModel,
+    compare,
+    compare_table,
+    make_record,
+    refit_recommended,
+)
 from imblearn_eos.compare._fit import adjust_logits
 from imblearn_eos.compare._models import write_model
+from imblearn_eos.compare._splits import count
 from imblearn_eos.datasets import load_digit_images
 from imblearn_eos.datasets._readers import read
 
@@ -57,17 +66,22 @@ def predict_elsewhere(folder, X):
     return json.loads(result.stdout)
 
 
-def save(folder, record, result, method):
-    (folder / method).mkdir()
-    return write_model(folder / method, record, result, method)
+def save(folder, record, model, **others):
+    (folder / model.method).mkdir()
+    return write_model(folder / model.method, {**record, **others}, model, "rows")
+
+
+def model_of(estimator, y, method="eos"):
+    return RefittedModel(method, {}, estimator, count(y, np.unique(y)))
 
 
 @pytest.fixture(scope="module")
 def images():
     X, y = load_digit_images()
     X, y = X[y < 3], NAMES[y[y < 3]]
-    [result] = compare(X, y, seeds=1, epochs=2, imbalance_ratio=4, samplers=["smote", "eos"])
-    return X, result, make_record(X, y, source="digits", arguments={})
+    params = {"samplers": ["smote", "eos"], "validation_folds": 0}
+    results = compare(X, y, seeds=1, epochs=2, imbalance_ratio=4, **params)
+    return X, refit_recommended(results), make_record(X, y, source="digits", arguments={})
 
 
 def make_rows(dtype=object):
@@ -77,35 +91,29 @@ def make_rows(dtype=object):
     return 3 * X + 5, NAMES[y].astype(dtype)
 
 
-def embedded_result(X, y, scaler, head=None):
-    """Return a result as of embeddings, whose scaling fills in nothing."""
-    [result] = compare_table(X, y, classifier=head or LinearHead(), samplers=["eos"], seeds=1)
-    fitted = result.fitted
-    rows = fitted.embedder[-1].inverse_transform(fitted.Z_train)
-    fitted.embedder = scaler.fit(rows)
-    Z = scaler.transform(rows)
-    fitted.heads = {name: (head or LinearHead()).fit(Z, fitted.y_train) for name in ("none", "eos")}
-    fitted.heads["logit_adjustment"] = adjust_logits(fitted.heads["none"], fitted.y_train, 0.5)
-    fitted.Z_train = Z
-    return result
+def heads_of(X, y, scaler):
+    """Return models as of embeddings: a linear head, and the same with logit adjustment."""
+    head = LinearHead().fit(scaler.fit_transform(X), y)
+    heads = {"eos": head, "logit_adjustment": adjust_logits(head, y, 0.5)}
+    return [model_of(make_pipeline(scaler, head), y, name) for name, head in heads.items()]
 
 
 def test_network_is_loaded_by_torch_alone(images, tmp_path):
-    X, result, record = images
-    for method in ("eos", "network"):
-        assert save(tmp_path, record, result, method).file == "network.pt"
+    X, model, record = images
+    embedder, head = model.estimator
+    for saved in (model, replace(model, method="network", estimator=embedder)):
+        assert save(tmp_path, record, saved).file == "network.pt"
     predicted, has_package = predict_elsewhere(tmp_path, X)
     assert not has_package
-    embedder = result.fitted.embedder
     assert predicted["network"] == embedder.predict(X).tolist()
-    expected = result.fitted.heads["eos"].predict(embedder.transform(X)).tolist()
-    assert predicted["eos"] == expected
-    assert predicted["network"] != expected
+    assert predicted["eos"] == head.predict(embedder.transform(X)).tolist()
+    assert predicted["network"] != predicted["eos"]
     saved = torch.load(tmp_path / "eos" / "network.pt", weights_only=True)
     assert saved["classes"] == sorted(NAMES)
     assert saved["input_shape"] == [1, 8, 8]
     assert saved["preprocessing"] == "scaled as the data were"
     assert saved["method"] == "eos"
+    assert saved["settings"] == "n_neighbors=1000, max_step=1.0, alpha=0.01"
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "L"])
@@ -117,11 +125,9 @@ def test_photos_are_read_as_for_training(images, tmp_path, mode):
         pixels = rng.randint(256, size=(30, 40 + i, len(mode))).astype(np.uint8).squeeze()
         Image.fromarray(pixels).save(tmp_path / label / f"{i}.png", exif=exif)
     data = read(tmp_path, pixels=True, image_size=12)
-    _, result, record = images
+    _, model, record = images
     facts = {"shape": list(data.X.shape), "image_size": data.facts["image_size"]}
-    folder = tmp_path / "report"
-    folder.mkdir()
-    saved = write_model(folder, {**record, "data": facts}, result, "eos")
+    saved, folder = save(tmp_path, record, model, data=facts), tmp_path / "eos"
     assert saved.names == ("read", "predict")
     code = runpy.run_path(str(folder / "load.py"))
     for path, pixels in zip(sorted(tmp_path.glob("?/*.png")), data.X, strict=True):
@@ -135,9 +141,8 @@ def test_network_of_the_user_is_imported_from_its_module(tmp_path):
     X, y = rng.normal(size=(60, 6)).astype(np.float32), NAMES[np.arange(60) % 3]
     embedder = Embedder(networks.make_net(module__width=7)).fit(X, y)
     head = LinearHead().fit(embedder.transform(X), y)
-    fitted = Bunch(embedder=embedder, heads={"eos": head}, classes=np.unique(y))
-    result = Bunch(fitted=fitted, seed=0)
-    save(tmp_path, make_record(X, y, source="", arguments={}), result, "eos")
+    estimator = EmbeddingPipeline([("embedder", embedder), ("head", head)])
+    save(tmp_path, make_record(X, y, source="", arguments={}), model_of(estimator, y))
     predicted, _ = predict_elsewhere(tmp_path, X)
     assert predicted["eos"] == head.predict(embedder.transform(X)).tolist()
 
@@ -145,26 +150,24 @@ def test_network_of_the_user_is_imported_from_its_module(tmp_path):
 def test_head_takes_embeddings_as_they_are_in_the_data(tmp_path):
     """The scaling is folded in, and neither scikit-learn nor this package is needed."""
     X, y = make_rows()
-    result = embedded_result(X, y, StandardScaler())
-    record, fitted = make_record(X, y, source="embeddings.npz", arguments={}), result.fitted
-    for method in ("eos", "logit_adjustment"):
-        assert save(tmp_path, record, result, method).file == "head.safetensors"
+    record = make_record(X, y, source="embeddings.npz", arguments={})
+    models = heads_of(X, y, StandardScaler())
+    for model in models:
+        assert save(tmp_path, record, model).file == "head.safetensors"
     predicted, has_package = predict_elsewhere(tmp_path, X)
     assert not has_package
-    Z = fitted.embedder.transform(X)
-    assert predicted["eos"] == fitted.heads["eos"].predict(Z).tolist()
-    assert predicted["logit_adjustment"] == fitted.heads["logit_adjustment"].predict(Z).tolist()
+    for model in models:
+        assert predicted[model.method] == model.estimator.predict(X).tolist()
 
 
 def test_head_on_what_an_embedder_returns_says_so(tmp_path):
     X, y = make_rows()
-    result = embedded_result(X, y, FunctionTransformer(np.square))
-    write_model(tmp_path, make_record(X, y, source="", arguments={}), result, "eos")
-    with safe_open(tmp_path / "head.safetensors", "np") as file:
+    model, _ = heads_of(X, y, FunctionTransformer(np.square))
+    save(tmp_path, make_record(X, y, source="", arguments={}), model)
+    with safe_open(tmp_path / "eos" / "head.safetensors", "np") as file:
         weights = file.get_tensor("weight")
-    head = result.fitted.heads["eos"]
-    np.testing.assert_allclose(weights, head.coef_, rtol=1e-6)
-    assert "as FunctionTransformer returns them" in (tmp_path / "load.py").read_text()
+    np.testing.assert_allclose(weights, model.estimator[-1].coef_, rtol=1e-6)
+    assert "as FunctionTransformer returns them" in (tmp_path / "eos" / "load.py").read_text()
 
 
 def test_loader_of_a_frozen_backbone_embeds_photos(tmp_path, monkeypatch):
@@ -175,11 +178,11 @@ def test_loader_of_a_frozen_backbone_embeds_photos(tmp_path, monkeypatch):
         Image.new("RGB", (10, 10), (80 * i, 0, 0)).save(tmp_path / f"{i}.png")
     X, y = make_rows()
     record = make_record(X, y, source="photos", arguments={"backbone": backbone})
-    saved = write_model(tmp_path, record, embedded_result(X, y, StandardScaler()), "eos")
+    saved = save(tmp_path, record, heads_of(X, y, StandardScaler())[0])
     assert saved.names == ("embed", "predict")
     # The folder of the report is loaded from anywhere.
     monkeypatch.chdir("/")
-    code = runpy.run_path(str(tmp_path / "load.py"))
+    code = runpy.run_path(str(tmp_path / "eos" / "load.py"))
     photos = sorted(map(str, tmp_path.glob("*.png")))
     Z = code["embed"](photos)
     for one in (str(photos[0]), Path(photos[0])):
@@ -200,8 +203,8 @@ def test_loader_says_what_the_backbone_embeds(tmp_path, embedded, form, inputs):
     X, y = make_rows()
     facts = {"arguments": {"backbone": "timm/resnet50"}, "embedded": embedded}
     record = make_record(X, y, source="", **facts)
-    write_model(tmp_path, record, embedded_result(X, y, StandardScaler()), "eos")
-    text = (tmp_path / "load.py").read_text()
+    save(tmp_path, record, heads_of(X, y, StandardScaler())[0])
+    text = (tmp_path / "eos" / "load.py").read_text()
     assert f"\n{form}\n" in text
     assert f'"""Return the embeddings of {inputs}, or of one alone, of shape (n, 8)."""' in text
     assert "FeatureExtractor('timm/resnet50')" in text
@@ -218,18 +221,18 @@ def test_loader_says_what_the_backbone_embeds(tmp_path, embedded, form, inputs):
 def test_pipeline_of_a_table_fills_in_and_scales(tmp_path, classifier, dtype):
     X, y = make_rows(dtype)
     X[::7, 2] = np.nan
-    params = {"samplers": ["eos"], "seeds": 1}
-    [result] = compare_table(X, y, classifier=CLASSIFIERS[classifier], **params)
+    params = {"samplers": ["eos"], "seeds": 1, "validation_folds": 0}
+    model = refit_recommended(compare_table(X, y, classifier=CLASSIFIERS[classifier], **params))
     features = {"features": [f"f{i}" for i in range(8)]}
-    record, fitted = make_record(X, y, source="", arguments={}, **features), result.fitted
-    # The power that validation rows chose, which need not be 1.
-    fitted.heads["logit_adjustment"].tau = 0.5
-    for method in ("eos", "logit_adjustment"):
-        assert save(tmp_path, record, result, method).file == "pipeline.skops"
+    record, (scaler, head) = make_record(X, y, source="", arguments={}, **features), model.estimator
+    adjusted = make_pipeline(scaler, adjust_logits(head, y, 5.0))
+    models = [model, model_of(adjusted, y, "logit_adjustment")]
+    for saved in models:
+        assert save(tmp_path, record, saved).file == "pipeline.skops"
     predicted, _ = predict_elsewhere(tmp_path, X)
-    Z = fitted.embedder.transform(X)
-    assert predicted["eos"] == fitted.heads["eos"].predict(Z).tolist()
-    assert predicted["logit_adjustment"] == fitted.heads["logit_adjustment"].predict(Z).tolist()
+    for saved in models:
+        assert predicted[saved.method] == saved.estimator.predict(X).tolist()
+    assert predicted["eos"] != predicted["logit_adjustment"]
     # Columns of a data frame are known by name, in whatever order they are.
     predict = runpy.run_path(str(tmp_path / "eos" / "load.py"))["predict"]
     frame = pd.DataFrame(X, columns=features["features"])
@@ -238,10 +241,10 @@ def test_pipeline_of_a_table_fills_in_and_scales(tmp_path, classifier, dtype):
 
 def test_model_that_cannot_be_saved_is_told(tmp_path, monkeypatch):
     X, y = make_rows()
-    [result] = compare_table(X, y, samplers=["eos"], seeds=1)
+    model = refit_recommended(compare_table(X, y, samplers=["eos"], seeds=1))
     record = make_record(X, y, source="a.csv", arguments={})
     monkeypatch.setitem(sys.modules, "skops.io", None)
-    saved = write_model(tmp_path, record, result, "eos")
+    saved = write_model(tmp_path, record, model, "rows")
     assert saved.file is None
     assert "imblearn-eos[share]" in saved.problem
     assert list(tmp_path.iterdir()) == []

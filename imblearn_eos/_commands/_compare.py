@@ -41,13 +41,12 @@ from imblearn_eos.compare import (
     make_record,
     write_csv,
     write_json,
-    write_report,
 )
 from imblearn_eos.compare._parallel import choose_cores
 from imblearn_eos.compare._registry import select_samplers
-from imblearn_eos.compare._report import prepare_report, report_files
+from imblearn_eos.compare._report import prepare_report, report_files, write_files
 from imblearn_eos.compare._splits import N_FOLDS
-from imblearn_eos.compare._text import format_runs
+from imblearn_eos.compare._text import format_model, format_runs
 from imblearn_eos.datasets import load_digit_images
 from imblearn_eos.datasets._labeled import LabeledData
 from imblearn_eos.datasets._readers import read
@@ -189,6 +188,8 @@ def run(options, get_default, command):
     if data.kind == "images":
         n_networks = options.seeds * (1 if "validation" in parts else 2)
         progress = {"total": n_networks * arguments["epochs"], "unit": "epoch", "desc": "training"}
+        # With a given test part, the network of the first seed is saved.
+        n_refitted = int(options.report is not None and "test" not in parts)
         params["on_epoch"] = lambda: bar.update()
     runs = kind.function(data.X, data.y, **params)
     others = ("test", "validation", "backbone", "train")
@@ -209,7 +210,7 @@ def run(options, get_default, command):
     record["threads"] = cores.n_workers * cores.n_threads
     print(describe_data(record, data), flush=True)
     if data.kind == "images":
-        advise_training(data, command, n_networks, params, cores)
+        advise_training(data, command, n_networks + n_refitted, params, cores)
     results, written, n_seeds = [], {}, _count_seeds(options, parts)
     try:
         # The bar starts when the input is known to be good, so that an error has its own line.
@@ -234,12 +235,16 @@ def run(options, get_default, command):
             print(format_runs(results), format_table(results), "", sep="\n")
             print(format_verdict(results), *(f"Written: {file}" for file in written), sep="\n")
             if options.report:
-                _write_report(options.report, record, results, shown, written)
+                is_trained = data.kind == "images" and n_refitted and record["complete"]
+                progress |= {"total": arguments.get("epochs"), "desc": "fitting the model"}
+                with tqdm(**progress) if is_trained else nullcontext() as bar:
+                    _write_report(options.report, record, results, shown, written)
 
 
 def _write_report(folder, record, results, data, written):
     try:
-        print(f"Report: {write_report(folder, record, results, data)}")
+        page, saved = write_files(folder, record, results, data)
+        print(format_model(saved, results), f"Report: {page}", sep="\n")
     except KeyboardInterrupt:
         files = ", ".join(map(str, written))
         print(f"The report is not complete. Kept: {files}", file=sys.stderr)

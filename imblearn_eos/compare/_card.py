@@ -5,6 +5,7 @@ from __future__ import annotations
 from sklearn.utils import Bunch
 
 from imblearn_eos.compare._intervals import find_interval, row_intervals
+from imblearn_eos.compare._recommend import recommend
 from imblearn_eos.compare._statistics import collect, mean_and_spread
 from imblearn_eos.compare._summary import rare_classes, rare_scores
 from imblearn_eos.compare._templates import render
@@ -40,7 +41,8 @@ def render_card(results, method, **content):
     first = results[0]
     has_network = first.train_loss is not None
     few = [name for name, n_rows in first.test_counts.items() if 0 < n_rows < FEW]
-    names, tau = list(first.train_counts), first.methods[method].settings.get("tau")
+    found, names = recommend(results), list(first.train_counts)
+    tau = (found or first.methods[method]).settings.get("tau")
     more = f" and {len(names) - MAX_CLASSES} more" * (len(names) > MAX_CLASSES)
     return render(
         "model_card.jinja",
@@ -52,7 +54,6 @@ def render_card(results, method, **content):
         n_test=sum(first.test_counts.values()),
         n_seeds=len(results),
         test_is_given=first.test_is_given,
-        seed=first.seed,
         classes=", ".join(names[:MAX_CLASSES]) + more,
         few=", ".join(few[:MAX_CLASSES]),
         is_balanced=method not in ("none", "network", "threshold") and tau in (None, 1.0),

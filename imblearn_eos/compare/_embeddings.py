@@ -213,7 +213,8 @@ class CommonScaler(TransformerMixin, BaseEstimator):
         self.scale_ = float(np.sqrt(np.square(X - self.mean_).mean())) or 1.0
         return self
 
-    def transform(self, X: np.ndarray) -> np.ndarray:
+    def transform(self, X: ArrayLike | torch.Tensor) -> np.ndarray:
+        X = np.asarray(to_array(X))
         Z = X - self.mean_.astype(X.dtype)
         Z /= self.scale_
         return Z

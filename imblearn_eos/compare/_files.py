@@ -236,7 +236,7 @@ def _to_dict(result):
     content = {
         field.name: getattr(result, field.name)
         for field in fields(result)
-        if field.name not in ("details", "fitted")
+        if field.name not in ("details", "fitted", "setting_scores")
     }
     if "methods" in content:
         content["methods"] = {name: _to_dict(o) for name, o in content["methods"].items()}

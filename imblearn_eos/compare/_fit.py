@@ -155,7 +155,9 @@ def adjust_logits(head, y, tau=1.0):
     """
     counts = np.unique(y, return_counts=True)[1]
     if not isinstance(head, LinearHead):
-        return AdjustedClassifier(head, counts, tau)
+        adjusted = AdjustedClassifier(head, tau)
+        adjusted.classifier_, adjusted.counts_ = head, counts
+        return adjusted
     # The same as a refit with this tau, which would repeat the optimization.
     head = copy.deepcopy(head).set_params(tau=head.tau + tau)
     head.intercept_ -= tau * np.log(counts / len(y))
@@ -164,31 +166,40 @@ def adjust_logits(head, y, tau=1.0):
 
 
 class AdjustedClassifier(ClassifierMixin, BaseEstimator):
-    """Divide the probabilities of a fitted classifier by powers of the class frequencies.
+    """Divide the probabilities of a classifier by powers of the class frequencies.
 
     Its decisions are those of moved thresholds.
 
     Parameters
     ----------
     classifier : estimator object
-        Fitted, with ``predict_proba``.
-    counts : ndarray of shape (n_classes,)
-        Rows of each class that it was fitted to.
+        With ``predict_proba``.
     tau : float, default=1.0
         The power.
+
+    Attributes
+    ----------
+    classifier_ : estimator object
+        Fitted.
+    counts_ : ndarray of shape (n_classes,)
+        Rows of each class that it was fitted to.
     """
 
-    def __init__(self, classifier: BaseEstimator, counts: np.ndarray, tau: float = 1.0) -> None:
+    def __init__(self, classifier: BaseEstimator, tau: float = 1.0) -> None:
         self.classifier = classifier
-        self.counts = counts
         self.tau = tau
+
+    def fit(self, X, y):
+        self.classifier_ = clone(self.classifier).fit(X, y)
+        self.counts_ = np.unique(y, return_counts=True)[1]
+        return self
 
     @property
     def classes_(self):
-        return self.classifier.classes_
+        return self.classifier_.classes_
 
     def predict_proba(self, X):
-        proba = self.classifier.predict_proba(X) / self.counts**self.tau
+        proba = self.classifier_.predict_proba(X) / self.counts_**self.tau
         return proba / proba.sum(axis=1, keepdims=True)
 
     def predict(self, X):

@@ -135,7 +135,7 @@ def compare(
         CPU threads. None means one for small data, which more threads slow down, else all cores.
     on_epoch : callable or None, default=None
         Called without arguments after each epoch, for progress. The networks are those of the
-        seeds and of their folds.
+        seeds, of their folds, and of `refit_recommended`.
 
     Returns
     -------

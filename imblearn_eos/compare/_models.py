@@ -18,9 +18,9 @@ from torch import nn
 from imblearn_eos._extras import import_extra
 from imblearn_eos.compare._files import write_bytes, write_text
 from imblearn_eos.compare._fit import AdjustedClassifier
-from imblearn_eos.compare._run import SeedResult
+from imblearn_eos.compare._notes import join_settings
+from imblearn_eos.compare._refit import RefittedModel, describe_model
 from imblearn_eos.compare._templates import render
-from imblearn_eos.embedding import EmbeddingPipeline
 from imblearn_eos.embedding._to_module import softmax_weights
 from imblearn_eos.models import SmallCNN
 
@@ -43,55 +43,64 @@ SCALED_PIXELS = "scaled as the data were"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """The file of the weights, its library and what ``load.py`` defines; or no file and why."""
+    """The file of the weights, its library and what ``load.py`` defines; or no file and why.
+
+    ``description`` says what the model is, and which rows it was fitted to.
+    """
 
     file: str | None
     library: str | None = None
     names: tuple[str, ...] = ()
     problem: str | None = None
+    description: str | None = None
 
 
 def write_model(
-    directory: Path, record: dict[str, Any], result: SeedResult, method: str
+    directory: Path, record: dict[str, Any], model: RefittedModel, unit: str
 ) -> SavedModel:
-    """Write the model of a method of one seed, and ``load.py``, which uses it.
+    """Write a model, and ``load.py``, which uses it; ``unit`` is what a row is, in the plural.
 
     A trained network becomes ``network.pt``, a state dict. A linear head on embeddings becomes
     ``head.safetensors``. Any other classifier becomes ``pipeline.skops``. A model that cannot be
     written does not stop the report, which states the reason.
     """
-    file, make = _choose(result.fitted)
+    file, make = _choose(model)
     try:
-        content, loader, facts = make(record, result, method)
+        content, loader, facts = make(record, model)
     except (ImportError, TypeError, ValueError) as error:
         return SavedModel(None, problem=str(error))
     write_bytes(directory / file, content)
     write_text(directory / LOADER, render(loader, **facts))
     steps = {"read": "image_size", "embed": "backbone"}
     names = (*(name for name, fact in steps.items() if facts.get(fact)), "predict")
-    return SavedModel(file, "sklearn" if file == PIPELINE else "pytorch", names)
+    library = "sklearn" if file == PIPELINE else "pytorch"
+    return SavedModel(file, library, names, description=describe_model(model, unit))
 
 
-def _choose(fitted) -> tuple[str, Callable[..., tuple[bytes, str, dict]]]:
+def _choose(model) -> tuple[str, Callable[..., tuple[bytes, str, dict]]]:
     """Return the name of the file of a model and the function that makes its content."""
-    embedder = fitted.embedder
+    embedder, head = _steps(model)
     if hasattr(embedder, "net_"):
         return NETWORK, _make_network
     # A linear layer cannot fill in missing values.
     has_imputer = any(isinstance(step, SimpleImputer) for _, step in getattr(embedder, "steps", []))
-    if not has_imputer and _linear(fitted, "none") is not None:
+    if not has_imputer and _linear(head) is not None:
         return HEAD, _make_head
     return PIPELINE, _make_pipeline
 
 
-def _make_network(record, result, method):
+def _steps(model):
+    """Return what embeds rows or scales features, and the head; None for the network's own."""
+    if not hasattr(model.estimator, "steps"):
+        return model.estimator, None
+    return model.estimator[0], model.estimator[-1]
+
+
+def _make_network(record, model):
     """Return the bytes that ``torch.load(path, weights_only=True)`` reads."""
-    fitted, net = result.fitted, result.fitted.embedder.net_
-    if method == "network":
-        module = net.module_
-    else:
-        steps = [("embedder", fitted.embedder), ("head", fitted.heads[method])]
-        module = EmbeddingPipeline(steps).to_module()
+    embedder, head = _steps(model)
+    net = embedder.net_
+    module = net.module_ if head is None else model.estimator.to_module()
     arguments = net.get_params_for("module")
     plain = {name: value for name, value in arguments.items() if _is_plain(value)}
     image_size = record["data"].get("image_size")
@@ -99,11 +108,11 @@ def _make_network(record, result, method):
     content = {
         "state_dict": {name: value.cpu() for name, value in module.state_dict().items()},
         "arguments": plain,
-        "classes": _class_names(fitted),
+        "classes": list(model.train_counts),
         "input_shape": shape,
         "preprocessing": SCALED_PHOTOS if image_size else SCALED_PIXELS,
-        "method": method,
-        "seed": result.seed,
+        "method": model.method,
+        "settings": join_settings(model.settings),
     }
     stream = io.BytesIO()
     torch.save(content, stream)
@@ -138,24 +147,24 @@ def _is_plain(value):
     )
 
 
-def _make_head(record, result, method):
+def _make_head(record, model):
     """Return the bytes of a linear layer on embeddings, into which their scaling is folded."""
     safetensors = import_extra("safetensors.torch", "share")
-    fitted = result.fitted
-    coef, intercept = _linear(fitted, method)
+    embedder, head = _steps(model)
+    coef, intercept = _linear(head)
     facts = {"n_features": coef.shape[1]}
     facts["backbone"] = _locate(record["arguments"].get("backbone"))
     facts["inputs"], facts["form"] = INPUTS[record["data"].get("embedded")]
-    facts["embedder"] = type(fitted.embedder).__name__
-    if scaling := _find_scaling(fitted.embedder, coef.shape[1]):
+    facts["embedder"] = type(embedder).__name__
+    if scaling := _find_scaling(embedder, coef.shape[1]):
         factors, offsets = scaling
         coef, intercept = coef * factors, intercept + coef @ offsets
         facts["embedder"] = None
     weights = {"weight": coef, "bias": intercept}
     metadata = {
-        "classes": json.dumps(_class_names(fitted)),
-        "method": method,
-        "seed": str(result.seed),
+        "classes": json.dumps(list(model.train_counts)),
+        "method": model.method,
+        "settings": join_settings(model.settings),
     }
     tensors = {name: torch.from_numpy(value).float() for name, value in weights.items()}
     return safetensors.save(tensors, metadata), "load_head.jinja", facts
@@ -189,17 +198,14 @@ def _transform(embedder, rows):
     return transformed if transformed.shape == rows.shape else None
 
 
-def _make_pipeline(record, result, method):
-    """Return the bytes of the steps after the embedding, which skops loads by trusted types."""
+def _make_pipeline(record, model):
+    """Return the bytes of scaling and classifier, which skops loads by trusted types."""
     skops = import_extra("skops.io", "share")
-    fitted = result.fitted
-    head, divisors = _unwrap(fitted.heads[method])
-    steps = [("classifier", head)]
-    if _transform(fitted.embedder, fitted.Z_train[:1]) is not None:
-        steps.insert(0, ("scaler", fitted.embedder))
-    content = skops.dumps(Pipeline(steps))
+    scaler, head = _steps(model)
+    classifier, divisors = _unwrap(head)
+    content = skops.dumps(Pipeline([("scaler", scaler), ("classifier", classifier)]))
     facts = {
-        "n_features": fitted.Z_train.shape[1],
+        "n_features": record["data"]["shape"][1],
         "features": record["data"].get("features"),
         "divisors": None if divisors is None else divisors.tolist(),
         "trusted": skops.get_untrusted_types(data=content),
@@ -207,11 +213,11 @@ def _make_pipeline(record, result, method):
     return content, "load_pipeline.jinja", facts
 
 
-def _linear(fitted, method):
-    """Return the weights and intercepts of a method's head, or None if it is not linear."""
-    head, divisors = _unwrap(fitted.heads[method])
+def _linear(head):
+    """Return the weights and intercepts of a head, or None if it is not linear."""
+    head, divisors = _unwrap(head)
     try:
-        coef, intercept = softmax_weights(method, head, fitted.classes)
+        coef, intercept = softmax_weights("head", head, head.classes_)
     except ValueError:
         return None
     return coef, intercept if divisors is None else intercept - np.log(divisors)
@@ -220,9 +226,5 @@ def _linear(fitted, method):
 def _unwrap(head):
     """Return a classifier, and what logit adjustment divides its probabilities by, if anything."""
     if isinstance(head, AdjustedClassifier):
-        return head.classifier, head.counts**head.tau
+        return head.classifier_, head.counts_**head.tau
     return head, None
-
-
-def _class_names(fitted):
-    return [str(label) for label in fitted.classes]

@@ -44,12 +44,13 @@ def format_settings(results):
     """Yield for each tuned method what the validation rows chose, most often first."""
     for method, outcome in results[0].methods.items():
         if outcome.settings:
-            chosen = Counter(_join(result.methods[method].settings) for result in results)
+            chosen = Counter(join_settings(result.methods[method].settings) for result in results)
             counted = (f"{text} ({n} of {_seeds(results)})" for text, n in chosen.most_common())
             yield find_method(method).name, "; ".join(counted)
 
 
-def _join(settings):
+def join_settings(settings):
+    """Return settings as text, as in ``alpha=0.1, tau=1.0``."""
     return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,11 @@ class Recommendation:
     method : str
         Its key in ``SeedResult.methods``.
     validation : float
-        Its mean score on the validation rows of all folds and seeds, balanced accuracy by default.
+        Its mean score on the validation rows of all folds and seeds, balanced accuracy by default,
+        with the settings that are best on each seed.
+    settings : dict of str to object
+        The settings with the best mean score over all folds and seeds, which `refit_recommended`
+        uses; ties go to the default. Empty if there is no choice.
     runner_up : str or None
         The next best method; None if no other method succeeded on every fold.
     is_noise : bool or None
@@ -44,6 +49,7 @@ class Recommendation:
 
     method: str
     validation: float
+    settings: dict[str, Any]
     runner_up: str | None
     is_noise: bool | None
     near_chance: bool
@@ -86,6 +92,7 @@ def recommend(results: list[SeedResult]) -> Recommendation | None:
     return Recommendation(
         method=best,
         validation=means[best],
+        settings=_settings(results, best),
         runner_up=runner_up,
         is_noise=difference and difference.is_noise,
         near_chance=is_near_chance(results),
@@ -97,6 +104,26 @@ def validation_means(results: list[SeedResult]) -> dict[str, float]:
     """Return the mean validation score of each method that succeeded on every fold."""
     methods = [m for m in results[0].methods if all(m in result.validation for result in results)]
     return {m: float(np.mean(np.concatenate([r.validation[m] for r in results]))) for m in methods}
+
+
+def best_setting(results: list[SeedResult], method: str) -> int:
+    """Return the position of the setting with the best mean score over all folds of all seeds.
+
+    The first of several, and the default without validation rows. A setting that failed on more
+    folds than another is left out, because means over different folds cannot be compared.
+    """
+    found = [r.setting_scores[method] for r in results if method in r.setting_scores]
+    if not found:
+        return 0
+    scores = np.concatenate([np.array([s for _, s in one], dtype=float) for one in found], axis=1)
+    n_failed = np.isnan(scores).sum(axis=1)
+    totals = np.where(n_failed == n_failed.min(), np.nansum(scores, axis=1), -np.inf)
+    return int(np.argmax(np.round(totals / TIE)))
+
+
+def _settings(results, method):
+    scores = results[0].setting_scores.get(method)
+    return scores[best_setting(results, method)][0] if scores else {}
 
 
 def is_near_chance(results: list[SeedResult]) -> bool:

@@ -13,10 +13,11 @@ from imblearn_eos.compare import _page
 from imblearn_eos.compare._card import render_card
 from imblearn_eos.compare._examples import find_examples
 from imblearn_eos.compare._files import write_json, write_text
-from imblearn_eos.compare._models import CARD, MODEL_FILES, write_model
+from imblearn_eos.compare._models import CARD, MODEL_FILES, SavedModel, write_model
 from imblearn_eos.compare._notes import format_notes, format_settings
 from imblearn_eos.compare._pictures import MAX_CONFUSED, draw
 from imblearn_eos.compare._recommend import has_too_few_runs, is_near_chance, validation_means
+from imblearn_eos.compare._refit import RefittedModel, refit_recommended
 from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._scores import METRICS
 from imblearn_eos.compare._statistics import as_list, mean_and_spread
@@ -31,6 +32,10 @@ from imblearn_eos.compare._text import (
 from imblearn_eos.datasets._labeled import LabeledData, describe_left_out
 
 PAGE, RESULTS = "report.html", "results.json"
+INTERRUPTED = (
+    "The run was interrupted before the recommended model was fitted. Run it to its end, or with "
+    "fewer --seeds."
+)
 # Names of features on the page.
 MAX_FEATURES = 100
 
@@ -40,6 +45,7 @@ def write_report(
     record: dict[str, Any],
     results: Iterable[SeedResult],
     data: LabeledData | None = None,
+    model: RefittedModel | None = None,
 ) -> Path:
     """Write a page that shows a comparison, and beside it the results and the model to use.
 
@@ -50,9 +56,8 @@ def write_report(
         replaced:
 
         - ``report.html``, the page, and ``results.json``, all figures;
-        - the model of the first seed with the method that `recommend` names, or EOS without
-          validation rows: ``network.pt`` of a trained network, ``head.safetensors`` of a linear
-          head on embeddings, or else ``pipeline.skops``;
+        - the model: ``network.pt`` of a trained network, ``head.safetensors`` of a linear head on
+          embeddings, or else ``pipeline.skops``;
         - ``load.py``, which loads it, and ``README.md``, its model card.
     record : dict
         What is needed to repeat the run, from `make_record`.
@@ -60,6 +65,9 @@ def write_report(
         As returned by `compare` or `compare_table`; the first one with its ``fitted``.
     data : LabeledData or None, default=None
         The rows of the comparison, for thumbnails and names of single rows.
+    model : RefittedModel or None, default=None
+        The model to save. None means that of `refit_recommended`; there is none if the record says
+        that the run is not complete.
 
     Returns
     -------
@@ -86,19 +94,24 @@ def write_report(
     ...     page.name, "<h1>" in page.read_text(encoding="utf-8")
     ('report.html', True)
     """
+    return write_files(directory, record, results, data, model)[0]
+
+
+def write_files(directory, record, results, data=None, model=None):
+    """Do what `write_report` does, and return the page and the `SavedModel`."""
     results = as_list(results)
     with prepare_report(directory):
-        return _write(directory, record, results, data)
+        return _write(directory, record, results, data, model)
 
 
-def _write(directory, record, results, data):
+def _write(directory, record, results, data, model):
     page, results_file, *_ = files = report_files(directory)
     # A page or a model of an earlier report must not stand beside new results.
     for file in files:
         file.unlink(missing_ok=True)
     write_json(results_file, record, results)
     method = choose_method(results)
-    saved = write_model(page.parent, record, results[0], method)
+    saved = _write_model(page.parent, record, results, model)
     content = {
         "record": record,
         "saved": saved,
@@ -113,7 +126,18 @@ def _write(directory, record, results, data):
     }
     write_text(page.parent / CARD, render_card(results, method, **content))
     write_text(page, _render(results, method, data, **content))
-    return page
+    return page, saved
+
+
+def _write_model(directory, record, results, model):
+    """Fit the model unless there is one, and write it; a failure does not stop the report."""
+    if not record["complete"]:
+        return SavedModel(None, problem=INTERRUPTED)
+    try:
+        model = model or refit_recommended(results)
+    except ValueError as error:
+        return SavedModel(None, problem=str(error))
+    return write_model(directory, record, model, unit_of(results))
 
 
 def _list_left_out(facts):

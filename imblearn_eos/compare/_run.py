@@ -24,6 +24,7 @@ from imblearn_eos.compare._scores import MethodResult, score
 from imblearn_eos.compare._splits import (
     N_FOLDS,
     check_classes,
+    choose_model_rows,
     count,
     make_splits,
     warn_of_copies,
@@ -81,6 +82,9 @@ class SeedResult:
         left out. Empty if there are no validation rows.
     validation_errors : dict of str to str
         The first error of each method that failed on a fold.
+    setting_scores : dict of str to list of tuple
+        Pairs for each method: one of its settings, the default first, and the score of this setting
+        on each fold, None where it failed. Not written to files.
     test_is_given : bool
         Whether the test part was given. Then all seeds share it, and intervals come from its rows.
         A method without error but with empty ``scores`` was not scored, because there are no test
@@ -94,7 +98,8 @@ class SeedResult:
         What is not written to files: ``embedder``, ``classes``, the training rows as ``Z_train``
         and ``y_train``, the test rows as ``Z_test`` and ``y_test``, the positions of both in the
         data as ``train`` and ``test``, and by method the ``samplers``, the ``heads`` and the
-        ``predictions``, labels of the test rows. Set it to None to save memory.
+        ``predictions``, labels of the test rows. ``comparison`` holds the data, for
+        `refit_recommended`. Set it to None to save memory; the model needs that of the first seed.
     """
 
     seed: int
@@ -108,6 +113,7 @@ class SeedResult:
     methods: dict[str, MethodResult]
     validation: dict[str, list[float]] = field(default_factory=dict)
     validation_errors: dict[str, str] = field(default_factory=dict)
+    setting_scores: dict[str, list[tuple]] = field(default_factory=dict, repr=False)
     test_is_given: bool = False
     warnings: list[str] = field(default_factory=list)
     unit: str | None = None
@@ -163,7 +169,20 @@ def run(X, y, embed, candidates, *, seeds, cores, inspect=None, notes=(), scorin
     notes = [*notes, *warn_of_copies(X, splits, parts)]
     is_default = scoring in (None, "balanced_accuracy")
     scorer = _balanced_accuracy if is_default else get_scorer(scoring)
-    comparison = _Comparison(X, y, embed, candidates(len(np.unique(y))), cores, scorer)
+    imbalance_ratio = params["imbalance_ratio"]
+    comparison = _Comparison(
+        X,
+        y,
+        embed,
+        candidates(len(np.unique(y))),
+        cores,
+        scorer,
+        model_rows=choose_model_rows(
+            y, imbalance_ratio, *(params.get(part) for part in ("test", "validation"))
+        ),
+        given_parts=tuple(parts),
+        imbalance_ratio=imbalance_ratio,
+    )
 
     def run_seed(seed, split):
         result = comparison.run_split(seed, split)
@@ -180,7 +199,10 @@ def run(X, y, embed, candidates, *, seeds, cores, inspect=None, notes=(), scorin
 
 @dataclass(frozen=True)
 class _Comparison:
-    """The data and the methods that all splits share."""
+    """The data and the methods that all splits share.
+
+    ``model_rows`` are the positions of the rows that the recommended model is fitted to.
+    """
 
     X: np.ndarray
     y: np.ndarray
@@ -188,6 +210,9 @@ class _Comparison:
     candidates: dict[str, list[Candidate]]
     cores: Cores
     scorer: Callable[[object, np.ndarray, np.ndarray], float]
+    model_rows: np.ndarray
+    given_parts: tuple[str, ...] = ()
+    imbalance_ratio: float | None = None
 
     def run_split(self, seed, split):
         """Choose the setting of each method, fit it to the training rows, and score it."""
@@ -212,7 +237,7 @@ class _Comparison:
         )
         seconds_embed = time.perf_counter() - start
         y_train, y_test = self.y[split.train], self.y[split.test]
-        candidates = self._candidates_of(embedded)
+        candidates = self.candidates_of(embedded.own_head)
         best = {name: best_candidate([fold[name][0] for fold in folds]) for name in candidates}
         chosen = {name: candidates[name][position or 0] for name, position in best.items()}
         rows = TrainingRows(Z_train, y_train, seed, embedded.own_head, chosen.values())
@@ -254,6 +279,10 @@ class _Comparison:
                 for name, position in best.items()
                 if folds and position is None
             },
+            setting_scores={
+                name: [(c.settings, [fold[name][0][i] for fold in folds]) for i, c in enumerate(cs)]
+                for name, cs in candidates.items()
+            },
             fitted=Bunch(
                 embedder=embedded.embedder,
                 classes=classes,
@@ -263,18 +292,20 @@ class _Comparison:
                 y_train=y_train,
                 Z_test=Z_test,
                 y_test=y_test,
+                comparison=self,
                 **kept,
             ),
         )
 
-    def _candidates_of(self, embedded):
-        own = {} if embedded.own_head is None else {"network": [Candidate()]}
+    def candidates_of(self, own_head):
+        """Return the candidates of each method; a network's own head is one of them."""
+        own = {} if own_head is None else {"network": [Candidate()]}
         return own | self.candidates
 
     def _validate(self, seed, embedded, fit, held):
         """Return for each method the scores of its candidates on held-out rows, and an error."""
         Z_fit, Z_held = (embedded.embedder.transform(self.X[rows]) for rows in (fit, held))
-        candidates = self._candidates_of(embedded)
+        candidates = self.candidates_of(embedded.own_head)
         every = chain.from_iterable(candidates.values())
         rows = TrainingRows(Z_fit, self.y[fit], seed, embedded.own_head, every)
 

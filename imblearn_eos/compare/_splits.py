@@ -76,11 +76,10 @@ def make_splits(
     -------
     list of Split
     """
-    test, validation = (_positions(part, y) for part in (test, validation))
+    pool, test, validation = _divide(y, test, validation)
     if groups is not None:
         groups = np.asarray(to_array(groups, "groups"))
         check_consistent_length(y, groups)
-    pool = np.setdiff1d(np.arange(len(y)), np.concatenate([test, validation]))
     given = {"test": test, "validation": validation}
     _check_parts(y, pool, given)
     if groups is not None:
@@ -100,6 +99,16 @@ def make_splits(
             folds = _make_folds(train, y, groups, N_FOLDS, seed)[:validation_folds]
         splits.append(Split(train, part, folds))
     return splits
+
+
+def choose_model_rows(y, imbalance_ratio, test=None, validation=None):
+    """Return the positions of the rows that the recommended model is fitted to.
+
+    All rows outside the given parts, made long-tailed as for the first seed. With a given test part
+    they are the training rows of that seed.
+    """
+    pool, _, _ = _divide(y, test, validation)
+    return _make_long_tailed(pool, y, imbalance_ratio, random_state=0)
 
 
 def warn_of_copies(X, splits, parts):
@@ -139,6 +148,12 @@ def _digest(row):
     # The bytes of objects are their addresses.
     content = (row.astype(str) if row.dtype.hasobject else row).tobytes()
     return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _divide(y, *parts):
+    """Return the positions of the rows outside the given parts, and of those in each part."""
+    parts = [_positions(part, y) for part in parts]
+    return np.setdiff1d(np.arange(len(y)), np.concatenate(parts)), *parts
 
 
 def _positions(part, y):

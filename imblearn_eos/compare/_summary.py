@@ -17,9 +17,10 @@ FITTED = 0.8
 
 def choose_method(results):
     """Return the recommended method; without validation rows EOS, or else the last that ran."""
-    found = recommend(results)
+    if found := recommend(results):
+        return found.method
     ran = [name for name, outcome in results[0].methods.items() if outcome.error is None]
-    return next(name for name in (found and found.method, "eos", *ran[::-1]) if name in ran)
+    return "eos" if "eos" in ran else ran[-1]
 
 
 def order_methods(results):

@@ -56,6 +56,16 @@ def format_runs(results: list[SeedResult]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def format_model(saved, results):
+    """Return which model was saved, or why there is none, and what the test scores are."""
+    if saved.file is None:
+        return f"No model was saved: {saved.problem}"
+    text = f"Saved: {saved.file}, {saved.description}."
+    if any(results[0].test_counts.values()):
+        text += f" The test scores are those of models fitted to training {unit_of(results)} alone."
+    return text
+
+
 def format_table(results: Iterable[SeedResult]) -> str:
     """Return a table of all methods, followed by their errors and warnings.
 
