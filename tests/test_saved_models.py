@@ -116,6 +116,13 @@ def test_network_is_loaded_by_torch_alone(images, tmp_path):
     assert saved["settings"] == "n_neighbors=1000, max_step=1.0, alpha=0.01"
 
 
+def test_scaling_of_pixels_is_stated_where_it_is_known(images, tmp_path):
+    _, model, record = images
+    save(tmp_path, record, model, data={**record["data"], "scaling": "divided by 16"})
+    text = (tmp_path / "eos" / "load.py").read_text()
+    assert "Images are float32 of shape (1, 8, 8), pixels divided by 16.\n" in text
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "L"])
 def test_photos_are_read_as_for_training(images, tmp_path, mode):
     rng, exif = np.random.RandomState(0), Image.Exif()
@@ -180,8 +187,10 @@ def test_loader_of_a_frozen_backbone_embeds_photos(tmp_path, monkeypatch):
     record = make_record(X, y, source="photos", arguments={"backbone": backbone})
     saved = save(tmp_path, record, heads_of(X, y, StandardScaler())[0])
     assert saved.names == ("embed", "predict")
-    # The folder of the report is loaded from anywhere.
+    # The folder of the report may go to another machine.
+    (tmp_path / "back'bone.py").unlink()
     monkeypatch.chdir("/")
+    assert str(tmp_path) not in (tmp_path / "eos" / "load.py").read_text()
     code = runpy.run_path(str(tmp_path / "eos" / "load.py"))
     photos = sorted(map(str, tmp_path.glob("*.png")))
     Z = code["embed"](photos)

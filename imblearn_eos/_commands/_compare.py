@@ -257,7 +257,7 @@ def _load(options, get_default, command):
         others = ("test", "validation", "backbone", "memory")
         known = (*reading_options(options), *others, *OF_ONE_KIND)
         refuse_unused(options, get_default, known, KINDS["images"].options, DIGITS)
-        data = LabeledData("images", *load_digit_images())
+        data = LabeledData("images", *load_digit_images(), facts={"scaling": "divided by 16"})
         for name, value in DIGITS_DEFAULTS.items():
             if getattr(options, name) is None:
                 setattr(options, name, value)

@@ -26,7 +26,6 @@ from imblearn_eos.models import SmallCNN
 
 LOADER, CARD = "load.py", "README.md"
 NETWORK, HEAD, PIPELINE = "network.pt", "head.safetensors", "pipeline.skops"
-MODEL_FILES = (NETWORK, HEAD, PIPELINE, LOADER, CARD)
 # What a backbone embeds, by kind of data, and in which form.
 INPUTS = {
     "photos": ("image files", "paths of image files"),
@@ -39,6 +38,9 @@ INPUTS = {
 }
 SCALED_PHOTOS = "from 0 to 1, upright, scaled to cover this size, the middle cut out"
 SCALED_PIXELS = "scaled as the data were"
+# A copy of the Python file of a backbone.
+BACKBONE = "backbone.py"
+MODEL_FILES = (NETWORK, HEAD, PIPELINE, BACKBONE, LOADER, CARD)
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,11 @@ def write_model(
     file, make = _choose(model)
     try:
         content, loader, facts = make(record, model)
-    except (ImportError, TypeError, ValueError) as error:
+    except (ImportError, OSError, TypeError, ValueError) as error:
         return SavedModel(None, problem=str(error))
     write_bytes(directory / file, content)
+    if facts.get("code"):
+        write_bytes(directory / BACKBONE, facts["code"])
     write_text(directory / LOADER, render(loader, **facts))
     steps = {"read": "image_size", "embed": "backbone"}
     names = (*(name for name, fact in steps.items() if facts.get(fact)), "predict")
@@ -110,7 +114,7 @@ def _make_network(record, model):
         "arguments": plain,
         "classes": list(model.train_counts),
         "input_shape": shape,
-        "preprocessing": SCALED_PHOTOS if image_size else SCALED_PIXELS,
+        "preprocessing": _describe_pixels(record["data"]),
         "method": model.method,
         "settings": join_settings(model.settings),
     }
@@ -130,6 +134,12 @@ def _make_network(record, model):
             "missing": [name for name in arguments if name not in plain],
         },
     )
+
+
+def _describe_pixels(facts):
+    if facts.get("image_size"):
+        return SCALED_PHOTOS
+    return f"pixels {facts['scaling']}" if facts.get("scaling") else SCALED_PIXELS
 
 
 def _convolutions(module):
@@ -153,7 +163,11 @@ def _make_head(record, model):
     embedder, head = _steps(model)
     coef, intercept = _linear(head)
     facts = {"n_features": coef.shape[1]}
-    facts["backbone"] = _locate(record["arguments"].get("backbone"))
+    facts["backbone"] = backbone = record["arguments"].get("backbone")
+    file, _, function = (backbone or "").rpartition(":")
+    # Loaded from a copy, because the report may go where the file is not.
+    facts["function"] = function if file.endswith(".py") else None
+    facts["code"] = Path(file).read_bytes() if facts["function"] else None
     facts["inputs"], facts["form"] = INPUTS[record["data"].get("embedded")]
     facts["embedder"] = type(embedder).__name__
     if scaling := _find_scaling(embedder, coef.shape[1]):
@@ -168,12 +182,6 @@ def _make_head(record, model):
     }
     tensors = {name: torch.from_numpy(value).float() for name, value in weights.items()}
     return safetensors.save(tensors, metadata), "load_head.jinja", facts
-
-
-def _locate(backbone):
-    """Return the name of a backbone with the absolute path of its file, if it comes from one."""
-    file, _, function = (backbone or "").rpartition(":")
-    return f"{Path(file).resolve()}:{function}" if file.endswith(".py") else backbone
 
 
 def _find_scaling(embedder, n_features):

@@ -107,14 +107,15 @@ def _read_arrays(
     check_shape(rest, option, used["target"], rows["y"], X.shape[:1])
     is_image = X.ndim > 2
     scale = np.iinfo(X.dtype).max if is_image and X.dtype in (np.uint8, np.uint16) else 1
+    facts = {} if is_image else {"embedding": name}
     with np.errstate(over="ignore"):
         X = X.astype(np.float32, copy=False)
     if scale > 1:
         X /= scale
+        facts["scaling"] = f"divided by {scale}"
     if X.ndim == 3:
         X = X[:, np.newaxis]
     check_finite(columns.path, X)
-    facts = {} if is_image else {"embedding": name}
     if DESCRIPTION in columns.names:
         facts[DESCRIPTION] = str(columns.read(DESCRIPTION))
     return LabeledData("images" if is_image else "embeddings", X, **rows, facts=facts)

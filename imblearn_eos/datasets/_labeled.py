@@ -43,9 +43,9 @@ class LabeledData:
     facts : dict
         What the record of a comparison states: for tables ``features`` (names of the columns) and
         ``left_out`` (columns that are not used, with the reasons), for photos ``median_size``
-        (height, width) and ``unreadable`` (see `leave_out`), for embeddings ``embedding`` (name of
-        the column or array) or, if a backbone made them, ``embedded`` (the kind of what it
-        embedded).
+        (height, width) and ``unreadable`` (see `leave_out`), for images ``scaling`` (what was done
+        to the pixels), for embeddings ``embedding`` (name of the column or array) or, if a backbone
+        made them, ``embedded`` (the kind of what it embedded).
     """
 
     kind: str
