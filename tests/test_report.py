@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from imblearn_eos._commands import _compare
 from imblearn_eos.compare import (
     METHODS,
     MethodResult,
+    _pictures,
     _report,
     compare,
     compare_table,
@@ -28,7 +30,7 @@ from imblearn_eos.compare import (
 )
 from imblearn_eos.compare._page import describe_rare
 from imblearn_eos.compare._pictures import _most_confused
-from imblearn_eos.compare._registry import find_method, select_samplers
+from imblearn_eos.compare._registry import find_method
 from imblearn_eos.compare._summary import order_methods, rare_classes, rare_scores
 from imblearn_eos.compare._text import format_headline
 from imblearn_eos.datasets import load_digit_images
@@ -233,7 +235,7 @@ def test_lower_calibration_errors_are_better(open_page, table):
     assert rows[0][-2:] == ["calibration error", "Brier score"]
     name = "brier_score_at_training_frequencies"
     none = [result.methods["none"].calibration[name] for result in results]
-    for row, method in zip(rows[1:], results[0].methods, strict=True):
+    for row, method in zip(rows[1:], order_methods(results), strict=True):
         values = [result.methods[method].calibration[name] for result in results]
         assert row[-1].startswith(f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}")
         if "better" in row[-1]:
@@ -241,6 +243,21 @@ def test_lower_calibration_errors_are_better(open_page, table):
         if "worse" in row[-1]:
             assert np.mean(values) > np.mean(none)
     assert any("better" in row[-1] or "worse" in row[-1] for row in rows)
+
+
+def test_all_tables_and_the_heat_map_have_one_order(open_page, images, monkeypatch):
+    path, _, results = images
+    page, drawn = open_page(path), []
+    unfold(page)
+    expected = [find_method(name).name for name in order_methods(results)]
+    monkeypatch.setattr(
+        _pictures.plotting, "RecallDisplay", lambda recalls, **_: drawn.extend(recalls) or Mock()
+    )
+    _pictures._draw_recall(results)
+    assert drawn == expected
+    for table in ("scores", "all-scores", "all-calibration", "seconds", "gap"):
+        names = [row[0] for row in cells(page, table)[1:]]
+        assert names == [name for name in expected if name in names]
 
 
 def test_calibration_is_shown_at_both_frequencies_where_they_differ(open_page, images):
@@ -257,7 +274,7 @@ def test_all_scores_are_in_percent_with_one_decimal(open_page, images):
     page = open_page(path)
     unfold(page)
     _, *rows = cells(page, "all-scores")
-    for row, method in zip(rows, results[0].methods, strict=True):
+    for row, method in zip(rows, order_methods(results), strict=True):
         for cell, found in zip(row[1:], summarize(results)[method].values(), strict=True):
             assert cell.startswith(f"{100 * found['mean']:.1f} ± {100 * found['spread']:.1f}")
 
@@ -284,12 +301,12 @@ def test_gap_stands_beside_both_references(open_page, images):
     page = open_page(path)
     unfold(page)
     rows = cells(page, "gap")
-    names = [name for name in select_samplers() if METHODS[name].make_sampler is not None]
+    names = [name for name in order_methods(results) if METHODS[name].make_sampler is not None]
     assert [row[0] for row in rows[1:]] == [METHODS[name].name for name in names]
     names = ["before", "size_matched", "after", "label_noise"]
     assert "class size alone" in rows[0][2]
     assert "wrong labels" in rows[0][4]
-    for name, cell in zip(names, rows[-1][1:5], strict=True):
+    for name, cell in zip(names, rows[1][1:5], strict=True):
         mean = np.mean([result.methods["eos"].gap[name] for result in results])
         assert cell == f"{mean:.4f}"
 

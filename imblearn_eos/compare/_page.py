@@ -139,7 +139,7 @@ def detail_rows(results):
     calibration = [
         name + suffix for suffix in ("_at_training_frequencies", "") for name in CALIBRATION
     ]
-    for method in results[0].methods:
+    for method in order_methods(results):
         yield Bunch(
             name=find_method(method).name,
             scores=[_detail(results, method, name, "scores") for name in METRICS],
@@ -183,7 +183,7 @@ def have_same_frequencies(result):
 def gap_rows(results):
     """Return the mean macro gaps of each sampler."""
     rows = []
-    for method in results[0].methods:
+    for method in order_methods(results):
         gaps = [result.methods[method].gap for result in results if result.methods[method].gap]
         if gaps:
             means = {name: float(np.mean([gap[name] for gap in gaps])) for name in gaps[0]}
@@ -193,7 +193,7 @@ def gap_rows(results):
 
 def second_rows(results):
     """Yield the rows that each sampler added and the time of its steps."""
-    for method in results[0].methods:
+    for method in order_methods(results):
         outcomes = [r.methods[method] for r in results if r.methods[method].error is None]
         if find_method(method).make_sampler is None or not outcomes:
             continue

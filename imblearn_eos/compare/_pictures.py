@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 
 from imblearn_eos import plotting
 from imblearn_eos.compare._registry import find_method
+from imblearn_eos.compare._summary import order_methods
 from imblearn_eos.plotting._axes import import_pyplot
 
 # Classes in the confusion matrix; more are unreadable.
@@ -18,10 +19,11 @@ MAX_CONFUSED = 15
 def draw(results, gap_rows, method):
     """Return the pictures of a report by name, as data URIs.
 
-    ``shown`` is the name of the sampler in the pictures of the gap: EOS, or else the last one.
+    ``shown`` is the name of the sampler in the pictures of the gap: EOS, or else the first one.
     """
     pictures, with_gap = {}, [row.method for row in gap_rows]
-    shown = "eos" if "eos" in with_gap else with_gap[-1] if with_gap else None
+    samplers = [name for name in with_gap if name != "none"] or with_gap
+    shown = "eos" if "eos" in with_gap else samplers[0] if samplers else None
     if shown is not None:
         display = plotting.GeneralizationGapDisplay(_mean_gap(results, shown)).plot()
         pictures["gap"] = _picture(display.figure_)
@@ -50,7 +52,7 @@ def _draw_embeddings(result, method):
 def _draw_recall(results):
     classes = list(results[0].train_counts)
     recalls = {}
-    for method in results[0].methods:
+    for method in order_methods(results):
         rows = [r.methods[method].recall for r in results if r.methods[method].recall]
         if rows:
             recalls[find_method(method).name] = np.mean(

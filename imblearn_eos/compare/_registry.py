@@ -75,9 +75,7 @@ METHODS: dict[str, Method] = {
     "smote": Method("SMOTE", SMOTE, grid={"k_neighbors": [3, 10]}),
     "adasyn": Method("ADASYN", LenientADASYN, grid={"n_neighbors": [3, 10]}),
     "eos": Method("EOS", EOS, grid={"n_neighbors": [10, 1000], "max_step": [0.5, 1.0]}),
-    "averaged": Method(
-        "EOS + logit adjustment", phrase="the mean of an EOS head and a logit-adjusted one"
-    ),
+    "averaged": Method("EOS + logit adjustment"),
 }
 # Of logit adjustment, beside 1, which stands for balanced classes.
 TAUS = (0.5, 1.5)
