@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 from functools import partial
@@ -23,6 +24,7 @@ from imblearn_eos.datasets import (
     split_imbalanced,
 )
 from imblearn_eos.datasets._image_headers import count_bits
+from imblearn_eos.datasets._readers import read
 from imblearn_eos.embedding import LinearHead
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow, of the extra 'images'")
@@ -413,6 +415,14 @@ def test_folder_without_classes_and_folder_in_a_class_are_refused(tmp_path):
         load_image_folder(tmp_path)
 
 
+def test_named_pipe_in_a_class_is_refused_and_not_read(tmp_path):
+    save_image(tmp_path / "a" / "1.png")
+    os.mkfifo(tmp_path / "a" / "2.png")
+    for load in (load_image_folder, read):
+        with pytest.raises(ValueError, match=r"pipes or devices inside a class .*/2\.png"):
+            load(tmp_path)
+
+
 def test_all_problems_of_a_folder_are_told_at_once(tmp_path):
     for name in ("1", "2"):
         save_image(tmp_path / "a" / f"{name}.png")
@@ -495,6 +505,15 @@ def test_missing_array_is_named(tmp_path):
         ValueError, match=r"target='y' .* names none of the arrays of \S+a\.npz: 'labels'"
     ):
         load_npz(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", X=np.zeros((2, 8, 8)))
+    with pytest.raises(ValueError, match=r"need target= .* but \S+a\.npz has no array that could"):
+        load_npz(tmp_path / "a.npz")
+
+
+def test_scaling_of_pixels_is_a_fact_of_the_data(tmp_path):
+    for dtype, facts in (("u1", {"scaling": "divided by 255"}), ("f4", {})):
+        np.savez(tmp_path / "a.npz", X=np.zeros((2, 8, 8), dtype), y=[0, 1])
+        assert read(tmp_path / "a.npz").facts == facts
 
 
 def test_pickles_are_never_loaded(tmp_path):

@@ -107,7 +107,7 @@ def test_file_of_labels_that_does_not_fit_is_named(tmp_path, content, message):
 def test_npy_without_labels_says_which_option_it_needs(tmp_path):
     path, _ = save_npy(tmp_path, "y.txt")
     with pytest.raises(
-        ValueError, match=r"need target= .* arrays of \S+X\.npy.*labels= \(--labels\)"
+        ValueError, match=r"need target= .* \S+X\.npy has no array .*labels= \(--labels\)"
     ):
         read(path)
 

@@ -49,17 +49,19 @@ class Columns:
         """Return the column that is named, or else the only one that has a usual name."""
         found = [name for name in self.names if name == given or (given is None and name in usual)]
         if len(found) != 1:
-            names, flag = shorten(self.names) or "none", f"(--{option} on the command line)"
+            names, flag = shorten(self.names), f"(--{option} on the command line)"
             problem, hint = f"{option}={given!r} {flag} names {len(found) or 'none'}", ""
+            need = f"The data need {option}= {flag}"
             if given is None:
-                problem = f"The data need {option}= {flag}, the name of one"
+                problem = f"{need}, the name of one"
                 if not set(usual) <= set(self.names):
                     hint = f" Without it, the only one of {', '.join(usual)} is taken."
+            problem += f" of the {self.kind}s of {self.path}: {names}.{hint}"
+            if not names:
+                problem = f"{need}, but {self.path} has no {self.kind} that could be it."
             if option == "target" and self.kind != "column":
-                hint += " A file of labels is named as labels= (--labels)."
-            raise ValueError(
-                f"{problem} of the {self.kind}s of {self.path}: {names}.{hint}{self.hint}"
-            )
+                problem += " A file of labels is named as labels= (--labels)."
+            raise ValueError(problem + self.hint)
         return found[0]
 
     def read_complete(self, name: str, option: str | None = None) -> np.ndarray:

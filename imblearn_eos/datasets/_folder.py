@@ -144,9 +144,12 @@ def _list_images(path, problems):
         for entry in entries:
             if entry.is_dir():
                 problems.add("folders inside a class (move their images up)", entry)
-        images = [entry for entry in entries if not entry.is_dir()]
-        files += images
-        labels += [folder.name] * len(images)
+            elif entry.exists() and not entry.is_file():
+                # To read a named pipe would wait for a writer forever.
+                problems.add("pipes or devices inside a class (remove them)", entry)
+            else:
+                files.append(entry)
+                labels.append(folder.name)
     return files, labels
 
 
