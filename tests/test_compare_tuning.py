@@ -21,6 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 from imblearn_eos import EOS, AveragedHead, LinearHead, cli
 from imblearn_eos.compare import (
     METHODS,
+    compare,
     compare_embeddings,
     compare_table,
     format_table,
@@ -31,6 +32,7 @@ from imblearn_eos.compare._candidates import best_candidate, make_candidates
 from imblearn_eos.compare._embeddings import TOL, CommonScaler
 from imblearn_eos.compare._neighbors import Found, max_neighbors, share_neighbors
 from imblearn_eos.compare._registry import ALPHAS, TAUS
+from imblearn_eos.datasets import load_digit_images
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,16 @@ def test_a_scorer_chooses(rows):
     (usual,) = compare_embeddings(*rows, samplers=["eos"], seeds=1)
     assert result.validation["eos"] != usual.validation["eos"]
     assert np.mean(result.validation["eos"]) > np.mean(result.validation["none"])
+
+
+@pytest.mark.parametrize("scoring", ["f1_macro", "average_precision", "neg_log_loss"])
+def test_the_head_of_a_trained_network_can_be_scored(scoring):
+    X, y = load_digit_images()
+    X, y = X[y < 3], y[y < 3]
+    params = {"epochs": 1, "samplers": ["none"], "tune": False, "imbalance_ratio": 5}
+    (result,) = compare(X, y, seeds=1, scoring=scoring, **params)
+    assert np.isfinite(result.validation["network"]).all()
+    assert not result.validation_errors
 
 
 def test_test_rows_do_not_choose(rows):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback
 
@@ -240,7 +240,7 @@ def _embed(make_embedder, seed, X_train, y_train):
     return Embedded(embedder, _OwnHead(embedder), loss)
 
 
-class _OwnHead:
+class _OwnHead(ClassifierMixin, BaseEstimator):
     """The last layer of the trained network, as a classifier of embeddings.
 
     `SmallCNN` returns what this layer returns, so its predictions need no second pass through the
@@ -248,7 +248,7 @@ class _OwnHead:
     """
 
     def __init__(self, embedder):
-        self.classes, self.net = embedder.classes_, embedder.net_
+        self.classes_, self.net = embedder.classes_, embedder.net_
         self.layer = self.net.module_.get_submodule(embedder.layer_)
 
     def predict_proba(self, Z):
@@ -259,7 +259,7 @@ class _OwnHead:
         return logits.softmax(dim=1).cpu().numpy()
 
     def predict(self, Z):
-        return self.classes[self.predict_proba(Z).argmax(axis=1)]
+        return self.classes_[self.predict_proba(Z).argmax(axis=1)]
 
 
 class _AfterEpoch(Callback):
