@@ -15,6 +15,8 @@ from sklearn import get_config
 
 # scikit-learn 1.7 to 1.9
 from sklearn.base import _fit_context as fit_context
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -39,11 +41,14 @@ __all__ = [
     "check_sample_weight",
     "cpu_has_bfloat16",
     "fit_context",
+    "fix_threshold",
     "get_feature_names",
+    "name_of_scorer",
     "predict_nonlinearity",
     "random_state_docstring",
     "safe_indexing",
     "sampling_strategy_docstring",
+    "scores_labels",
     "uncompiled",
     "validate_parameter_constraints",
     "validate_params",
@@ -103,3 +108,29 @@ def cpu_has_bfloat16():
     Works with torch 2.5 to 2.13.
     """
     return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+
+
+def scores_labels(scorer):
+    """Return whether a scorer of scikit-learn (1.7 to 1.9) scores predicted labels."""
+    return getattr(scorer, "_response_method", None) == "predict"
+
+
+def name_of_scorer(scorer):
+    """Return the name of the function that a scorer calls, with "neg_" if lower is better."""
+    function = getattr(scorer, "_score_func", scorer)
+    name = getattr(function, "__name__", type(function).__name__).strip("<>_")
+    return f"neg_{name}" if getattr(scorer, "_sign", 1) < 0 else name
+
+
+def fix_threshold(tuned):
+    """Return a fitted ``TunedThresholdClassifierCV`` without its scorer, to be written to a file.
+
+    Works with scikit-learn 1.7 to 1.9.
+    """
+    fixed = FixedThresholdClassifier(
+        FrozenEstimator(tuned.estimator_),
+        threshold=tuned.best_threshold_,
+        pos_label=tuned._curve_scorer._get_pos_label(),
+    )
+    fixed.estimator_ = fixed.estimator
+    return fixed

@@ -81,7 +81,7 @@ def test_method_is_chosen_by_validation_rows_whatever_the_test_rows_say():
     )
     results = make_results(none=EOS, eos=NONE, validation={"none": 0.9, "eos": 0.7})
     assert format_headline(results) == (
-        "Do not over-sample, because no other method scored higher on the validation rows: the "
+        "Do not over-sample, because no other method scored better on the validation rows: the "
         "classifier finds 80.0 % of the rows of the rarest class (rare), with false alarms in "
         "6.0 % of the other rows."
     )
@@ -141,8 +141,8 @@ def test_too_few_runs_are_told(n_seeds, words):
         ),
         (
             EOS,
-            "because no other method scored higher on the validation rows, although EOS, the next "
-            "best, scored higher on the test rows",
+            "because no other method scored better on the validation rows, although EOS, the next "
+            "best, scored better on the test rows",
         ),
         ([None] * 3, "because no other method has a validation score"),
     ],

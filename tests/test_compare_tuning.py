@@ -257,7 +257,8 @@ def test_table_and_page_say_what_was_chosen_and_how_often(rows, tmp_path):
         result.validation["smote"] = [1.0]
     line = "k_neighbors=3, alpha=0.1 (2 of 3 seeds); k_neighbors=10, alpha=0.1 (1 of 3 seeds)"
     assert f"\nChosen for SMOTE: {line}\n" in f"{format_table(results)}\n"
-    record = make_record(*rows, source="rows", arguments={"scoring": "f1_macro"})
+    results[0].scoring = "f1_macro"
+    record = make_record(*rows, source="rows", arguments={})
     page = write_report(tmp_path, record, results).read_text()
     assert f"<dt>SMOTE</dt><dd>{line}</dd>" in page
     assert "best mean f1 macro on" in page
@@ -297,7 +298,10 @@ def test_options_of_the_command_reach_the_comparison(rows, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--scoring", "luck"], ["'luck' is not a valid scoring value"]),
+        (
+            ["--scoring", "luck"],
+            ["'scoring'", "'luck'", "no scorer", "f1_macro", "recall_at_precision=0.9"],
+        ),
         (["--max-step", "2"], ["'max_step'", "(0.0, 1.0]", "Got 2.0"]),
     ],
 )

@@ -421,7 +421,7 @@ def test_card_says_what_was_chosen_by_and_what_probabilities_mean(images, tmp_pa
     scores = {"logit_adjustment": [(s, [float(s["tau"] == 0.5)]) for s in settings]}
     results = [replace(result, setting_scores=scores) for result in results]
     add_validation(results, "logit_adjustment")
-    record = {**record, "arguments": {**record["arguments"], "scoring": "f1_macro"}}
+    results[0].scoring = "f1_macro"
     write_report(tmp_path, record, results)
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "same source. It was chosen by f1 macro." in card
@@ -436,7 +436,7 @@ def test_saved_model_is_the_recommended_one(images, tmp_path):
     add_validation(results, "smote")
     write_report(tmp_path, record, results)
     assert torch.load(tmp_path / "network.pt", weights_only=True)["method"] == "smote"
-    assert "balanced by SMOTE" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert " with SMOTE\n" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_model_of_an_earlier_report_does_not_stay(table, tmp_path):

@@ -24,6 +24,7 @@ from imblearn_eos.compare import (
     CLASSIFIERS,
     RefittedModel,
     compare,
+    compare_embeddings,
     compare_table,
     make_record,
     refit_recommended,
@@ -89,6 +90,12 @@ def make_rows(dtype=object):
         600, 8, n_informative=5, n_classes=3, weights=[0.7, 0.2], class_sep=0.7, random_state=0
     )
     return 3 * X + 5, NAMES[y].astype(dtype)
+
+
+def refit(result, method):
+    """Return the model of a method, as if validation rows had chosen it."""
+    result.validation = {method: [1.0]}
+    return refit_recommended([result])
 
 
 def heads_of(X, y, scaler):
@@ -246,6 +253,51 @@ def test_pipeline_of_a_table_fills_in_and_scales(tmp_path, classifier, dtype):
     predict = runpy.run_path(str(tmp_path / "eos" / "load.py"))["predict"]
     frame = pd.DataFrame(X, columns=features["features"])
     assert [str(label) for label in predict(frame[frame.columns[::-1]])] == predicted["eos"]
+
+
+@pytest.mark.parametrize("kind", ["network", "head", "pipeline"])
+def test_loader_decides_by_expected_cost(tmp_path, kind):
+    costs = np.array([[0, 1, 2], [5, 0, 3], [9, 9, 0]])
+    params = {"samplers": ["none"], "seeds": 1, "cost_matrix": costs}
+    X, y = make_rows()
+    if kind == "network":
+        X, y = load_digit_images()
+        X, y = X[y < 3], NAMES[y[y < 3]]
+        [result] = compare(X, y, epochs=1, imbalance_ratio=10, **params)
+    elif kind == "head":
+        [result] = compare_embeddings(X, y, **params)
+    else:
+        [result] = compare_table(X, y, **params)
+    model = refit(result, "cost")
+    saved = save(tmp_path, make_record(X, y, source="", arguments={}), model)
+    assert saved.file.startswith(kind)
+    assert saved.costs == costs.tolist()
+    predicted, has_package = predict_elsewhere(tmp_path, X)
+    assert not has_package
+    proba, classes = model.estimator.predict_proba(X), np.array(sorted(NAMES))
+    decisions = classes[(proba @ costs).argmin(axis=1)]
+    # A tie of two costs may end either way in float32.
+    assert np.mean(np.array(predicted["cost"]) == decisions) > 0.995
+    assert np.mean(model.estimator.predict(X) == decisions) > 0.995
+    # The costs change decisions.
+    assert np.mean(decisions != classes[proba.argmax(axis=1)]) > 0.01
+
+
+@pytest.mark.parametrize("costs", [[[0, 1], [7, 0]], [[0, 7], [1, 0]], None])
+def test_moved_threshold_is_saved_without_its_scorer(tmp_path, costs):
+    X, y = make_rows()
+    y = np.where(y == "cat", "cat", "other")
+    scoring = None if costs else "f1"
+    params = {"samplers": ["threshold"], "seeds": 1, "cost_matrix": costs, "scoring": scoring}
+    [result] = compare_table(X, y, **params)
+    model = refit(result, "threshold")
+    save(tmp_path, make_record(X, y, source="", arguments={}), model)
+    predicted, has_package = predict_elsewhere(tmp_path, X)
+    assert not has_package
+    expected = model.estimator.predict(X)
+    assert predicted["threshold"] == expected.tolist()
+    by_half = model.estimator.classes_[model.estimator.predict_proba(X).argmax(axis=1)]
+    assert (expected != by_half).any()
 
 
 def test_model_that_cannot_be_saved_is_told(tmp_path, monkeypatch):

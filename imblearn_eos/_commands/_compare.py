@@ -16,6 +16,7 @@ from sklearn.base import clone
 from tqdm import tqdm
 
 from imblearn_eos._commands._backbone import embed
+from imblearn_eos._commands._costs import read_costs
 from imblearn_eos._commands._describe import advise_training, describe_data
 from imblearn_eos._commands._options import (
     add_backbone_options,
@@ -65,6 +66,7 @@ SHARED = (
     "test_size",
     "imbalance_ratio",
     "scoring",
+    "cost_matrix",
     "device",
     "n_jobs",
 )
@@ -145,8 +147,16 @@ def add_options(parser):
         type=lambda text: text.replace(",", " ").split(),
     )
     add_flag(method, "--no-tune", "run all methods with their defaults, which takes less time")
-    text = "what settings and method are chosen by, a name of scikit-learn's scorers"
-    add_option(method, "--scoring", text, "balanced_accuracy")
+    text = (
+        "what settings and method are chosen by: a name of scikit-learn's scorers, or for two "
+        "classes recall_at_precision=0.9 (default: balanced_accuracy)"
+    )
+    add_option(method, "--scoring", text)
+    text = (
+        "choose by the mean cost: .csv file with a line for each true and a column for each "
+        "predicted class, under their names"
+    )
+    add_option(method, "--cost-matrix", text, type=read_costs, metavar="FILE")
     # With any of these, EOS is not tuned.
     add_option(method, "--n-neighbors", "K of EOS, instead of a choice", type=int)
     add_option(method, "--max-step", "longest step of EOS, instead of a choice", type=float)
@@ -201,6 +211,7 @@ def run(options, get_default, command):
         arguments={
             **{name: value for name, value in reading.items() if value not in (None, False, ".")},
             **arguments,
+            "cost_matrix": options.cost_matrix and options.cost_matrix.path,
         },
         command=command,
         complete=False,

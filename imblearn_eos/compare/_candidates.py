@@ -11,6 +11,7 @@ from imblearn import FunctionSampler
 from sklearn.base import BaseEstimator, clone
 
 from imblearn_eos._compat import validate_parameter_constraints
+from imblearn_eos.compare._costs import Costs
 from imblearn_eos.compare._registry import ALPHAS, METHODS, TAUS, find_method, make_samplers
 from imblearn_eos.embedding import LinearHead
 
@@ -28,6 +29,8 @@ class Candidate:
         Unfitted. The network's own head needs neither.
     tau : float
         Strength of logit adjustment.
+    costs : Costs or None
+        By which the head decides.
     averaged_with : Candidate or None
         Whose logits are averaged with those of this one.
     settings : dict of str to object
@@ -37,11 +40,24 @@ class Candidate:
     sampler: BaseEstimator | None = None
     head: BaseEstimator | None = None
     tau: float = 0.0
+    costs: Costs | None = None
     averaged_with: Candidate | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def make_candidates(samplers, head, n_classes, *, eos, default_eos, eos_grid=None, tune, tune_head):
+def make_candidates(
+    samplers,
+    head,
+    n_classes,
+    *,
+    eos,
+    default_eos,
+    eos_grid=None,
+    tune,
+    tune_head,
+    scorer=None,
+    costs=None,
+):
     """Return the candidates of each method, the default first.
 
     Parameters
@@ -60,6 +76,10 @@ def make_candidates(samplers, head, n_classes, *, eos, default_eos, eos_grid=Non
         What is tried instead of the grid of `METHODS`.
     tune, tune_head : bool
         Whether to vary samplers and heads.
+    scorer : callable or None, default=None
+        Of the validation rows.
+    costs : Costs or None, default=None
+        If there are any, "cost" decides by them.
 
     Returns
     -------
@@ -83,6 +103,8 @@ def make_candidates(samplers, head, n_classes, *, eos, default_eos, eos_grid=Non
                 for c in made[name]
                 for tau in ((1.0, *TAUS) if tune else (1.0,))
             ]
+            if costs is not None:
+                made["cost"] = [replace(c, costs=costs) for c in made[name]]
         elif name == "eos":
             made[name] = with_eos
         elif name == "averaged":
@@ -92,7 +114,7 @@ def make_candidates(samplers, head, n_classes, *, eos, default_eos, eos_grid=Non
                     for c in with_eos
                 ]
         elif method.make_head is not None:
-            varied = [(settings, method.make_head(h, n_classes)) for settings, h in heads]
+            varied = [(settings, method.make_head(h, n_classes, scorer)) for settings, h in heads]
             if varied[0][1] is not None:
                 made[name] = _combine(plain, varied)
         else:

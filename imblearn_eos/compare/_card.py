@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sklearn.utils import Bunch
 
-from imblearn_eos.compare._intervals import find_interval, row_intervals
+from imblearn_eos.compare._intervals import cost_interval, find_interval, row_intervals
+from imblearn_eos.compare._measures import COST, main_measure, percent
 from imblearn_eos.compare._recommend import recommend
 from imblearn_eos.compare._statistics import collect, mean_and_spread
 from imblearn_eos.compare._summary import rare_classes, rare_scores
@@ -56,7 +57,7 @@ def render_card(results, method, **content):
         test_is_given=first.test_is_given,
         classes=", ".join(names[:MAX_CLASSES]) + more,
         few=", ".join(few[:MAX_CLASSES]),
-        is_balanced=method not in ("none", "network", "threshold") and tau in (None, 1.0),
+        is_balanced=method not in ("none", "network", "threshold", "cost") and tau in (None, 1.0),
         tau=tau,
     )
 
@@ -76,7 +77,8 @@ def _metrics(results, method):
     if not values:
         return []
     intervals = row_intervals(results, method, rare_classes(results))
-    return [
+    cost = [_describe_cost(results, method)] if main_measure(results) is COST else []
+    return cost + [
         _describe(metric, find_interval(results, found, by_rows), before.get(metric, ()))
         for (metric, found), by_rows in zip(values.items(), intervals, strict=True)
     ]
@@ -97,7 +99,23 @@ def _describe(metric, interval, before):
         type=metric,
         name=NAMES[metric],
         mean=round(mean, 4),
-        value=points(mean),
+        value=percent(mean),
         interval=f"{points(low)} to {points(high)} %",
-        before=points(mean_and_spread(before)[0]),
+        before=percent(mean_and_spread(before)[0]),
+    )
+
+
+def _describe_cost(results, method):
+    found, before = (
+        mean_and_spread(collect(results, name, COST.metric).values())[0]
+        for name in (method, "none")
+    )
+    low, high = cost_interval(results, method)
+    return Bunch(
+        type=COST.metric,
+        name="Mean cost (lower is better)",
+        mean=round(found, 4),
+        value=COST.format(found),
+        interval=f"{COST.format(low)} to {COST.format(high)}",
+        before=COST.format(before),
     )

@@ -22,8 +22,7 @@ from numpy.typing import ArrayLike
 from imblearn_eos._device import resolve_device
 from imblearn_eos.compare._recommend import recommend
 from imblearn_eos.compare._run import SeedResult
-from imblearn_eos.compare._scores import METRICS
-from imblearn_eos.compare._statistics import as_list, summarize
+from imblearn_eos.compare._statistics import as_list, metrics_of, summarize
 
 PACKAGES = (
     "imblearn-eos",
@@ -217,12 +216,13 @@ def write_csv(
     >>> [(line["seed"], line["method"]) for line in lines[:3]]
     [('0', 'none'), ('0', 'logit_adjustment'), ('0', 'eos')]
     """
-    lines = []
-    for result in map(_to_dict, as_list(results)):
+    lines, results = [], as_list(results)
+    names = metrics_of(results)
+    for result in map(_to_dict, results):
         seed, methods = result.pop("seed"), result.pop("methods")
         for method, outcome in methods.items():
             scores = outcome.pop("scores")
-            metrics = {metric: scores.get(metric) for metric in METRICS}
+            metrics = {metric: scores.get(metric) for metric in names}
             lines.append({"seed": seed, "method": method, **metrics, **outcome, **result, **record})
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=lines[0], lineterminator="\n")

@@ -88,6 +88,10 @@ class TrainingRows:
                     adjust_logits(fitted.head, self.y, candidate.tau),
                     seconds_refit=fitted.seconds_refit,
                 )
+            if candidate.costs is not None and fitted.error is None:
+                fitted = Fitted(
+                    candidate.costs.decide_by(fitted.head), seconds_refit=fitted.seconds_refit
+                )
             if candidate.averaged_with is not None and fitted.error is None:
                 (other,) = self.fit([candidate.averaged_with])
                 if other.error is None:

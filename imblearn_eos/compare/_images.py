@@ -66,7 +66,8 @@ def compare(
     validation_folds: int = 1,
     eos: EOS | None = None,
     tune: bool = True,
-    scoring: str | Callable = "balanced_accuracy",
+    scoring: str | Callable | None = None,
+    cost_matrix: ArrayLike | None = None,
     device: str | torch.device = "auto",
     n_jobs: int | None = None,
     on_epoch: Callable[[], Any] | None = None,
@@ -127,8 +128,17 @@ def compare(
     tune : bool, default=True
         Choose the settings of each method by the validation rows, on the same folds for all. False
         means the defaults. Samplers and classifiers that are given keep their own.
-    scoring : str or callable, default="balanced_accuracy"
-        What validation rows choose by: a name of scikit-learn's scorers, or a scorer.
+    scoring : str, callable or None, default=None
+        What validation rows choose by: a scorer, or a name of scikit-learn's scorers. For two
+        classes, "f1", "precision", "recall", "jaccard", "average_precision" and
+        "recall_at_precision=0.9" are of the rarer class; the last is its recall at the best
+        threshold with at least this precision. With more classes, "average_precision" and
+        "roc_auc" are means over the classes. None means balanced accuracy.
+    cost_matrix : array-like or DataFrame of shape (n_classes, n_classes), default=None
+        Choose by the mean cost instead. Rows are true, columns predicted classes, in sorted order;
+        those of a pandas DataFrame have the names of the classes, in any order. Each method gets
+        its mean cost on the test rows, and "cost" is added: the head or classifier of "none", with
+        decisions of least expected cost.
     device : str or torch.device, default="auto"
         Where the network, EOS and the heads compute.
     n_jobs : int or None, default=None
@@ -197,6 +207,7 @@ def compare(
         seeds=seeds,
         cores=choose_cores(n_jobs, X.size, many=MANY_NUMBERS, n_tasks=1, device=device),
         scoring=scoring,
+        cost_matrix=cost_matrix,
         test_size=test_size,
         imbalance_ratio=imbalance_ratio,
         groups=groups,

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from imblearn_eos.compare._statistics import CONFIDENCE, QUANTILE, seed_margin, smooth_variance
+from imblearn_eos.compare._statistics import (
+    CONFIDENCE,
+    QUANTILE,
+    collect,
+    cost_margin,
+    seed_margin,
+    smooth_variance,
+)
 
 N_DRAWS = 200
 
@@ -21,6 +28,17 @@ def find_interval(results, values, row_interval):
         margin = seed_margin(np.asarray(values), results[0].test_size)
     low, high = row_interval
     return mean, max(0.0, min(low, mean - margin)), min(1.0, max(high, mean + margin))
+
+
+def cost_interval(results, method):
+    """Return the 95 % interval of the mean cost of a test row, as `find_interval` does."""
+    values = np.array(list(collect(results, method, "mean_cost").values()))
+    scored = [result for result in results if result.methods[method].scores]
+    is_given = results[0].test_is_given
+    margin = cost_margin(scored if is_given else scored[:1], method)
+    if len(values) > 1 and not is_given:
+        margin = max(margin, seed_margin(values, results[0].test_size))
+    return values.mean() - margin, values.mean() + margin
 
 
 def row_intervals(results, method, rare):

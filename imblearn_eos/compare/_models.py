@@ -5,21 +5,24 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.impute import SimpleImputer
+from sklearn.model_selection import TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
 from torch import nn
 
+from imblearn_eos._compat import fix_threshold
 from imblearn_eos._extras import import_extra
+from imblearn_eos.compare._costs import CostSensitiveClassifier
 from imblearn_eos.compare._files import write_bytes, write_text
 from imblearn_eos.compare._fit import AdjustedClassifier
 from imblearn_eos.compare._notes import join_settings
-from imblearn_eos.compare._refit import RefittedModel, describe_model
+from imblearn_eos.compare._refit import RefittedModel, assemble, describe_model
 from imblearn_eos.compare._templates import render
 from imblearn_eos.embedding._to_module import softmax_weights
 from imblearn_eos.models import SmallCNN
@@ -47,7 +50,8 @@ MODEL_FILES = (NETWORK, HEAD, PIPELINE, BACKBONE, LOADER, CARD)
 class SavedModel:
     """The file of the weights, its library and what ``load.py`` defines; or no file and why.
 
-    ``description`` says what the model is, and which rows it was fitted to.
+    ``description`` says what the model is, and which rows it was fitted to. ``costs`` are those
+    that it decides by, if any.
     """
 
     file: str | None
@@ -55,6 +59,7 @@ class SavedModel:
     names: tuple[str, ...] = ()
     problem: str | None = None
     description: str | None = None
+    costs: list[list[float]] | None = None
 
 
 def write_model(
@@ -66,6 +71,7 @@ def write_model(
     ``head.safetensors``. Any other classifier becomes ``pipeline.skops``. A model that cannot be
     written does not stop the report, which states the reason.
     """
+    model, costs = _take_costs(model)
     file, make = _choose(model)
     try:
         content, loader, facts = make(record, model)
@@ -74,11 +80,21 @@ def write_model(
     write_bytes(directory / file, content)
     if facts.get("code"):
         write_bytes(directory / BACKBONE, facts["code"])
-    write_text(directory / LOADER, render(loader, **facts))
+    write_text(directory / LOADER, render(loader, **facts, costs=costs))
     steps = {"read": "image_size", "embed": "backbone"}
     names = (*(name for name, fact in steps.items() if facts.get(fact)), "predict")
     library = "sklearn" if file == PIPELINE else "pytorch"
-    return SavedModel(file, library, names, description=describe_model(model, unit))
+    description = describe_model(model, unit)
+    return SavedModel(file, library, names, description=description, costs=costs)
+
+
+def _take_costs(model):
+    """Return a model without the costs that its head decides by, and these; the loader has them."""
+    embedder, head = _steps(model)
+    if not isinstance(head, CostSensitiveClassifier):
+        return model, None
+    estimator = assemble(embedder, head.classifier_)
+    return replace(model, estimator=estimator), head.cost_matrix.tolist()
 
 
 def _choose(model) -> tuple[str, Callable[..., tuple[bytes, str, dict]]]:
@@ -235,4 +251,6 @@ def _unwrap(head):
     """Return a classifier, and what logit adjustment divides its probabilities by, if anything."""
     if isinstance(head, AdjustedClassifier):
         return head.classifier_, head.counts_**head.tau
+    if isinstance(head, TunedThresholdClassifierCV):
+        return fix_threshold(head), None
     return head, None

@@ -7,10 +7,23 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
+from imblearn_eos.compare._measures import (
+    ACCURACY,
+    COST,
+    main_measure,
+    points,
+    signed_points,
+    validation_measure,
+)
 from imblearn_eos.compare._recommend import has_too_few_runs, is_near_chance, validation_means
 from imblearn_eos.compare._registry import find_method
-from imblearn_eos.compare._scores import CALIBRATION, METRICS
-from imblearn_eos.compare._statistics import collect, mean_and_spread, paired_difference
+from imblearn_eos.compare._scores import CALIBRATION
+from imblearn_eos.compare._statistics import (
+    collect,
+    mean_and_spread,
+    metrics_of,
+    paired_difference,
+)
 from imblearn_eos.compare._summary import (
     choose_method,
     find_difference,
@@ -18,14 +31,14 @@ from imblearn_eos.compare._summary import (
     rare_classes,
     rare_scores,
 )
-from imblearn_eos.compare._text import format_score, points, signed_points
+from imblearn_eos.compare._text import format_score
 
 # Class counts and lists of features are folded beyond this.
 MAX_OPEN = 10
 # Letters of the names of the rarest classes.
 MAX_LETTERS = 200
-# Ticks of the picture are one of these numbers of points apart.
-STEPS = (1, 2, 5, 10, 20, 50)
+# Ticks of the picture are one of these numbers apart, times a power of ten.
+STEPS = (1, 2, 5, 10)
 
 
 def shorten_source(source):
@@ -44,7 +57,8 @@ def score_rows(results):
     """Yield a row of the table for each method, the one to use first and marked."""
     means = validation_means(results)
     chosen = None if is_near_chance(results) else choose_method(results)
-    has_few = has_too_few_runs(results)
+    has_few, measure = has_too_few_runs(results), main_measure(results)
+    chosen_by = validation_measure(results)
     for method in order_methods(results):
         outcomes = [result.methods[method] for result in results]
         n_failed = sum(outcome.error is not None for outcome in outcomes)
@@ -53,9 +67,15 @@ def score_rows(results):
         yield Bunch(
             name=find_method(method).name,
             is_chosen=method == chosen,
-            validation=points(means.get(method)),
+            validation=chosen_by.format_validation(means.get(method)),
             score=format_score(results, method),
-            difference=describe_difference(find_difference(results, method), has_few=has_few),
+            accuracy=format_score(results, method, ACCURACY),
+            difference=describe_difference(
+                find_difference(results, method),
+                format_=measure.format_difference,
+                lower_is_better=measure.lower_is_better,
+                has_few=has_few,
+            ),
             recall=points(rare and rare.recall),
             false_alarms=points(rare and rare.false_alarms),
             f1=points(f1),
@@ -92,7 +112,8 @@ def place_dots(results):
     """
     if is_near_chance(results):
         return None
-    chosen, rows = choose_method(results), []
+    chosen, rows, measure = choose_method(results), [], main_measure(results)
+    factor = 100 if measure.is_share else 1
     # Over so few seeds an interval is as wide as the page and says nothing.
     has_bounds = not has_too_few_runs(results)
     for method in order_methods(results):
@@ -103,15 +124,16 @@ def place_dots(results):
             continue
         else:
             mean, low, high = (
-                100 * (value if value is not None and has_bounds else found.mean)
+                factor * (value if value is not None and has_bounds else found.mean)
                 for value in (found.mean, found.low, found.high)
             )
         rows.append(Bunch(method=method, mean=mean, low=low, high=high, difference=found))
     if len(rows) < 2:
         return None
-    low = min(min(row.low for row in rows), -1.0)
-    high = max(max(row.high for row in rows), 1.0)
-    step = next((s for s in STEPS if (high - low) / s <= 4), STEPS[-1])
+    low, high = min(row.low for row in rows), max(row.high for row in rows)
+    if measure.is_share or low == high:
+        low, high = min(low, -1.0), max(high, 1.0)
+    step = _find_step(high - low, least=1.0 if measure.is_share else 0.0)
     low, high = step * np.floor(low / step), step * np.ceil(high / step)
 
     def place(value):
@@ -125,13 +147,19 @@ def place_dots(results):
             left=place(row.low),
             width=round(place(row.high) - place(row.low), 2),
             place=place(row.mean),
-            text=signed_points(row.mean / 100),
+            text=measure.format_difference(row.mean / factor),
         )
     ticks = [
-        Bunch(place=place(value), text=f"{value:+.0f}" if value else "0")
-        for value in np.arange(low, high + step / 2, step)
+        Bunch(place=place(step * i), text=f"{step * i:+.4g}" if i else "0")
+        for i in range(round(low / step), round(high / step) + 1)
     ]
     return Bunch(rows=rows, ticks=ticks, zero=place(0))
+
+
+def _find_step(width, least):
+    """Return a round number, such that about four of them make the width."""
+    power = 10.0 ** np.floor(np.log10(width / 4))
+    return max(least, next(s * power for s in STEPS if width / (s * power) <= 4 + 1e-9))
 
 
 def detail_rows(results):
@@ -142,14 +170,16 @@ def detail_rows(results):
     for method in order_methods(results):
         yield Bunch(
             name=find_method(method).name,
-            scores=[_detail(results, method, name, "scores") for name in METRICS],
+            scores=[_detail(results, method, name, "scores") for name in metrics_of(results)],
             calibration=[_detail(results, method, name, "calibration") for name in calibration],
         )
 
 
 def _detail(results, method, metric, kind):
-    """Return a cell with a measure; scores are in percent, and higher is better."""
+    """Return a cell with a measure; lower costs and measures of calibration are better."""
     format_, signed = (points, signed_points) if kind == "scores" else ("{:.3f}".format, _signed)
+    if metric == COST.metric:
+        format_, signed = COST.format, COST.format_difference
     found, text = None, "-"
     if method != "none":
         found = paired_difference(results, method, metric=metric, kind=kind)
@@ -159,7 +189,7 @@ def _detail(results, method, metric, kind):
     difference = describe_difference(
         found,
         format_=signed,
-        lower_is_better=kind == "calibration",
+        lower_is_better=kind == "calibration" or metric == COST.metric,
         has_few=has_too_few_runs(results),
     )
     return Bunch(value=text, difference=difference)
@@ -203,6 +233,17 @@ def second_rows(results):
             resample=mean_and_spread(o.seconds_resample for o in outcomes)[0],
             refit=mean_and_spread(o.seconds_refit for o in outcomes)[0],
         )
+
+
+def describe_units(results):
+    """Return what the numbers in the table of scores are."""
+    measures = {m.name: m for m in (main_measure(results), validation_measure(results))}
+    others = [m for m in measures.values() if not m.is_share]
+    if not others:
+        return "In percent, means over seeds."
+    names = " and ".join(m.name for m in others)
+    lower = ", of which lower is better" * all(m.lower_is_better for m in others)
+    return f"Means over seeds, in percent except for the {names}{lower}."
 
 
 def describe_rare(results):

@@ -7,9 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from imblearn_eos.compare._measures import COST, main_measure
 from imblearn_eos.compare._registry import METHODS
 from imblearn_eos.compare._run import SeedResult
-from imblearn_eos.compare._statistics import collect, paired_difference, row_margin, seed_margin
+from imblearn_eos.compare._statistics import (
+    collect,
+    mean_margin,
+    paired_difference,
+    row_margin,
+    seed_margin,
+)
 
 # Scores that differ by less are equal.
 TIE = 1e-12
@@ -26,16 +33,17 @@ class Recommendation:
     method : str
         Its key in ``SeedResult.methods``.
     validation : float
-        Its mean score on the validation rows of all folds and seeds, balanced accuracy by default,
-        with the settings that are best on each seed.
+        Its mean score on the validation rows of all folds and seeds, with the settings that are
+        best on each seed: balanced accuracy by default, and minus the mean cost with a cost matrix.
     settings : dict of str to object
         The settings with the best mean score over all folds and seeds, which `refit_recommended`
         uses; ties go to the default. Empty if there is no choice.
     runner_up : str or None
         The next best method; None if no other method succeeded on every fold.
     is_noise : bool or None
-        Whether its paired difference to no over-sampling on the test rows is within noise. None
-        where the noise is unknown, and for no over-sampling itself.
+        Whether its paired difference to no over-sampling on the test rows, in balanced accuracy or
+        with a cost matrix in the mean cost, is within noise. None where the noise is unknown, and
+        for no over-sampling itself.
     near_chance : bool
         See `is_near_chance`.
     too_few_runs : bool
@@ -88,7 +96,8 @@ def recommend(results: list[SeedResult]) -> Recommendation | None:
         return None
     ranked = _rank(means)
     best, runner_up = ranked[0], (ranked[1] if len(ranked) > 1 else None)
-    difference = paired_difference(results, best) if best != "none" else None
+    metric = main_measure(results).metric
+    difference = paired_difference(results, best, metric=metric) if best != "none" else None
     return Recommendation(
         method=best,
         validation=means[best],
@@ -130,22 +139,30 @@ def is_near_chance(results: list[SeedResult]) -> bool:
     """Return whether the chosen method is within noise of a classifier that learns nothing.
 
     The balanced accuracy of such a classifier, as of scikit-learn's ``DummyClassifier``, is 1 over
-    the number of classes. The method is the one with the best validation score, or no over-sampling
+    the number of classes. With a cost matrix, its mean cost is that of the one label for all rows
+    that costs least. The method is the one with the best validation score, or no over-sampling
     without validation rows; its scores are those on the test rows. False without such scores. The
     noise is that of the test rows, or that of the seeds if it is smaller.
     """
     means = validation_means(results)
     method = _rank(means)[0] if means else "none"
-    scores = list(collect(results, method, "balanced_accuracy").values())
-    if not scores:
+    scored, is_given = [r for r in results if r.methods[method].scores], results[0].test_is_given
+    if not scored:
         return False
-    chance, is_given = 1 / len(results[0].train_counts), results[0].test_is_given
-    scored = [result for result in results if result.methods[method].scores]
-    margin = row_margin(scored if is_given else scored[:1], method)
-    if len(scores) >= MIN_SEEDS and not is_given:
+    of_rows = scored if is_given else scored[:1]
+    if main_measure(results) is COST:
+        details = [result.methods[method].details for result in scored]
+        saved = [found.guess_costs - found.costs for found in details]
+        gains = np.array([rows.mean() for rows in saved])
+        margin = mean_margin(np.mean(saved[: len(of_rows)], axis=0))
+    else:
+        gains = np.array(list(collect(scored, method, "balanced_accuracy").values()))
+        gains -= 1 / len(results[0].train_counts)
+        margin = row_margin(of_rows, method)
+    if len(gains) >= MIN_SEEDS and not is_given:
         # Few seeds that differ much have a wide interval, also far from chance.
-        margin = min(margin, seed_margin(np.array(scores), results[0].test_size))
-    return bool(np.mean(scores) - chance <= margin + TIE)
+        margin = min(margin, seed_margin(gains, results[0].test_size))
+    return bool(gains.mean() <= margin + TIE)
 
 
 def has_too_few_runs(results: list[SeedResult]) -> bool:

@@ -115,7 +115,7 @@ def refit_recommended(results: Iterable[SeedResult]) -> RefittedModel:
     return RefittedModel(
         method=method,
         settings=candidate.settings,
-        estimator=_assemble(embedder, None if method == "network" else fitted.head),
+        estimator=assemble(embedder, None if method == "network" else fitted.head),
         train_counts=count(y, np.unique(y)),
         left_out=comparison.given_parts,
         imbalance_ratio=comparison.imbalance_ratio,
@@ -132,7 +132,8 @@ def _embed(comparison, first):
         return made.embedder, made.own_head, made.embedder.transform(comparison.X[rows])
 
 
-def _assemble(embedder, head):
+def assemble(embedder, head):
+    """Return a fitted pipeline; without a head, the network as it is."""
     if head is None:
         return embedder
     if hasattr(embedder, "net_"):

@@ -13,6 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import TunedThresholdClassifierCV
 
+from imblearn_eos._compat import scores_labels
 from imblearn_eos.compare._adasyn import LenientADASYN
 from imblearn_eos.embedding import LinearHead
 from imblearn_eos.over_sampling import EOS
@@ -34,8 +35,9 @@ class Method:
     grid : dict of str to list
         Values of the sampler's parameters to choose from, beside its defaults.
     make_head : callable or None, default=None
-        Of a method without a sampler: called with the classifier and the number of classes, returns
-        the classifier to fit instead, or None if the method does not apply.
+        Of a method without a sampler: called with the classifier, the number of classes and the
+        scorer of the validation rows, returns the classifier to fit instead, or None if the method
+        does not apply.
 
     Examples
     --------
@@ -49,20 +51,22 @@ class Method:
     make_sampler: Callable[[], BaseEstimator] | None = None
     phrase: str | None = None
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    make_head: Callable[[BaseEstimator, int], BaseEstimator | None] | None = None
+    make_head: Callable[[BaseEstimator, int, Callable], BaseEstimator | None] | None = None
 
 
-def _weigh_classes(head, n_classes):
+def _weigh_classes(head, n_classes, scorer):
     if "class_weight" not in head.get_params():
         return None
     return clone(head).set_params(class_weight="balanced")
 
 
-def _move_threshold(head, n_classes):
+def _move_threshold(head, n_classes, scorer):
     # For a linear head, logit adjustment with a tau of its choice does the same.
     if n_classes > 2 or isinstance(head, LinearHead):
         return None
-    return TunedThresholdClassifierCV(head, scoring="balanced_accuracy")
+    # A scorer of probabilities is the same at every threshold.
+    scoring = scorer if scores_labels(scorer) else "balanced_accuracy"
+    return TunedThresholdClassifierCV(head, scoring=scoring)
 
 
 METHODS: dict[str, Method] = {
@@ -71,12 +75,15 @@ METHODS: dict[str, Method] = {
     "logit_adjustment": Method("logit adjustment"),
     "class_weight": Method("class weights", make_head=_weigh_classes),
     "threshold": Method("moved threshold", phrase="a moved threshold", make_head=_move_threshold),
+    "cost": Method("expected cost"),
     "random": Method("random", RandomOverSampler, phrase="random over-sampling"),
     "smote": Method("SMOTE", SMOTE, grid={"k_neighbors": [3, 10]}),
     "adasyn": Method("ADASYN", LenientADASYN, grid={"n_neighbors": [3, 10]}),
     "eos": Method("EOS", EOS, grid={"n_neighbors": [10, 1000], "max_step": [0.5, 1.0]}),
     "averaged": Method("EOS + logit adjustment"),
 }
+# They need no sampler, and run where they apply.
+AUTOMATIC = ("network", "logit_adjustment", "cost")
 # Of logit adjustment, beside 1, which stands for balanced classes.
 TAUS = (0.5, 1.5)
 # Penalties of the linear head, beside the one that is given.
@@ -100,7 +107,7 @@ def select_samplers(names: Iterable[str] | None = None) -> list[str]:
 
     None means all methods. Raise ValueError when a name is unknown or ``names`` is empty.
     """
-    known = [name for name in METHODS if name not in ("network", "logit_adjustment")]
+    known = [name for name in METHODS if name not in AUTOMATIC]
     names = known if names is None else list(names)
     if not names or any(name not in known for name in names):
         raise ValueError(

@@ -13,14 +13,14 @@ from imblearn_eos.compare import _page
 from imblearn_eos.compare._card import render_card
 from imblearn_eos.compare._examples import find_examples
 from imblearn_eos.compare._files import write_json, write_text
+from imblearn_eos.compare._measures import main_measure, validation_measure
 from imblearn_eos.compare._models import CARD, MODEL_FILES, SavedModel, write_model
 from imblearn_eos.compare._notes import format_notes, format_settings
 from imblearn_eos.compare._pictures import MAX_CONFUSED, draw
 from imblearn_eos.compare._recommend import has_too_few_runs, is_near_chance, validation_means
 from imblearn_eos.compare._refit import RefittedModel, refit_recommended
 from imblearn_eos.compare._run import SeedResult
-from imblearn_eos.compare._scores import METRICS
-from imblearn_eos.compare._statistics import as_list, mean_and_spread
+from imblearn_eos.compare._statistics import as_list, mean_and_spread, metrics_of
 from imblearn_eos.compare._summary import choose_method, measure_fit
 from imblearn_eos.compare._templates import render
 from imblearn_eos.compare._text import (
@@ -120,7 +120,7 @@ def _write(directory, record, results, data, model):
         "advice": format_advice(results),
         "notes": [*_list_left_out(record["data"]), *format_notes(results)],
         "settings": list(format_settings(results)),
-        "scoring": str(record["arguments"].get("scoring", "balanced_accuracy")).replace("_", " "),
+        "scoring": validation_measure(results).name,
         "rare": _page.describe_rare(results),
         "unit": unit_of(results),
     }
@@ -179,6 +179,9 @@ def _render(results, method, data, **content):
         "report.html",
         **content,
         method_name=phrase_of(method),
+        measure=main_measure(results),
+        chosen_by=validation_measure(results),
+        units=_page.describe_units(results),
         results_file=RESULTS,
         first=first,
         n_seeds=len(results),
@@ -196,7 +199,7 @@ def _render(results, method, data, **content):
         seconds_train=mean_and_spread(result.seconds_train for result in results)[0],
         seconds_embed=mean_and_spread(result.seconds_embed for result in results)[0],
         fit=measure_fit(results).train,
-        metric_names=[name.replace("_", " ").replace("f1", "F1") for name in METRICS],
+        metric_names=[name.replace("_", " ").replace("f1", "F1") for name in metrics_of(results)],
         detail_rows=list(_page.detail_rows(results)),
         same_frequencies=_page.have_same_frequencies(first),
         gap_rows=gaps,

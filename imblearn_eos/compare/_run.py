@@ -10,17 +10,19 @@ from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.metrics import balanced_accuracy_score, get_scorer, recall_score
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.utils import Bunch, check_consistent_length, column_or_1d
 
 from imblearn_eos._compat import Interval
 from imblearn_eos._device import DEVICE_CONSTRAINT
 from imblearn_eos._validation import to_array
 from imblearn_eos.compare._candidates import Candidate, best_candidate
+from imblearn_eos.compare._costs import Costs, check_costs
 from imblearn_eos.compare._fit import TrainingRows
 from imblearn_eos.compare._parallel import Cores
 from imblearn_eos.compare._registry import find_method
 from imblearn_eos.compare._scores import MethodResult, score
+from imblearn_eos.compare._scoring import DEFAULT, find_scorer
 from imblearn_eos.compare._splits import (
     N_FOLDS,
     check_classes,
@@ -46,7 +48,9 @@ CONSTRAINTS = {
     "validation_folds": [Interval(Integral, 0, N_FOLDS, closed="both")],
     "eos": [EOS, None],
     "tune": ["boolean"],
-    "scoring": [str, callable],
+    "scoring": [str, callable, None],
+    # An array, or a data frame with the names of the classes.
+    "cost_matrix": "no_validation",
     "device": DEVICE_CONSTRAINT,
     "n_jobs": [Interval(Integral, 1, None, closed="left"), None],
 }
@@ -73,18 +77,24 @@ class SeedResult:
         Time to train the network, or to fit the scaling of the features, and to embed all rows.
     methods : dict of str to MethodResult
         One for each sampler, "none" among them, and for the methods without a sampler:
-        "logit_adjustment" of the head or classifier of "none" and, on images, "network", the
-        network's own head.
+        "logit_adjustment" of the head or classifier of "none", with a cost matrix "cost", which
+        predicts the class of least expected cost by its probabilities, and on images "network",
+        the network's own head.
     validation : dict of str to list of float
         Score of each method, with the setting that has the best mean, on the validation rows: one
-        value for each fold inside the training rows, or one for a given validation part. It is the
-        balanced accuracy, or the ``scoring`` that was given. Methods that failed on a fold are
-        left out. Empty if there are no validation rows.
+        value for each fold inside the training rows, or one for a given validation part. Greater
+        is better. Methods that failed on a fold are left out. Empty if there are no validation
+        rows.
     validation_errors : dict of str to str
         The first error of each method that failed on a fold.
     setting_scores : dict of str to list of tuple
         Pairs for each method: one of its settings, the default first, and the score of this setting
         on each fold, None where it failed. Not written to files.
+    scoring : str
+        What these scores are: the name of a scorer, such as "balanced_accuracy". If it begins with
+        "neg_", as "neg_mean_cost" does with a cost matrix, they are minus a cost or a loss.
+    cost_matrix : list of list of float or None
+        The cost of each true class (row) for each predicted one, in the order of ``train_counts``.
     test_is_given : bool
         Whether the test part was given. Then all seeds share it, and intervals come from its rows.
         A method without error but with empty ``scores`` was not scored, because there are no test
@@ -114,6 +124,8 @@ class SeedResult:
     validation: dict[str, list[float]] = field(default_factory=dict)
     validation_errors: dict[str, str] = field(default_factory=dict)
     setting_scores: dict[str, list[tuple]] = field(default_factory=dict, repr=False)
+    scoring: str = DEFAULT
+    cost_matrix: list[list[float]] | None = None
     test_is_given: bool = False
     warnings: list[str] = field(default_factory=list)
     unit: str | None = None
@@ -133,7 +145,20 @@ class Embedded:
     train_loss: float | None = None
 
 
-def run(X, y, embed, candidates, *, seeds, cores, inspect=None, notes=(), scoring=None, **params):
+def run(
+    X,
+    y,
+    embed,
+    candidates,
+    *,
+    seeds,
+    cores,
+    inspect=None,
+    notes=(),
+    scoring=None,
+    cost_matrix=None,
+    **params,
+):
     """Check the labels and make the splits now; return an iterator that runs seed after seed.
 
     Parameters
@@ -144,7 +169,8 @@ def run(X, y, embed, candidates, *, seeds, cores, inspect=None, notes=(), scorin
         Called as ``embed(seed, X_train, y_train)`` for the training rows of a split, and for the
         rows of each fold inside of them; returns `Embedded`.
     candidates : callable
-        Called with the number of classes; returns the candidates of each method by its name.
+        Called with the number of classes, the scorer and the `Costs`; returns the candidates of
+        each method by its name.
     seeds : int
     cores : Cores
     inspect : callable or None, default=None
@@ -152,8 +178,8 @@ def run(X, y, embed, candidates, *, seeds, cores, inspect=None, notes=(), scorin
         warnings.
     notes : sequence of str, default=()
         Warnings on the comparison as a whole.
-    scoring : str, callable or None, default=None
-        What validation rows choose by. None means balanced accuracy.
+    scoring, cost_matrix
+        As in `compare_table`.
     **params : dict
         Of `make_splits`.
 
@@ -164,22 +190,24 @@ def run(X, y, embed, candidates, *, seeds, cores, inspect=None, notes=(), scorin
     y = column_or_1d(to_array(y, "y"))
     check_consistent_length(X, y)
     check_classes(y)
+    classes = np.unique(y)
+    costs = None if cost_matrix is None else check_costs(cost_matrix, classes)
+    scoring, scorer = find_scorer(scoring, y, costs)
     splits = make_splits(y, seeds, **params)
     parts = [part for part in ("test", "validation") if params.get(part) is not None]
     notes = [*notes, *warn_of_copies(X, splits, parts)]
-    is_default = scoring in (None, "balanced_accuracy")
-    scorer = _balanced_accuracy if is_default else get_scorer(scoring)
     imbalance_ratio = params["imbalance_ratio"]
     comparison = _Comparison(
         X,
         y,
         embed,
-        candidates(len(np.unique(y))),
+        candidates(len(classes), scorer=scorer, costs=costs),
         cores,
         scorer,
         model_rows=choose_model_rows(
             y, imbalance_ratio, *(params.get(part) for part in ("test", "validation"))
         ),
+        costs=costs,
         given_parts=tuple(parts),
         imbalance_ratio=imbalance_ratio,
     )
@@ -189,6 +217,7 @@ def run(X, y, embed, candidates, *, seeds, cores, inspect=None, notes=(), scorin
         result.test_is_given = params.get("test") is not None
         is_plain = params.get("groups") is None and not result.test_is_given
         result.test_size = params["test_size"] if is_plain else len(split.test) / len(y)
+        result.scoring, result.cost_matrix = scoring, costs and costs.values.tolist()
         result.warnings = list(notes)
         if inspect is not None and seed == 0 and len(split.test):
             result.warnings += inspect(result.fitted)
@@ -211,6 +240,7 @@ class _Comparison:
     cores: Cores
     scorer: Callable[[object, np.ndarray, np.ndarray], float]
     model_rows: np.ndarray
+    costs: Costs | None = None
     given_parts: tuple[str, ...] = ()
     imbalance_ratio: float | None = None
 
@@ -255,7 +285,9 @@ class _Comparison:
                     f"The classifier {chosen[name].head!r} cannot be fitted to the training rows "
                     f"as they are. It says: {fitted.error}"
                 )
-            methods[name], kept.predictions[name] = _score(fitted, Z_train, y_train, Z_test, y_test)
+            methods[name], kept.predictions[name] = _score(
+                fitted, Z_train, y_train, Z_test, y_test, self.costs
+            )
             methods[name].settings = chosen[name].settings
         classes = np.unique(y_train)
         y_fitted = (embedded.own_head or kept.heads["none"]).predict(Z_train)
@@ -312,9 +344,13 @@ class _Comparison:
         def score_method(name):
             scores, errors = [], []
             for fitted in rows.fit(candidates[name]):
-                is_fitted = fitted.error is None
-                scores.append(self.scorer(fitted.head, Z_held, self.y[held]) if is_fitted else None)
-                errors += [] if is_fitted else [fitted.error]
+                score, error = None, fitted.error
+                if error is None:
+                    score = self.scorer(fitted.head, Z_held, self.y[held])
+                    if not np.isfinite(score):
+                        score, error = None, f"The scorer returned {score}."
+                scores.append(score)
+                errors += [] if error is None else [error]
             return scores, errors[0] if errors else None
 
         return self._map(score_method, candidates)
@@ -322,26 +358,21 @@ class _Comparison:
     def _map(self, function, names):
         """Return the results of a function by the name of a method."""
         # What others need comes first, and what needs others last.
-        ranks = {"eos": -1, "logit_adjustment": 1, "averaged": 1}
+        ranks = {"eos": -1, "logit_adjustment": 1, "cost": 1, "averaged": 1}
         order = sorted(names, key=lambda name: ranks.get(name, 0))
         outcomes = self.cores.map([partial(function, name) for name in order])
         by_name = dict(zip(order, outcomes, strict=True))
         return {name: by_name[name] for name in names}
 
 
-def _balanced_accuracy(head, Z, y):
-    # As scikit-learn's, without its warning where a class of the training rows is absent from y.
-    return float(recall_score(y, head.predict(Z), labels=np.unique(y), average="macro"))
-
-
-def _score(fitted, Z_train, y_train, Z_test, y_test):
+def _score(fitted, Z_train, y_train, Z_test, y_test, costs):
     """Return the result of a fitted method on the test rows, and its predictions for them."""
     if fitted.error is not None:
         return MethodResult(error=fitted.error, warnings=fitted.warnings), None
     result, y_pred = MethodResult(), None
     if Z_test is not None:
         y_pred = fitted.head.predict(Z_test)
-        result = score(y_train, y_test, y_pred, fitted.head.predict_proba(Z_test))
+        result = score(y_train, y_test, y_pred, fitted.head.predict_proba(Z_test), costs)
     if fitted.sampler is not None:
         result.rows_added = len(fitted.Z) - len(Z_train)
         if Z_test is not None:

@@ -31,7 +31,8 @@ class MethodResult:
     Attributes
     ----------
     scores : dict of str to float
-        A value for each of `METRICS`; empty if the method failed or there are no test rows.
+        A value for each of `METRICS`, and with a cost matrix the "mean_cost" of a test row, of
+        which lower is better; empty if the method failed or there are no test rows.
     calibration : dict of str to float
         Expected calibration error and Brier score, on the test rows as they are. With the suffix
         "_at_training_frequencies", the test rows are weighted so that their classes are as
@@ -54,8 +55,9 @@ class MethodResult:
         The warnings of the method.
     details : :class:`~sklearn.utils.Bunch`
         What is not written to files: the ``confusion`` matrix, ``hits``, for each class whether
-        each of its test rows is predicted correctly, and the ``gap`` of each class as
-        `generalization_gap_report` returns it.
+        each of its test rows is predicted correctly, the ``gap`` of each class as
+        `generalization_gap_report` returns it, and with a cost matrix the ``costs`` of the test
+        rows, and their ``guess_costs`` if all got the one label that costs least.
     """
 
     scores: dict[str, float] = field(default_factory=dict)
@@ -71,10 +73,10 @@ class MethodResult:
     details: Bunch = field(default_factory=Bunch, repr=False)
 
 
-def score(y_train, y_test, y_pred, y_proba):
+def score(y_train, y_test, y_pred, y_proba, costs=None):
     """Return the scores of predictions for test rows, as a `MethodResult`.
 
-    The columns of ``y_proba`` are the classes of ``y_train``.
+    The columns of ``y_proba`` are the classes of ``y_train``. ``costs`` are `Costs` or None.
     """
     classes, train_counts = np.unique(y_train, return_counts=True)
     confusion = confusion_matrix(y_test, y_pred, labels=classes)
@@ -92,12 +94,19 @@ def score(y_train, y_test, y_pred, y_proba):
         brier = np.average(((y_proba - one_hot) ** 2).sum(axis=1), weights=weight)
         for name, value in zip(CALIBRATION, (error, brier), strict=True):
             calibration[name + suffix] = float(value)
+    scores = {name: float(metric(y_test, y_pred)) for name, metric in METRICS.items()}
+    of_costs = {}
+    if costs is not None:
+        found = costs.of(y_test, y_pred)
+        scores["mean_cost"] = float(found.mean())
+        of_costs = {"costs": found, "guess_costs": costs.of_best_guess(y_test)}
     return MethodResult(
-        scores={name: float(metric(y_test, y_pred)) for name, metric in METRICS.items()},
+        scores=scores,
         calibration=calibration,
         recall={str(label): float(r) for label, r in zip(classes, recall, strict=True)},
         details=Bunch(
             confusion=confusion,
             hits=[(y_pred == y_test)[y_test == label] for label in classes],
+            **of_costs,
         ),
     )

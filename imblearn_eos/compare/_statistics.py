@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from imblearn_eos.compare._measures import ACCURACY, COST, main_measure
 from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._scores import METRICS
 
@@ -26,7 +27,8 @@ class Difference:
     mean : float
     low, high : float or None
         The 95 % interval. None where the noise is unknown: on one seed, and for metrics other than
-        the balanced accuracy with a given test part or equal differences of all seeds.
+        the balanced accuracy and the mean cost with a given test part or equal differences of all
+        seeds.
     n_seeds : int
         Seeds on which neither failed.
     """
@@ -81,8 +83,9 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
     alike.
 
     With a given test part, all seeds share their test rows, and the interval is that of
-    `row_margin`. It is known for the balanced accuracy only. The same holds where the differences
-    of all seeds are equal, as happens with few test rows; the rows are then those of one seed.
+    `row_margin` or `cost_margin`. It is known for these two metrics only. The same holds where the
+    differences of all seeds are equal, as happens with few test rows; the rows are then those of
+    one seed.
 
     Returns
     -------
@@ -99,9 +102,9 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
     is_given = results[0].test_is_given
     if not is_given and n > 1 and np.ptp(differences) > 0:
         margin = seed_margin(differences, results[0].test_size)
-    elif (metric, kind) == ("balanced_accuracy", "scores") and (is_given or n > 1):
+    elif kind == "scores" and metric in MARGINS and (is_given or n > 1):
         scored = [result for result in results if result.seed in first.keys() & second.keys()]
-        margin = row_margin(scored if is_given else scored[:1], method, other)
+        margin = MARGINS[metric](scored if is_given else scored[:1], method, other)
     if margin is None:
         return Difference(mean, None, None, n)
     return Difference(mean, mean - margin, mean + margin, n)
@@ -140,6 +143,27 @@ def row_margin(results, method, other=None):
     return float(QUANTILE * np.sqrt(variances.sum()) / len(variances))
 
 
+def cost_margin(results, method, other=None):
+    """Return half the 95 % interval of a mean cost, or of the difference to another.
+
+    As for `row_margin`, all seeds must have the same test rows.
+    """
+    costs = [
+        result.methods[method].details.costs - (result.methods[other].details.costs if other else 0)
+        for result in results
+    ]
+    return mean_margin(np.mean(costs, axis=0))
+
+
+def mean_margin(values):
+    """Return half the 95 % interval of a mean over rows."""
+    return float(QUANTILE * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+# How the test rows of one seed tell the noise of a metric.
+MARGINS = {ACCURACY.metric: row_margin, COST.metric: cost_margin}
+
+
 def smooth_variance(variances, n_rows):
     """Return the variances of the means of some classes, enlarged where there are few rows.
 
@@ -166,7 +190,8 @@ def summarize(results: Iterable[SeedResult]) -> dict[str, dict[str, dict[str, An
         ``{method: {metric: {"mean", "spread", "n_seeds", "difference"}}}``: mean and sample
         standard deviation over the seeds on which the method did not fail, and the paired
         ``difference`` to no over-sampling, with its ``mean`` and the bounds ``low`` and ``high`` of
-        its 95 % interval. Values are None where there are too few seeds.
+        its 95 % interval. Values are None where there are too few seeds. With a cost matrix,
+        "mean_cost" is one of the metrics, of which lower is better.
 
     Raises
     ------
@@ -184,9 +209,14 @@ def summarize(results: Iterable[SeedResult]) -> dict[str, dict[str, dict[str, An
     """
     results = as_list(results)
     return {
-        method: {metric: _summarize(results, method, metric) for metric in METRICS}
+        method: {metric: _summarize(results, method, metric) for metric in metrics_of(results)}
         for method in results[0].methods
     }
+
+
+def metrics_of(results):
+    """Return the metrics of the test rows, with the mean cost if costs are known."""
+    return [*METRICS, *([COST.metric] if main_measure(results) is COST else [])]
 
 
 def _summarize(results, method, metric):

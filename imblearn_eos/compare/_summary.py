@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imblearn_eos.compare._measures import main_measure
 from imblearn_eos.compare._recommend import recommend, validation_means
 from imblearn_eos.compare._statistics import collect, mean_and_spread, paired_difference
 
@@ -25,12 +26,16 @@ def choose_method(results):
 
 def order_methods(results):
     """Return the methods of a comparison, the one to use first, then the best ones."""
-    chosen, means = choose_method(results), validation_means(results)
+    chosen, means, measure = (
+        choose_method(results),
+        validation_means(results),
+        main_measure(results),
+    )
 
     def key(method):
-        scores = collect(results, method, "balanced_accuracy").values()
+        scores = collect(results, method, measure.metric).values()
         mean, _ = mean_and_spread(scores)
-        return method != chosen, mean is None, -means.get(method, mean or 0)
+        return method != chosen, mean is None, -means.get(method, measure.sign * (mean or 0))
 
     return sorted(results[0].methods, key=key)
 
@@ -100,4 +105,5 @@ def measure_fit(results):
 
 def find_difference(results, method):
     """Return the paired difference of a method to no over-sampling, or None for that itself."""
-    return None if method == "none" else paired_difference(results, method)
+    metric = main_measure(results).metric
+    return None if method == "none" else paired_difference(results, method, metric=metric)

@@ -22,6 +22,7 @@ def render(name, /, **content):
     )
     environment.filters["number"] = lambda value: _format(value, ".4f")
     environment.filters["seconds"] = lambda value: _format(value, ".3f")
+    environment.filters["zip"] = zip
     environment.filters["percent"] = lambda value: _format(value and 100 * value, ".1f")
     # A string of JSON is one of YAML.
     environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)

@@ -7,6 +7,14 @@ from collections.abc import Iterable
 from tabulate import tabulate
 
 from imblearn_eos.compare._embeddings import CommonScaler
+from imblearn_eos.compare._measures import (
+    ACCURACY,
+    COST,
+    main_measure,
+    percent,
+    points,
+    validation_measure,
+)
 from imblearn_eos.compare._notes import format_notes, format_settings
 from imblearn_eos.compare._recommend import (
     has_too_few_runs,
@@ -77,8 +85,9 @@ def format_table(results: Iterable[SeedResult]) -> str:
     Returns
     -------
     str
-        Scores in percent, the method to use first. ``vs none`` is the paired difference to no
-        over-sampling in points, with its 95 % interval where there are enough seeds for one.
+        Scores in percent and costs per row, the method to use first. ``vs none`` is the paired
+        difference to no over-sampling, in points or with a cost matrix in costs, with its 95 %
+        interval where there are enough seeds for one.
 
     Examples
     --------
@@ -90,7 +99,12 @@ def format_table(results: Iterable[SeedResult]) -> str:
     ['method', 'validation', 'balanced']
     """
     rows, results = [], as_list(results)
-    means = validation_means(results)
+    means, chosen_by, measure = (
+        validation_means(results),
+        validation_measure(results),
+        main_measure(results),
+    )
+    of_costs = [ACCURACY] if measure is COST else []
     for method in order_methods(results):
         outcomes = [result.methods[method] for result in results]
         succeeded = [outcome for outcome in outcomes if outcome.error is None]
@@ -101,9 +115,10 @@ def format_table(results: Iterable[SeedResult]) -> str:
         rows.append(
             [
                 find_method(method).name,
-                points(means.get(method)),
+                chosen_by.format_validation(means.get(method)),
                 format_score(results, method),
-                _format_interval(find_difference(results, method), has_too_few_runs(results)),
+                _format_interval(results, method),
+                *(format_score(results, method, other) for other in of_costs),
                 points(rare and rare.recall),
                 points(rare and rare.false_alarms),
                 points(f1),
@@ -111,7 +126,9 @@ def format_table(results: Iterable[SeedResult]) -> str:
                 f"{len(succeeded)}/{len(outcomes)}",
             ]
         )
-    headers = ["method", "validation", "balanced accuracy", "vs none", "rarest recall"]
+    name = "" if chosen_by.metric == ACCURACY.metric else f" {chosen_by.name}"
+    headers = ["method", f"validation{name}", measure.name, "vs none"]
+    headers += [*(other.name for other in of_costs), "rarest recall"]
     headers += ["false alarms", "macro f1", "seconds", "seeds"]
     table = tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=["left"])
     # The page lists those of all methods.
@@ -121,37 +138,23 @@ def format_table(results: Iterable[SeedResult]) -> str:
     return "\n".join([table, *([""] if notes else []), *notes])
 
 
-def format_score(results, method):
-    """Return the mean balanced accuracy of a method in percent, or why there is none."""
-    mean, _ = mean_and_spread(collect(results, method, "balanced_accuracy").values())
+def format_score(results, method, measure=None):
+    """Return the mean score of a method, by default in the main measure, or why there is none."""
+    measure = measure or main_measure(results)
+    mean, _ = mean_and_spread(collect(results, method, measure.metric).values())
     if mean is None and all(r.methods[method].error is not None for r in results):
         return "failed"
-    return points(mean)
+    return "-" if mean is None else measure.format(mean)
 
 
-def points(value):
-    """Return a share as a number of percent with one decimal."""
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def percent(value):
-    """Return a share in percent with one decimal."""
-    return f"{points(value)} %"
-
-
-def signed_points(value):
-    """Return a difference in points with a sign; zero has no sign."""
-    text = f"{100 * value:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text
-
-
-def _format_interval(difference, is_hidden):
+def _format_interval(results, method):
+    difference, format_ = find_difference(results, method), main_measure(results).format_difference
     if difference is None:
         return "-"
-    text = signed_points(difference.mean)
-    if difference.low is None or is_hidden:
+    text = format_(difference.mean)
+    if difference.low is None or has_too_few_runs(results):
         return text
-    return f"{text} ({signed_points(difference.low)} to {signed_points(difference.high)})"
+    return f"{text} ({format_(difference.low)} to {format_(difference.high)})"
 
 
 def format_verdict(results: Iterable[SeedResult]) -> str:
@@ -192,9 +195,11 @@ def format_headline(results):
     if has_sampled and not any(added):
         return "The classes are already balanced, so over-sampling adds no rows."
     method = choose_method(results)
-    lead = _format_lead(results, method) + _format_ties(validation_means(results), method)
-    gain = _format_gain(results, method)
-    return f"{lead}: {gain}." if gain else f"{lead}."
+    lead = _format_lead(results, method) + _format_ties(results, method)
+    gains = [
+        gain for gain in (_format_cost(results, method), _format_gain(results, method)) if gain
+    ]
+    return f"{lead}: {'; '.join(gains)}." if gains else f"{lead}."
 
 
 def format_advice(results):
@@ -220,19 +225,32 @@ def format_advice(results):
 
 def _format_chance(results):
     found, fit = recommend(results), measure_fit(results)
-    method = found.method if found else "none"
-    mean, _ = mean_and_spread(collect(results, method, "balanced_accuracy").values())
+    method, measure = found.method if found else "none", main_measure(results)
+    mean, _ = mean_and_spread(collect(results, method, measure.metric).values())
     scaler = getattr(results[0].fitted, "embedder", None)
     remedy = OTHER_BACKBONE if isinstance(scaler, CommonScaler) else OTHER_FEATURES
     remedy = f"{remedy} {unit_of(results)}"
     if fit.has_network:
         remedy = MORE_TRAINING if fit.is_underfit else MORE_IMAGES
         remedy = f"the network scores {percent(fit.train)} on its training images; {remedy}"
+    if measure is COST:
+        name, rows = phrase_of(method), unit_of(results)
+        best = f", best on the validation {rows}," if found else ""
+        return (
+            f"{name[0].upper()}{name[1:]}{best} has a mean cost of {measure.phrase(mean)} on the "
+            f"test {rows}, which is within noise of that of one label for all {rows}, "
+            f"{measure.phrase(_cost_of_best_guess(results, method))}; {remedy}."
+        )
     return (
         f"Nothing was learnt, so no conclusion about over-sampling can be drawn: the balanced "
         f"accuracy, {percent(mean)}, is within noise of guessing, "
         f"{percent(1 / len(results[0].train_counts))}; {remedy}."
     )
+
+
+def _cost_of_best_guess(results, method):
+    details = [result.methods[method].details for result in results]
+    return mean_and_spread(d.guess_costs.mean() for d in details if "guess_costs" in d)[0]
 
 
 def _format_lead(results, method):
@@ -245,16 +263,17 @@ def _format_lead(results, method):
         )
     if method == "none":
         return _format_none(results, found.runner_up)
-    difference = find_difference(results, method)
+    difference, measure = find_difference(results, method), main_measure(results)
     if difference is None:
         return f"Use {name}, which scored best on the validation {rows}"
     if has_too_few_runs(results):
         return f"Use {name}, but {_runs(results)} too few to tell whether it beats no over-sampling"
     if difference.is_noise:
         return f"Use {name}, although its difference from no over-sampling is within noise"
-    if difference.mean < 0:
+    if measure.sign * difference.mean < 0:
+        fell = "cost more than" if measure is COST else "scored below"
         return (
-            f"Use {name}, which scored best on the validation {rows}, although it scored below no "
+            f"Use {name}, which scored best on the validation {rows}, although it {fell} no "
             f"over-sampling on the test {rows}"
         )
     return f"Use {name}"
@@ -275,16 +294,17 @@ def _format_none(results, runner_up):
             f"Do not over-sample, although the difference from the next best method, {name}, is "
             "within noise"
         )
-    rows = unit_of(results)
-    lead = f"Do not over-sample, because no other method scored higher on the validation {rows}"
-    if difference is not None and difference.mean > 0:
-        return f"{lead}, although {name}, the next best, scored higher on the test {rows}"
+    rows, measure = unit_of(results), main_measure(results)
+    lead = f"Do not over-sample, because no other method scored better on the validation {rows}"
+    if difference is not None and measure.sign * difference.mean > 0:
+        return f"{lead}, although {name}, the next best, scored better on the test {rows}"
     return lead
 
 
-def _format_ties(means, best):
+def _format_ties(results, best):
     """Return which methods have the validation score of the best one, as it is printed."""
-    printed = {method: points(mean) for method, mean in means.items()}
+    means, measure = validation_means(results), validation_measure(results)
+    printed = {method: measure.format_validation(mean) for method, mean in means.items()}
     tied = [phrase_of(m) for m in means if m != best and printed[m] == printed.get(best)]
     if not tied:
         return ""
@@ -295,6 +315,18 @@ def _format_ties(means, best):
 
 def _runs(results):
     return "1 run is" if len(results) == 1 else f"{len(results)} runs are"
+
+
+def _format_cost(results, method):
+    """Return what a test row costs with a method; None without costs or test rows."""
+    found, before = (collect(results, m, COST.metric).values() for m in (method, "none"))
+    if not found:
+        return None
+    cost, old = (COST.phrase(mean_and_spread(values)[0]) for values in (found, before))
+    one = unit_of(results).removesuffix("s")
+    if method == "none":
+        return f"a test {one} costs {cost} on average"
+    return f"a test {one} costs {cost} on average instead of {old} without over-sampling"
 
 
 def _format_gain(results, method):
