@@ -143,9 +143,10 @@ def test_a_data_frame_names_the_classes_in_any_order(rows, results, index):
 def test_the_threshold_follows_the_costs(rows):
     Z, y = rows
     found = {}
+    params = {"samplers": ["threshold"], "seeds": 1, "validation_folds": 0}
     for missed in (1, 30):
         costs = [[0, 1], [missed, 0]]
-        (result,) = compare_table(Z, y == "cat", samplers=["threshold"], seeds=1, cost_matrix=costs)
+        (result,) = compare_table(Z, y == "cat", cost_matrix=costs, **params)
         found[missed] = result.fitted.heads["threshold"].best_threshold_
     assert found[30] < found[1]
 

@@ -25,14 +25,18 @@ from imblearn_eos.compare import (
     write_json,
     write_report,
 )
+from imblearn_eos.compare._costs import CostSensitiveClassifier
 from imblearn_eos.compare._embeddings import TOL, CommonScaler
 from imblearn_eos.compare._fit import AdjustedClassifier
 from imblearn_eos.compare._recommend import best_setting
 from imblearn_eos.compare._registry import ALPHAS, TAUS
 from imblearn_eos.compare._splits import make_splits
 from imblearn_eos.datasets import load_digit_images, make_imbalanced
+from imblearn_eos.metrics import expected_cost_predict, make_cost_scorer
 
 SEEDS = 3
+# Not symmetric, so that a transposed one is noticed.
+COSTS = np.array([[0.0, 1, 2], [4, -0.5, 1], [20, 5, 0]])
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,52 @@ def test_settings_and_model_are_those_of_a_grid_search_on_the_folds_of_all_seeds
     assert not all(settings == model.settings for settings in of_seeds)
     expected = clone(search.estimator).set_params(**found).fit(Z, y).predict_proba(Z)
     assert_allclose(model.estimator.predict_proba(Z), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("method", "scoring"), [("logit_adjustment", "neg_log_loss"), ("none", None), ("cost", None)]
+)
+def test_settings_are_those_of_the_lowest_loss_or_cost(rows, method, scoring):
+    Z, y = rows
+    params = {"scoring": scoring} if scoring else {"cost_matrix": COSTS}
+    results = list(compare_embeddings(Z, y, samplers=["none"], seeds=2, **params))
+    head, alphas = LinearHead(tol=TOL), [0.01, *ALPHAS]
+    if method == "cost":
+        head, grid = CostSensitiveClassifier(head, COSTS), {"head__classifier__alpha": alphas}
+    else:
+        grid = {"head__alpha": alphas}
+        grid |= {"head__tau": [1.0, *TAUS]} if method == "logit_adjustment" else {}
+    splits = make_splits(y, 2, test_size=0.3, imbalance_ratio=None)
+    folds = [fold for split in splits for fold in split.folds]
+    scorer = scoring or make_cost_scorer(COSTS)
+    pipeline = Pipeline([("scaler", CommonScaler()), ("head", head)])
+    search = GridSearchCV(pipeline, grid, scoring=scorer, cv=folds, refit=False).fit(Z, y)
+    settings = refit(results, method).settings
+    found = [{k.split("__")[-1]: v for k, v in p.items()} for p in search.cv_results_["params"]]
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[found.index(settings)] == pytest.approx(scores.max())
+    assert scores.min() < scores.max() - 1e-3
+
+
+def test_model_of_expected_cost_decides_by_a_head_on_all_rows(rows, tmp_path):
+    Z, y = rows
+    results = list(compare_embeddings(Z, y, samplers=["none"], seeds=2, cost_matrix=COSTS))
+    model = refit(results, "cost")
+    head = LinearHead(alpha=model.settings["alpha"], tol=TOL)
+    expected = Pipeline([("scaler", CommonScaler()), ("head", head)]).fit(Z, y)
+    proba = expected.predict_proba(Z)
+    assert_allclose(model.estimator.predict_proba(Z), proba, atol=1e-4)
+    decisions = expected_cost_predict(proba, COSTS, labels=expected.classes_)
+    assert_array_equal(model.estimator.predict(Z), decisions)
+    assert_array_equal(clone(model.estimator).fit(Z, y).predict(Z), decisions)
+    assert (decisions != expected.predict(Z)).mean() > 0.05
+    record = make_record(Z, y, source="rows", arguments={})
+    page = write_report(tmp_path, record, results, model=model)
+    for path in (page, tmp_path / "README.md"):
+        text = path.read_text()
+        assert "the model of expected cost (alpha=" in text
+        assert "the class of least expected cost" in text
+    assert str(COSTS.tolist()) in (tmp_path / "load.py").read_text()
 
 
 @pytest.mark.parametrize("method", ["smote", "eos", "averaged"])

@@ -288,8 +288,8 @@ def test_moved_threshold_is_saved_without_its_scorer(tmp_path, costs):
     X, y = make_rows()
     y = np.where(y == "cat", "cat", "other")
     scoring = None if costs else "f1"
-    params = {"samplers": ["threshold"], "seeds": 1, "cost_matrix": costs, "scoring": scoring}
-    [result] = compare_table(X, y, **params)
+    params = {"samplers": ["threshold"], "seeds": 1, "validation_folds": 0}
+    [result] = compare_table(X, y, cost_matrix=costs, scoring=scoring, **params)
     model = refit(result, "threshold")
     save(tmp_path, make_record(X, y, source="", arguments={}), model)
     predicted, has_package = predict_elsewhere(tmp_path, X)

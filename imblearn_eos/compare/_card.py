@@ -55,6 +55,7 @@ def render_card(results, method, **content):
         n_test=sum(first.test_counts.values()),
         n_seeds=len(results),
         test_is_given=first.test_is_given,
+        cost_matrix=first.cost_matrix,
         classes=", ".join(names[:MAX_CLASSES]) + more,
         few=", ".join(few[:MAX_CLASSES]),
         is_balanced=method not in ("none", "network", "threshold", "cost") and tau in (None, 1.0),

@@ -259,6 +259,7 @@ class _OwnHead(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(self, embedder):
+        self.embedder = embedder
         self.classes_, self.net = embedder.classes_, embedder.net_
         self.layer = self.net.module_.get_submodule(embedder.layer_)
 

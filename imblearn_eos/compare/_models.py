@@ -89,7 +89,7 @@ def write_model(
 
 
 def _take_costs(model):
-    """Return a model without the costs that its head decides by, and these; the loader has them."""
+    """Return a model without the costs of its head, and the costs, which ``load.py`` applies."""
     embedder, head = _steps(model)
     if not isinstance(head, CostSensitiveClassifier):
         return model, None

@@ -26,11 +26,8 @@ def choose_method(results):
 
 def order_methods(results):
     """Return the methods of a comparison, the one to use first, then the best ones."""
-    chosen, means, measure = (
-        choose_method(results),
-        validation_means(results),
-        main_measure(results),
-    )
+    chosen, means = choose_method(results), validation_means(results)
+    measure = main_measure(results)
 
     def key(method):
         scores = collect(results, method, measure.metric).values()

@@ -99,11 +99,8 @@ def format_table(results: Iterable[SeedResult]) -> str:
     ['method', 'validation', 'balanced']
     """
     rows, results = [], as_list(results)
-    means, chosen_by, measure = (
-        validation_means(results),
-        validation_measure(results),
-        main_measure(results),
-    )
+    means, chosen_by = validation_means(results), validation_measure(results)
+    measure = main_measure(results)
     of_costs = [ACCURACY] if measure is COST else []
     for method in order_methods(results):
         outcomes = [result.methods[method] for result in results]
@@ -196,10 +193,9 @@ def format_headline(results):
         return "The classes are already balanced, so over-sampling adds no rows."
     method = choose_method(results)
     lead = _format_lead(results, method) + _format_ties(results, method)
-    gains = [
-        gain for gain in (_format_cost(results, method), _format_gain(results, method)) if gain
-    ]
-    return f"{lead}: {'; '.join(gains)}." if gains else f"{lead}."
+    gains = filter(None, (_format_cost(results, method), _format_gain(results, method)))
+    gain = "; ".join(gains)
+    return f"{lead}: {gain}." if gain else f"{lead}."
 
 
 def format_advice(results):
