@@ -177,3 +177,16 @@ def refit(network, sampler, tau=0.0, **setting):
     """Fit a new head on over-sampled embeddings, and adjust its logits."""
     head = network.refit(sampler, **setting)
     return head.adjusted(network.counts, tau) if tau else head
+
+
+def average(network, tau=1.0, alpha=0.01, **params):
+    """Average the logits of a head on rows of EOS and of a refit with adjusted logits."""
+    of_eos = network.refit("EOS", alpha=alpha, **params)
+    adjusted = refit(network, "none", tau=tau, alpha=alpha)
+    return replace(
+        of_eos,
+        coef=(of_eos.coef + adjusted.coef) / 2,
+        intercept=(of_eos.intercept + adjusted.intercept) / 2,
+        seconds={"sampling": of_eos.seconds["sampling"]}
+        | {"head": of_eos.seconds["head"] + adjusted.seconds["head"]},
+    )

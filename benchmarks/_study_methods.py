@@ -9,7 +9,7 @@ from functools import partial
 from itertools import product
 
 import numpy as np
-from _heads import adjust, own_head, refit, scale_weights, tau_normalize
+from _heads import adjust, average, own_head, refit, scale_weights, tau_normalize
 from imblearn.metrics import geometric_mean_score
 from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
@@ -89,6 +89,11 @@ METHODS = {
         "SMOTE", {"k_neighbors": 5}, k_neighbors=SMOTE_NEIGHBORS, alpha=ALPHAS, tau=TAUS
     ),
     "EOS + logit adjustment": _eos(SEARCHES, tau=TAUS),
+    "EOS and logit adjustment, averaged": Method(
+        average,
+        {"n_neighbors": (300, 1000), "tau": (0.5, 1.0, 1.5), "alpha": ALPHAS[:4]},
+        ({"n_neighbors": 1000, "tau": 1.0, "alpha": 0.01},),
+    ),
 }
 
 

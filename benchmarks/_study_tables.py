@@ -271,8 +271,9 @@ def recall_gains(columns, methods=None):
             found, network = (
                 column.mean(f"{n}, tuned", lambda row: row["recall"]) for n in (name, "network")
             )
-            gain = 100 * (found - network)
-            row[column.title] = f"{gain[:4].mean():+.0f} / {gain[-2:].mean():+.0f}"
+            if found is not None:
+                gain = 100 * (found - network)
+                row[column.title] = f"{gain[:4].mean():+.0f} / {gain[-2:].mean():+.0f}"
         rows.append(row)
     return rows
 
@@ -303,6 +304,8 @@ def class_counts(column):
     return next(record["class_counts"] for record in column.networks if record["fold"] is None)
 
 
+# That of `make_embedding_pipeline` with a network that is trained.
+PIPELINE_DEFAULT = "EOS, neighborhood, K=1000"
 TARGETS = [
     # What, a name, the other, at least, aim, and whether the interval must be above 0.
     ("EOS, default, over the network", "EOS, default", "network, tuned", 5, 7, False),
@@ -314,6 +317,15 @@ TARGETS = [
         "logit adjustment, tuned",
         -1,
         0,
+        False,
+    ),
+    ("EOS, K=1000, over SMOTE, default", PIPELINE_DEFAULT, "SMOTE, default", 2.5, 3.5, False),
+    (
+        "EOS, K=1000, over plain refit + logit adjustment, default",
+        PIPELINE_DEFAULT,
+        "plain refit + logit adjustment, default",
+        0,
+        0.5,
         False,
     ),
 ]
