@@ -10,7 +10,7 @@ from imblearn.over_sampling import SMOTE, SVMSMOTE, BorderlineSMOTE, RandomOverS
 from resample import AuthorsProcedure
 from sklearn.preprocessing import normalize
 
-from imblearn_eos import EOS, LinearHead, embedding
+from imblearn_eos import EOS, GaussianOverSampler, LinearHead, embedding
 from imblearn_eos.compare import LenientADASYN
 from imblearn_eos.losses import adjust_logits
 
@@ -25,6 +25,7 @@ SAMPLERS = {
     "Borderline-SMOTE": lambda seed: BorderlineSMOTE(random_state=seed),
     "SVM-SMOTE": lambda seed: SVMSMOTE(random_state=seed),
     "ADASYN": lambda seed: LenientADASYN(random_state=seed),
+    "Gaussian": lambda seed: GaussianOverSampler(random_state=seed),
     "EOS": lambda seed, **params: EOS(random_state=seed, **params),
     "authors' procedure": lambda seed: AuthorsProcedure(seed=seed),
 }

@@ -77,6 +77,7 @@ METHODS = {
     "Borderline-SMOTE": _refits("Borderline-SMOTE", alpha=ALPHAS),
     "SVM-SMOTE": _refits("SVM-SMOTE", alpha=ALPHAS),
     "ADASYN": _refits("ADASYN", alpha=ALPHAS),
+    "Gaussian": _refits("Gaussian", alpha=ALPHAS),
     "EOS, authors' off-by-one": _refits("authors' procedure", alpha=ALPHAS),
     "EOS, neighborhood": _eos(("neighborhood",), is_curve=True),
     "EOS, nearest": _eos(("nearest",), is_curve=True),

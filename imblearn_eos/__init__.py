@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from imblearn_eos import _threads  # noqa: F401
 
 if TYPE_CHECKING:
+    from imblearn_eos._gaussian import GaussianOverSampler
     from imblearn_eos.embedding import (
         AveragedHead,
         Embedder,
@@ -27,6 +28,7 @@ __all__ = [
     "Embedder",
     "EmbeddingPipeline",
     "FeatureExtractor",
+    "GaussianOverSampler",
     "LinearHead",
     "TorchNearestNeighbors",
     "make_embedding_pipeline",
@@ -34,7 +36,11 @@ __all__ = [
 
 # Imported when first used, because importing torch takes seconds. All other names are from
 # imblearn_eos.embedding.
-_HOMES = {"EOS": "over_sampling", "TorchNearestNeighbors": "neighbors"}
+_HOMES = {
+    "EOS": "over_sampling",
+    "GaussianOverSampler": "_gaussian",
+    "TorchNearestNeighbors": "neighbors",
+}
 _MODULES = ("embedding", "metrics", "neighbors", "over_sampling")
 
 

@@ -4,9 +4,13 @@ import pytest
 from imblearn.utils import estimator_checks as imblearn_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from imblearn_eos import EOS, AveragedHead, LinearHead, TorchNearestNeighbors
+from imblearn_eos import EOS, AveragedHead, GaussianOverSampler, LinearHead, TorchNearestNeighbors
 
-SAMPLERS = [EOS(random_state=0), EOS(random_state=0, enemy_search="nearest")]
+SAMPLERS = [
+    EOS(random_state=0),
+    EOS(random_state=0, enemy_search="nearest"),
+    GaussianOverSampler(random_state=0),
+]
 
 
 @parametrize_with_checks(
@@ -23,9 +27,9 @@ def test_imblearn_estimator_checks(estimator, check):
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_imblearn_parameter_validation(sampler):
-    imblearn_checks.check_param_validation("EOS", sampler)
+    imblearn_checks.check_param_validation(type(sampler).__name__, sampler)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_imblearn_dataframe_column_names(sampler):
-    imblearn_checks.check_dataframe_column_names_consistency("EOS", sampler)
+    imblearn_checks.check_dataframe_column_names_consistency(type(sampler).__name__, sampler)
