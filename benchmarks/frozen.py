@@ -13,9 +13,8 @@ import argparse
 import json
 import os
 import warnings
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import product
+from dataclasses import replace
+from itertools import chain, product
 from pathlib import Path
 
 import _ranks
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 from _cifar_images import load_images
 from compare import efficientnet_lite0
+from imblearn import FunctionSampler
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from joblib import Parallel, delayed
 from sklearn.decomposition import PCA
@@ -32,55 +32,65 @@ from tabulate import tabulate
 from torch.nn import functional
 from tqdm import tqdm
 
-from imblearn_eos import EOS, AveragedHead, LinearHead
+from imblearn_eos import EOS, GaussianOverSampler, LinearHead
 from imblearn_eos.compare import LenientADASYN
+from imblearn_eos.compare._candidates import Candidate
+from imblearn_eos.compare._fit import TrainingRows
 from imblearn_eos.datasets import make_imbalanced
 
 BLOCK = 500
 N_COMPONENTS = 160
 N_FOLDS = 3
+PARTS = (*range(N_FOLDS), "test")
 SUBSETS = (0, 1, 2)
 SETTINGS = [("exponential", 100.0), ("step", 100.0), ("exponential", 50.0), ("exponential", 10.0)]
 ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1)
 DEFAULT_ALPHA = 1e-2
 TAUS = (0.5, 1.0, 1.5)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A method with settings, apart from the penalty of its head."""
-
-    sampler: type | partial | None = None
-    head: dict = field(default_factory=dict)
-    is_averaged: bool = False
-
-    def fit(self, Z, y, alpha, seed):
-        sampler = self.sampler and self.sampler(random_state=seed)
-        if self.is_averaged:
-            return AveragedHead(sampler, alpha=alpha, tol=1e-5).fit(Z, y)
-        if sampler is not None:
-            Z, y = sampler.fit_resample(Z, y)
-        return LinearHead(alpha=alpha, tol=1e-5, **self.head).fit(Z, y)
-
-
+# That of the command, which changes one prediction in thousands.
+TOL = 1e-4
+WEIGHTS = (None, "balanced")
+DEFAULT_EOS = "EOS 1000, 0.5"
 EOS_SETTINGS = {
-    f"EOS {k}, {step:g}": partial(EOS, n_neighbors=k, max_step=step)
-    for k, step in product((10, 100, 1000), (0.5, 1.0))
+    f"EOS {k}, {step:g}": EOS(n_neighbors=k, max_step=step)
+    for k, step in ((10, 0.5), (10, 1.0), (100, 0.5), (1000, 0.5), (1000, 1.0))
 }
-CANDIDATES = {
-    "none": Candidate(),
-    "random": Candidate(RandomOverSampler),
-    "SMOTE": Candidate(SMOTE),
-    "ADASYN": Candidate(LenientADASYN),
-    "class weights": Candidate(head={"class_weight": "balanced"}),
-    **{f"logit adjustment {tau:g}": Candidate(head={"tau": tau}) for tau in TAUS},
-    **{name: Candidate(sampler) for name, sampler in EOS_SETTINGS.items()},
-    "average": Candidate(EOS_SETTINGS["EOS 1000, 0.5"], is_averaged=True),
+SAMPLERS = {
+    "random": RandomOverSampler(),
+    "SMOTE": SMOTE(),
+    "ADASYN": LenientADASYN(),
+    "Gaussian": GaussianOverSampler(),
+    **EOS_SETTINGS,
 }
+
+
+def make_candidates():
+    """Return the candidates of each name, one for each penalty; they share samplers and heads."""
+    heads = {w: [LinearHead(alpha=a, tol=TOL, class_weight=w) for a in ALPHAS] for w in WEIGHTS}
+    plain, made = FunctionSampler(), {}
+
+    def add(name, sampler, weight=None, **params):
+        made[name] = [Candidate(sampler, head, **params) for head in heads[weight]]
+
+    add("none", plain)
+    add("class weights", plain, "balanced")
+    for tau in TAUS:
+        add(f"logit adjustment {tau:g}", plain, tau=tau)
+    for name, sampler in SAMPLERS.items():
+        add(name, sampler)
+    adjusted = [Candidate(plain, head, tau=1.0) for head in heads[None]]
+    made["average"] = [
+        replace(candidate, averaged_with=other)
+        for candidate, other in zip(made[DEFAULT_EOS], adjusted, strict=True)
+    ]
+    return made
+
+
+CANDIDATES = make_candidates()
 # Which candidates a method may choose from, beside its penalty. The first is its default.
 METHODS = {name: [name] for name in CANDIDATES} | {
     "logit adjustment, tuned": [f"logit adjustment {tau:g}" for tau in (1.0, 0.5, 1.5)],
-    "EOS, tuned": ["EOS 1000, 0.5", *(name for name in EOS_SETTINGS if name != "EOS 1000, 0.5")],
+    "EOS, tuned": [DEFAULT_EOS, *(name for name in EOS_SETTINGS if name != DEFAULT_EOS)],
 }
 
 
@@ -152,15 +162,15 @@ def measure(labels, options):
             print(f"{kind} {ratio:g}, subset {subset}: not all images are embedded yet")
             continue
         name = f"{kind}_{ratio:g}_{subset}"
-        missing = [key for key in product(CANDIDATES, ALPHAS) if key not in done.get(name, {})]
+        missing = [part for part in PARTS if part not in done.get(name, {})]
         if not missing:
             continue
         found = [positions[int(row)] for row in needed]
         data = (*_reduce(Z[found[: len(rows)]], Z[found[len(rows) :]]), y[rows], y_test)
         run = Parallel(options.jobs, return_as="generator_unordered", batch_size=1)
-        units = run(delayed(evaluate)(key, *data, subset) for key in missing)
+        units = run(delayed(evaluate)(part, *data, subset) for part in missing)
         with (options.output / f"{name}.jsonl").open("a") as file:
-            for record in tqdm(units, total=len(missing), unit="head", desc=name):
+            for record in tqdm(units, total=len(missing), unit="part", desc=name):
                 file.write(f"\n{json.dumps(record)}\n")
                 file.flush()
 
@@ -171,30 +181,49 @@ def _reduce(Z, Z_test):
     return [(pca.transform(rows) / scale).astype(np.float32) for rows in (Z, Z_test)]
 
 
-def evaluate(key, Z, Z_test, y, y_test, seed):
-    """Return balanced accuracies in points: by cross-validation, and on the test images."""
+def evaluate(part, Z, Z_test, y, y_test, seed):
+    """Fit all candidates without a fold and score them on it, or all rows and the test images.
+
+    Returns
+    -------
+    dict
+        The balanced accuracies in points, by candidate one for each penalty.
+    """
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    name, alpha = key
-    candidate, inside = CANDIDATES[name], []
-    for train, held_out in StratifiedKFold(N_FOLDS, shuffle=True, random_state=0).split(Z, y):
-        head = candidate.fit(Z[train], y[train], alpha, seed)
-        inside.append(balanced_accuracy_score(y[held_out], head.predict(Z[held_out])))
-    labels = candidate.fit(Z, y, alpha, seed).predict(Z_test)
-    test = balanced_accuracy_score(y_test, labels)
-    record = {"validation": float(100 * np.mean(inside)), "test": float(100 * test)}
-    return {"candidate": name, "alpha": alpha, **record}
+    if part != "test":
+        folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
+        train, held_out = list(folds.split(Z, y))[part]
+        Z, Z_test, y, y_test = Z[train], Z[held_out], y[train], y[held_out]
+    # They share their search for neighbors and their heads.
+    rows = TrainingRows(Z, y, seed, candidates=chain.from_iterable(CANDIDATES.values()))
+    scores = {}
+    for name, candidates in CANDIDATES.items():
+        labels = [fitted.head.predict(Z_test) for fitted in rows.fit(candidates)]
+        scores[name] = [round(100 * balanced_accuracy_score(y_test, found), 3) for found in labels]
+    return {"part": part, "scores": scores}
 
 
 def read_results(folder):
-    """Return {subset's name: {(candidate, alpha): record}}."""
+    """Return {subset's name: {part: {candidate: scores}}}."""
     found = {}
     for file in sorted(Path(folder).glob("*.jsonl")):
         for line in file.read_text().splitlines():
             if line.endswith("}"):
                 record = json.loads(line)
-                found.setdefault(file.stem, {})[record["candidate"], record["alpha"]] = record
+                if set(CANDIDATES) <= set(record["scores"]):
+                    found.setdefault(file.stem, {})[record["part"]] = record["scores"]
     return found
+
+
+def combine(parts):
+    """Return {(candidate, penalty): (mean score on the folds, score on the test images)}."""
+    folds = [parts[part] for part in PARTS if part != "test"]
+    return {
+        (name, alpha): (float(np.mean([fold[name][i] for fold in folds])), parts["test"][name][i])
+        for name in CANDIDATES
+        for i, alpha in enumerate(ALPHAS)
+    }
 
 
 # --- report ---------------------------------------------------------------------------------------
@@ -204,12 +233,12 @@ def score(records, method, alphas):
     """Return the test score of the candidate and penalty that cross-validation chose."""
     keys = list(product(METHODS[method], alphas))
     # Ties go to the first.
-    return records[max(keys, key=lambda key: records[key]["validation"])]["test"]
+    return records[max(keys, key=lambda key: records[key][0])][1]
 
 
 def report(folder):
-    keys = set(product(CANDIDATES, ALPHAS))
-    results = {name: found for name, found in read_results(folder).items() if keys <= set(found)}
+    found = read_results(folder)
+    results = {name: combine(parts) for name, parts in found.items() if len(parts) == len(PARTS)}
     if not results:
         print("no subset is complete yet")
         return
@@ -233,10 +262,7 @@ def report(folder):
     print("\nmeans at each penalty\n")
     rows = [
         {"candidate": name}
-        | {
-            f"{a:g}": f"{np.mean([r[name, a]['test'] for r in results.values()]):.1f}"
-            for a in ALPHAS
-        }
+        | {f"{a:g}": f"{np.mean([r[name, a][1] for r in results.values()]):.1f}" for a in ALPHAS}
         for name in CANDIDATES
     ]
     print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))

@@ -13,6 +13,10 @@ pytest.importorskip("PIL")
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import frozen
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import StratifiedKFold
+
+from imblearn_eos import EOS, LinearHead
 
 SIZE = 4
 
@@ -39,7 +43,6 @@ def images(monkeypatch):
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(frozen, "ALPHAS", (1e-2, 1e-1))
     names = ("none", "SMOTE", "logit adjustment 1", "EOS 10, 0.5", "average")
     few = {name: frozen.CANDIDATES[name] for name in names}
     monkeypatch.setattr(frozen, "CANDIDATES", few)
@@ -89,7 +92,7 @@ def test_heads_continue_where_they_were_stopped(images, tmp_path, monkeypatch, c
     run(monkeypatch, images, tmp_path)
     file = tmp_path / "exponential_10_0.jsonl"
     lines = [line for line in file.read_text().splitlines() if line]
-    assert len(lines) == 10
+    assert len(lines) == frozen.N_FOLDS + 1
     first = frozen.read_results(tmp_path)
     # Stopped while it wrote the last record.
     file.write_text("\n".join([*lines[:-1], lines[-1][:20]]))
@@ -110,19 +113,41 @@ def test_subsets_wait_for_their_images(images, tmp_path, monkeypatch, capsys):
 
 def test_choice_is_by_validation_rows_alone():
     keys = product(frozen.METHODS["EOS, tuned"], frozen.ALPHAS)
-    records = {key: {"validation": 50.0, "test": 90.0} for key in keys}
-    records["EOS 10, 1", 1e-3] = {"validation": 60.0, "test": 10.0}
+    records = {key: (50.0, 90.0) for key in keys}
+    records["EOS 10, 1", 1e-3] = (60.0, 10.0)
     assert frozen.score(records, "EOS, tuned", frozen.ALPHAS) == 10.0
     # At another penalty all are equal, and the default comes first.
-    records["EOS 1000, 0.5", 1e-2]["test"] = 70.0
+    records["EOS 1000, 0.5", 1e-2] = (50.0, 70.0)
     assert frozen.score(records, "EOS, tuned", [1e-2]) == 70.0
 
 
-def test_every_candidate_fits_three_classes():
+@pytest.fixture
+def rows():
     random_state = np.random.RandomState(0)
     y = np.repeat([0, 1, 2], [60, 30, 15])
-    Z = (random_state.normal(size=(105, 5)) + y[:, None]).astype(np.float32)
-    for name in frozen.CANDIDATES:
-        record = frozen.evaluate((name, 1e-2), Z, Z, y, y, seed=0)
-        assert 40 < record["validation"] <= 100, name
-        assert 40 < record["test"] <= 100, name
+    return (random_state.normal(size=(105, 5)) + y[:, None]).astype(np.float32), y
+
+
+def test_every_candidate_fits_three_classes(rows):
+    Z, y = rows
+    for part in frozen.PARTS:
+        found = frozen.evaluate(part, Z, Z, y, y, seed=0)
+        assert found["part"] == part
+        assert found["scores"].keys() == frozen.CANDIDATES.keys()
+        for name, scores in found["scores"].items():
+            assert len(scores) == len(frozen.ALPHAS)
+            assert 40 < min(scores) <= max(scores) <= 100, name
+
+
+def test_scores_are_those_of_samplers_and_heads_by_themselves(rows):
+    Z, y = rows
+    train, held = list(StratifiedKFold(frozen.N_FOLDS, shuffle=True, random_state=0).split(Z, y))[1]
+    scores = frozen.evaluate(1, Z, None, y, None, seed=3)["scores"]
+    for name, k, step in (("EOS 10, 1", 10, 1.0), ("EOS 1000, 0.5", 1000, 0.5)):
+        sampler = EOS(n_neighbors=k, max_step=step, random_state=3)
+        for found, alpha in zip(scores[name], frozen.ALPHAS, strict=True):
+            head = LinearHead(alpha=alpha, tol=frozen.TOL)
+            head.fit(*sampler.fit_resample(Z[train], y[train]))
+            expected = balanced_accuracy_score(y[held], head.predict(Z[held]))
+            # Convergence may turn one of 35 rows.
+            assert abs(found - 100 * expected) < 7
