@@ -23,7 +23,7 @@ import numpy as np
 from _cifar_images import load_images
 from _embeddings import read_embedded
 from _keel import find_folder, read_tables
-from frozen import read_features, rows_of
+from frozen import read_features, reduce_features, rows_of
 from sklearn.base import clone
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold
@@ -85,11 +85,10 @@ def run_table(table, classifier):
 def run_frozen(options, kind, ratio, subset):
     _, y, _, y_test = load_images(options.images)
     positions, Z = read_features(options.frozen)
-    rows = [*rows_of(y, kind, ratio, subset), *range(len(y), len(y) + len(y_test))]
-    labels, is_test = np.append(y, y_test)[rows], np.array(rows) >= len(y)
-    return compare_embeddings(
-        Z[[positions[int(row)] for row in rows]], labels, test=is_test, seeds=1
-    )
+    rows, test_rows = rows_of(y, kind, ratio, subset), len(y) + np.arange(len(y_test))
+    Z, Z_test = reduce_features(*(Z[[positions[r] for r in part]] for part in (rows, test_rows)))
+    labels, is_test = np.append(y[rows], y_test), np.arange(len(Z) + len(Z_test)) >= len(Z)
+    return compare_embeddings(np.concatenate([Z, Z_test]), labels, test=is_test, seeds=1)
 
 
 def run_digits():

@@ -166,7 +166,7 @@ def measure(labels, options):
         if not missing:
             continue
         found = [positions[int(row)] for row in needed]
-        data = (*_reduce(Z[found[: len(rows)]], Z[found[len(rows) :]]), y[rows], y_test)
+        data = (*reduce_features(Z[found[: len(rows)]], Z[found[len(rows) :]]), y[rows], y_test)
         run = Parallel(options.jobs, return_as="generator_unordered", batch_size=1)
         units = run(delayed(evaluate)(part, *data, subset) for part in missing)
         with (options.output / f"{name}.jsonl").open("a") as file:
@@ -175,7 +175,8 @@ def measure(labels, options):
                 file.flush()
 
 
-def _reduce(Z, Z_test):
+def reduce_features(Z, Z_test):
+    """Return principal components of the training rows, and of the test rows."""
     pca = PCA(min(N_COMPONENTS, *Z.shape), svd_solver="covariance_eigh").fit(Z)
     scale = np.sqrt(np.square(Z - pca.mean_).mean())
     return [(pca.transform(rows) / scale).astype(np.float32) for rows in (Z, Z_test)]
