@@ -271,7 +271,8 @@ def report(folder):
 
 def _describe(scores, others):
     found = _ranks.paired(np.array(scores), np.array(others))
-    return f"{found['difference']:+.1f}, {found['wins']}:{found['losses']}"
+    interval = f"({found['low']:+.1f} to {found['high']:+.1f})"
+    return f"{found['difference']:+.1f} {interval}, {found['wins']}:{found['losses']}"
 
 
 def main(arguments=None):
