@@ -92,7 +92,7 @@ class SeedResult:
         on each fold, None where it failed. Not written to files.
     scoring : str
         What these scores are: the name of a scorer, such as "balanced_accuracy". If it begins with
-        "neg_", as "neg_mean_cost" does with a cost matrix, they are minus a cost or a loss.
+        ``neg_``, as "neg_mean_cost" does with a cost matrix, they are minus a cost or a loss.
     cost_matrix : list of list of float or None
         The cost of each true class (row) for each predicted one, in the order of ``train_counts``.
     test_is_given : bool
