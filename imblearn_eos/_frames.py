@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from imblearn_eos._interpolation import interpolate
+from imblearn_eos._interpolation import interpolate, round_to_integers
 
 
 def as_frame(X: Any) -> Frame | None:
@@ -77,20 +77,20 @@ class Frame(ABC):
             if not self.is_integer(dtype) and not self.is_float(dtype):
                 raise ValueError(
                     f"X has column {name!r} (number {position}) of dtype {dtype}, but {estimator} "
-                    "makes rows between others and needs integer or float columns. Convert the "
+                    "makes new rows of numbers and needs integer or float columns. Convert the "
                     "column to numbers (a cast to float, or an encoding) or drop it."
                 )
 
-    def append(self, rows: Any, segments: tuple) -> Any:
+    def append(self, rows: Any, segments: tuple | None = None) -> Any:
         """Put synthetic rows below all rows, each column in its own dtype.
 
         Parameters
         ----------
         rows : ndarray or CSR of shape (n_new, n_features), dtype=float64
             The synthetic rows in float64.
-        segments : tuple of ndarrays
+        segments : tuple of ndarrays or None, default=None
             Bases, enemies and steps: columns of integers, which float64 may not hold, are made
-            anew.
+            anew. None means to round these columns.
 
         Returns
         -------
@@ -101,9 +101,14 @@ class Frame(ABC):
         columns = []
         for j, (_, dtype) in enumerate(self.columns()):
             column: Any = rows[:, [j]]
+            column = column.toarray() if sparse.issparse(column) else column
             if self.is_integer(dtype):
-                column = interpolate(self.integers(j)[:, None], *segments)
-            columns.append((column.toarray() if sparse.issparse(column) else column)[:, 0])
+                given = self.integers(j)[:, None]
+                if segments:
+                    column = interpolate(given, *segments)
+                else:
+                    column = round_to_integers(column, given.dtype).astype(given.dtype)
+            columns.append(column[:, 0])
         return self.concat(columns)
 
     @abstractmethod

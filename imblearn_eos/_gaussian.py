@@ -14,12 +14,14 @@ from sklearn.utils import check_random_state
 
 from imblearn_eos._compat import (
     Interval,
+    check_feature_names,
     random_state_docstring,
     sampling_strategy_docstring,
 )
+from imblearn_eos._frames import as_frame, labels_as_array
 from imblearn_eos._interpolation import round_to_integers
 from imblearn_eos._threads import one_thread_after_fork
-from imblearn_eos._validation import check_magnitude, to_array
+from imblearn_eos._validation import check_magnitude, refuse_booleans, to_array
 
 
 @Substitution(
@@ -126,7 +128,7 @@ class GaussianOverSampler(BaseOverSampler):
         Parameters
         ----------
         X : {array-like, dataframe, sparse matrix} of shape (n_samples, n_features)
-            Finite numbers.
+            Finite numbers. A dataframe is of pandas or polars, its columns are integers or floats.
 
         y : array-like of shape (n_samples,)
             Labels.
@@ -139,11 +141,18 @@ class GaussianOverSampler(BaseOverSampler):
         y_resampled : {ndarray, series} of shape (n_samples_new,)
             Their labels.
         """
-        return super().fit_resample(X, y)
+        frame = as_frame(X)
+        if frame is None:
+            return super().fit_resample(X, y)
+        frame.check_columns(estimator=type(self).__name__)
+        rows, labels = super().fit_resample(frame.to_array(), labels_as_array(y))
+        check_feature_names(self, X, reset=True)
+        return frame.append(rows[len(X) :]), labels
 
     def _check_X_y(self, X, y, accept_sparse=None):
         X, y, is_one_hot = super()._check_X_y(to_array(X), y, accept_sparse=accept_sparse)
         check_magnitude(X, estimator=self)
+        refuse_booleans(X, estimator=self)
         return X, y, is_one_hot
 
     def _fit_resample(self, X, y):

@@ -118,6 +118,15 @@ def check_magnitude(X, *, estimator):
         check_numbers(tensor_from_array(values), estimator=estimator, largest=LARGEST)
 
 
+def refuse_booleans(X, *, estimator):
+    """Raise ValueError if an array or sparse matrix holds true and false."""
+    if X.dtype == bool:
+        raise ValueError(
+            f"X has dtype bool, but {_name_of(estimator)} makes new rows of numbers. Convert it, "
+            "for example with X.astype(float)."
+        )
+
+
 def _name_of(estimator):
     return estimator if isinstance(estimator, str) else type(estimator).__name__
 

@@ -34,6 +34,7 @@ from imblearn_eos._validation import (
     check_magnitude,
     check_tensor,
     label_vector,
+    refuse_booleans,
     sorted_classes,
     to_array,
 )
@@ -252,11 +253,7 @@ class EOS(BaseOverSampler):
             return X, y, False
         X, y, is_one_hot = super()._check_X_y(to_array(X), y, accept_sparse=accept_sparse)
         check_magnitude(X, estimator=self)
-        if X.dtype == bool:
-            raise ValueError(
-                "X has dtype bool, but EOS makes rows between others and needs numbers. Convert "
-                "it, for example with X.astype(float)."
-            )
+        refuse_booleans(X, estimator=self)
         return X, y, is_one_hot
 
     def _fit_resample(self, X, y):

@@ -1,6 +1,8 @@
 """GaussianOverSampler: whose covariance its noise has, and around which rows it draws."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,3 +110,28 @@ def test_integers_are_rounded_and_do_not_wrap_around():
     expected, _ = GaussianOverSampler(random_state=0).fit_resample(X.astype(float), y)
     assert expected.max() > 255
     assert_array_equal(found, np.clip(np.round(expected), 0, 255))
+
+
+@pytest.mark.parametrize("make_frame", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
+def test_columns_of_a_frame_keep_their_dtypes_and_integers_are_rounded(make_frame):
+    X, y = make_rows([40, 10])
+    X[:, 0] = np.round(3 * X[:, 0])
+    columns = {"whole": X[:, 0].astype(np.int16), "single": X[:, 1].astype(np.float32)}
+    frame = make_frame(columns)
+    sampler = GaussianOverSampler(random_state=0)
+    found, _ = sampler.fit_resample(frame, y)
+    expected, _ = GaussianOverSampler(random_state=0).fit_resample(
+        np.column_stack(list(columns.values())).astype(float), y
+    )
+    assert list(found.dtypes) == list(frame.dtypes)
+    assert list(sampler.feature_names_in_) == list(columns)
+    assert_array_equal(found["whole"], np.round(expected[:, 0]))
+    assert_array_equal(found["single"], expected[:, 1].astype(np.float32))
+
+
+def test_booleans_are_refused():
+    X, y = make_rows([40, 10])
+    with pytest.raises(ValueError, match="X has dtype bool"):
+        GaussianOverSampler().fit_resample(X > 0, y)
+    with pytest.raises(ValueError, match=r"column 'b' .* of dtype bool"):
+        GaussianOverSampler().fit_resample(pd.DataFrame({"a": X[:, 0], "b": X[:, 1] > 0}), y)
