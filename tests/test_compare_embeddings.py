@@ -6,6 +6,7 @@ import pytest
 import torch
 from imblearn.over_sampling import SMOTE, BorderlineSMOTE
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score
@@ -132,10 +133,14 @@ def test_another_head_takes_the_place_of_the_linear_one(rows):
     )
 
 
-def test_adjusted_head_is_a_refit_with_tau_1(rows):
-    (result,) = compare_embeddings(*rows, samplers=["none"], seeds=1, validation_folds=0)
+@pytest.mark.parametrize(
+    "params", [{}, {"class_weight": "balanced"}, {"target_prior": [0.2, 0.3, 0.5]}]
+)
+def test_adjusted_head_is_a_refit_with_tau_1(rows, params):
+    head = LinearHead(tol=TOL, **params)
+    (result,) = compare_embeddings(*rows, head=head, samplers=["none"], seeds=1, validation_folds=0)
     fitted = result.fitted
-    refitted = LinearHead(tau=1, tol=TOL).fit(fitted.Z_train, fitted.y_train)
+    refitted = clone(head).set_params(tau=1.0).fit(fitted.Z_train, fitted.y_train)
     found = fitted.heads["logit_adjustment"]
     assert found.get_params() == refitted.get_params()
     assert_allclose(found.intercept_, refitted.intercept_)

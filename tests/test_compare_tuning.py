@@ -224,6 +224,8 @@ def test_methods_that_a_classifier_cannot_have_are_left_out(rows):
     made = candidates(head=LogisticRegression(), tune_head=False)
     assert "class_weight" in made
     assert "averaged" not in made
+    for params in ({"class_weight": "balanced"}, {"target_prior": [0.2, 0.3, 0.5]}):
+        assert "averaged" not in candidates(head=LinearHead(**params), tune_head=False)
 
 
 # --- shared neighbors -----------------------------------------------------------------------------

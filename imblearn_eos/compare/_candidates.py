@@ -108,7 +108,8 @@ def make_candidates(
         elif name == "eos":
             made[name] = with_eos
         elif name == "averaged":
-            if type(head) is LinearHead:
+            # An AveragedHead has neither of these parameters.
+            if type(head) is LinearHead and head.class_weight is head.target_prior is None:
                 made[name] = [
                     replace(c, averaged_with=Candidate(plain[0][1], c.head, tau=1.0))
                     for c in with_eos

@@ -19,6 +19,7 @@ from imblearn_eos.compare._parallel import record_warnings
 from imblearn_eos.embedding import LinearHead
 from imblearn_eos.embedding._averaged_head import average_heads
 from imblearn_eos.embedding._head import fit_path
+from imblearn_eos.embedding._head_classes import predicted_shares, row_weights
 
 
 @dataclass
@@ -157,14 +158,15 @@ def adjust_logits(head, y, tau=1.0):
 
     With tau 1 it predicts as if its classes were balanced.
     """
-    counts = np.unique(y, return_counts=True)[1]
+    classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     if not isinstance(head, LinearHead):
         adjusted = AdjustedClassifier(head, tau)
         adjusted.classifier_, adjusted.counts_ = head, counts
         return adjusted
     # The same as a refit with this tau, which would repeat the optimization.
     head = copy.deepcopy(head).set_params(tau=head.tau + tau)
-    head.intercept_ -= tau * np.log(counts / len(y))
+    counts = np.bincount(codes, row_weights(codes, classes, None, head.class_weight))
+    head.intercept_ -= tau * np.log(predicted_shares(head, classes, counts))
     head.intercept_ -= head.intercept_.mean()
     return head
 

@@ -22,7 +22,7 @@ from imblearn_eos._device import resolve_device
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import check_features, encode_labels
 from imblearn_eos.embedding._head_base import BaseLinearHead, Rows
-from imblearn_eos.embedding._head_classes import class_shares, row_weights
+from imblearn_eos.embedding._head_classes import predicted_shares, row_weights
 from imblearn_eos.embedding._head_features import DenseFeatures, SparseFeatures
 
 # Below this tolerance, gradients in float32 would be noise.
@@ -242,9 +242,7 @@ class LinearHead(BaseLinearHead):
         """Fit the weights from a start, and return them along the directions of the features."""
         features, classes = problem.features, problem.classes
         shares_of_y = problem.class_counts / problem.class_counts.sum()
-        prior = shares_of_y
-        if self.target_prior is not None:
-            prior = class_shares(self.target_prior, classes)
+        prior = predicted_shares(self, classes, problem.class_counts)
         bar = tqdm(
             desc="Fitting the head", total=self.max_iter, unit="iteration", disable=not self.verbose
         )

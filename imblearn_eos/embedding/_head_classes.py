@@ -93,6 +93,21 @@ def class_shares(prior, classes):
     return shares
 
 
+def predicted_shares(head, classes, class_counts):
+    """Return the shares of the classes that a LinearHead predicts for, before its ``tau``.
+
+    Parameters
+    ----------
+    head : LinearHead
+    classes : ndarray of shape (n_classes,)
+    class_counts : ndarray of shape (n_classes,)
+        Rows of each class, or the sums of their weights.
+    """
+    if head.target_prior is not None:
+        return class_shares(head.target_prior, classes)
+    return class_counts / class_counts.sum()
+
+
 def check_class_parameters(head, y):
     """Raise what the fit of a LinearHead to labels would raise about its parameters for classes."""
     classes, codes = np.unique(y, return_inverse=True)
