@@ -204,6 +204,39 @@ def test_a_method_without_a_finite_score_is_not_recommended():
 # --- how they are shown ---------------------------------------------------------------------------
 
 
+def test_a_metric_is_refused_as_a_scorer():
+    X, y = make_rows(2, [0.8])
+    with pytest.raises(ValueError, match="looks like it is a metric function"):
+        compare_table(X, y, scoring=matthews_corrcoef)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "words"),
+    [
+        # Adjusted probabilities have none.
+        (lambda head, Z, y: head.decision_function(Z).mean(), "AdjustedClassifier .*Attribute"),
+        (lambda head, Z, y: None, ".*TypeError"),
+        # It needs rows of each class.
+        ("neg_brier_score", ".*ValueError"),
+    ],
+)
+def test_a_scorer_that_fails_is_named(scoring, words):
+    X, y = make_rows(3, [0.7, 0.2])
+    kept = np.sort(np.r_[np.flatnonzero(y != "cat"), np.flatnonzero(y == "cat")[:3]])
+    results = compare_table(X[kept], y[kept], samplers=["none"], seeds=1, scoring=scoring)
+    with pytest.raises(ValueError, match=rf"'scoring' parameter cannot score {words}"):
+        list(results)
+
+
+def test_without_a_finite_score_no_method_is_recommended():
+    X, _ = make_rows(2, [0.8])
+    y = np.where(X[:, 0] > 1, "bee", "ant")
+    scoring = {"scoring": lambda head, Z, y: np.nan}
+    results = list(compare_table(X, y, samplers=["none"], seeds=1, **scoring))
+    assert recommend(results) is None
+    assert "was not chosen, because no method has a validation score" in format_verdict(results)
+
+
 def test_losses_are_shown_as_they_are_and_the_lowest_is_first(tmp_path):
     X, y = make_rows(3, [0.6, 0.3])
     results = list(compare_table(X, y, samplers=["smote"], seeds=3, scoring="neg_log_loss"))

@@ -22,7 +22,7 @@ from imblearn_eos.compare._fit import TrainingRows
 from imblearn_eos.compare._parallel import Cores
 from imblearn_eos.compare._registry import find_method
 from imblearn_eos.compare._scores import MethodResult, score
-from imblearn_eos.compare._scoring import DEFAULT, find_scorer
+from imblearn_eos.compare._scoring import DEFAULT, apply_scorer, find_scorer
 from imblearn_eos.compare._splits import (
     N_FOLDS,
     check_classes,
@@ -346,7 +346,7 @@ class _Comparison:
             for fitted in rows.fit(candidates[name]):
                 score, error = None, fitted.error
                 if error is None:
-                    score = self.scorer(fitted.head, Z_held, self.y[held])
+                    score = apply_scorer(self.scorer, fitted.head, Z_held, self.y[held])
                     if not np.isfinite(score):
                         score, error = None, f"The scorer returned {score}."
                 scores.append(score)

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import (
     average_precision_score,
+    check_scoring,
     f1_score,
     get_scorer,
     get_scorer_names,
@@ -88,8 +89,28 @@ def find_scorer(
     if scoring in (None, DEFAULT):
         return DEFAULT, _balanced_accuracy
     if callable(scoring):
-        return name_of_scorer(scoring), scoring
+        # It refuses metrics, which do not take a classifier.
+        return name_of_scorer(scoring), check_scoring(DummyClassifier(), scoring)
     return scoring, _find_named(scoring, *np.unique(y, return_counts=True))
+
+
+def apply_scorer(scorer: Scorer, head: Any, Z: np.ndarray, y: np.ndarray) -> float:
+    """Return the score of a fitted classifier on validation rows.
+
+    Raises
+    ------
+    ValueError
+        When the scorer fails, as some do on rows that lack a class, or returns no number.
+    """
+    try:
+        return float(scorer(head, Z, y))
+    # What a scorer of the user raises is not known.
+    except Exception as error:
+        raise ValueError(
+            f"The 'scoring' parameter cannot score {type(head).__name__} on validation rows of the "
+            f"classes {np.unique(y).tolist()}. Use another score, or if a class is missing, give "
+            f"validation rows of all classes. It says: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _find_named(name, classes, counts):

@@ -253,10 +253,10 @@ def _format_lead(results, method):
     """Return what to use, and how sure that is."""
     found, name, rows = recommend(results), phrase_of(method), unit_of(results)
     if found is None or found.method != method:
-        return (
-            f"{name[0].upper()}{name[1:]} is the default and was not chosen, because there are no "
-            f"validation {rows}"
-        )
+        reason = f"there are no validation {rows}"
+        if any(result.validation_errors for result in results):
+            reason = "no method has a validation score"
+        return f"{name[0].upper()}{name[1:]} is the default and was not chosen, because {reason}"
     if method == "none":
         return _format_none(results, found.runner_up)
     difference, measure = find_difference(results, method), main_measure(results)
