@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from imblearn.over_sampling import SMOTE
 from imblearn.pipeline import Pipeline
@@ -174,6 +175,7 @@ def test_a_class_that_a_fold_lacks_is_not_decided_for():
             r"columns of cost_matrix must be named .*'ant', 'bee', 'cat'.*Got .*'dog'",
         ),
         (pd.DataFrame(COSTS), "rows of cost_matrix must be named"),
+        (pl.DataFrame(COSTS, schema=NAMES.tolist()), "cost_matrix .* not for its rows"),
         (
             pd.DataFrame(COSTS, index=["ant", "ant", "cat"], columns=NAMES),
             "rows of cost_matrix must be named .* each once. Got 'ant', 'ant', 'cat'",

@@ -133,6 +133,11 @@ def check_costs(cost_matrix: Any, classes: np.ndarray) -> Costs:
     if hasattr(cost_matrix, "columns") and hasattr(cost_matrix, "index"):
         true, predicted = map(str, cost_matrix.index), map(str, cost_matrix.columns)
         cost_matrix = CostTable(list(true), list(predicted), cost_matrix.to_numpy())
+    elif hasattr(cost_matrix, "columns"):
+        raise ValueError(
+            "cost_matrix has names for its columns but not for its rows. Pass a pandas DataFrame "
+            "with both, or an array with rows and columns in the sorted order of the classes."
+        )
     name = "cost_matrix"
     if isinstance(cost_matrix, CostTable):
         name, cost_matrix = cost_matrix.name, cost_matrix.sort(classes)
