@@ -57,9 +57,9 @@ class RefittedModel:
 def refit_recommended(results: Iterable[SeedResult]) -> RefittedModel:
     """Fit the recommended method to all rows, as ``GridSearchCV`` does with ``refit=True``.
 
-    The method is that of `recommend`; without validation rows it is EOS. Its settings are those
-    with the best mean score over the validation folds of all seeds; ties go to the default. A
-    setting that failed on a fold is used only if all failed.
+    The method is that of `recommend`. Without validation scores it is EOS, or the last method if
+    EOS did not run. Its settings are those with the best mean score over the validation folds of
+    all seeds; ties go to the default. A setting that failed on a fold is used only if all failed.
 
     A random split has no meaning for the final model, so the rows are those of the training and
     the test part together. A test or a validation part that was given stays out, so that the model

@@ -76,10 +76,10 @@ class SeedResult:
     seconds_train, seconds_embed : float
         Time to train the network, or to fit the scaling of the features, and to embed all rows.
     methods : dict of str to MethodResult
-        One for each sampler, "none" among them, and for the methods without a sampler:
-        "logit_adjustment" of the head or classifier of "none", with a cost matrix "cost", which
-        predicts the class of least expected cost by its probabilities, and on images "network",
-        the network's own head.
+        One for each of ``samplers``, "none" among them, that applies to the data and the
+        classifier. Always "logit_adjustment" of the head or classifier of "none", with a cost
+        matrix "cost", which predicts the class of least expected cost by its probabilities, and on
+        images "network", the network's own head.
     validation : dict of str to list of float
         Score of each method, with the setting that has the best mean, on the validation rows: one
         value for each fold inside the training rows, or one for a given validation part. Greater

@@ -31,7 +31,7 @@ def expected_cost_predict(
     cost_matrix : array-like of shape (n_classes, n_classes)
         ``cost_matrix[i, j]`` is the cost of predicting class ``j`` for a row of class ``i``: rows
         are true and columns predicted classes, as in :func:`sklearn.metrics.confusion_matrix`.
-        Negative costs are gains.
+        Negative costs are gains. Names of a data frame are not read: its order counts.
 
     labels : array-like of shape (n_classes,), default=None
         The classes in the order of the columns of ``proba``, such as the ``classes_`` of a
