@@ -13,7 +13,7 @@ from imblearn_eos.compare import (
     format_verdict,
 )
 from imblearn_eos.compare._page import place_dots
-from imblearn_eos.compare._recommend import is_near_chance
+from imblearn_eos.compare._recommend import is_near_chance, recommend
 from imblearn_eos.compare._statistics import seed_margin
 from imblearn_eos.compare._summary import order_methods, rare_classes, rare_scores
 from imblearn_eos.compare._text import format_advice, format_headline, format_notes, format_runs
@@ -398,13 +398,13 @@ def test_absent_test_rows_are_not_mentioned():
     )
 
 
-@pytest.mark.parametrize("use", [format_table, format_verdict])
+@pytest.mark.parametrize("use", [recommend, format_table, format_verdict])
 def test_what_can_be_read_only_once_is_read_once(use):
-    results = make_results(none=NONE, eos=EOS)
+    results = make_results(none=NONE, eos=EOS, validation={"none": 0.7, "eos": 0.9})
     assert use(iter(results)) == use(results)
 
 
-@pytest.mark.parametrize("use", [format_table, format_verdict])
+@pytest.mark.parametrize("use", [format_table, format_verdict, recommend])
 def test_nothing_to_tell_of_is_an_error(use):
     with pytest.raises(ValueError, match=r"results is empty.*list\(compare"):
         use(iter([]))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from imblearn_eos.compare._candidates import TIE
 from imblearn_eos.compare._measures import COST, main_measure
 from imblearn_eos.compare._registry import METHODS
 from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._statistics import (
+    as_list,
     collect,
     mean_margin,
     paired_difference,
@@ -18,8 +21,6 @@ from imblearn_eos.compare._statistics import (
     seed_margin,
 )
 
-# Scores that differ by less are equal.
-TIE = 1e-12
 # An interval over fewer seeds says nothing.
 MIN_SEEDS = 3
 
@@ -64,7 +65,7 @@ class Recommendation:
     too_few_runs: bool
 
 
-def recommend(results: list[SeedResult]) -> Recommendation | None:
+def recommend(results: Iterable[SeedResult]) -> Recommendation | None:
     """Return the method with the best mean validation score.
 
     Methods that failed on a fold are left out, because means over different folds cannot be
@@ -73,13 +74,13 @@ def recommend(results: list[SeedResult]) -> Recommendation | None:
 
     Parameters
     ----------
-    results : list of SeedResult
+    results : iterable of SeedResult
         As returned by `compare`, `compare_embeddings` or `compare_table`.
 
     Returns
     -------
     Recommendation or None
-        None without validation rows.
+        None without validation rows, or if no method succeeded on every fold.
 
     Examples
     --------
@@ -91,6 +92,7 @@ def recommend(results: list[SeedResult]) -> Recommendation | None:
     >>> found.method, found.near_chance, found.too_few_runs
     ('logit_adjustment', False, True)
     """
+    results = as_list(results)
     means = validation_means(results)
     if not means:
         return None
