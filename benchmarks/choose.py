@@ -105,15 +105,15 @@ def run_trained(folder, pattern):
         rows = np.flatnonzero(y_new == label)
         n_held = max(2, round(VALIDATION_SHARE * n_rows))
         validation.append(random_state.choice(rows, min(n_held, len(rows) // 2), replace=False))
-    part = np.full(len(embedded.y) + len(y_new), "train ")
+    part = np.full(len(embedded.y) + len(y_new), "train", dtype=object)
     part[len(embedded.y) :] = "test"
-    part[len(embedded.y) + np.concatenate(validation)] = "valid"
+    part[len(embedded.y) + np.concatenate(validation)] = "validation"
     return compare_embeddings(
         np.concatenate([embedded.Z, embedded.Z_new]),
         np.concatenate([embedded.y, y_new]),
         trained_on_rows=True,
         test=part == "test",
-        validation=part == "valid",
+        validation=part == "validation",
         seeds=1,
     )
 
