@@ -167,7 +167,7 @@ def measure(labels, options):
             continue
         found = [positions[int(row)] for row in needed]
         data = (*reduce_features(Z[found[: len(rows)]], Z[found[len(rows) :]]), y[rows], y_test)
-        run = Parallel(options.jobs, return_as="generator_unordered", batch_size=1)
+        run = Parallel(options.jobs, return_as="generator", batch_size=1)
         units = run(delayed(evaluate)(part, *data, subset) for part in missing)
         with (options.output / f"{name}.jsonl").open("a") as file:
             for record in tqdm(units, total=len(missing), unit="part", desc=name):

@@ -155,7 +155,7 @@ def measure(tables, options):
         missing = [name for name in methods_of(classifier, options) if name not in known]
         if missing:
             todo.append((classifier, name, fold, missing))
-    run = Parallel(options.jobs, return_as="generator_unordered", batch_size=1)
+    run = Parallel(options.jobs, return_as="generator", batch_size=1)
     units = run(delayed(_run)(tables[name], *rest) for rest in todo for name in [rest[1]])
     for classifier, name, fold, found in tqdm(units, total=len(todo), unit="fold"):
         record = {"classifier": classifier, "fold": fold, "scores": found}
