@@ -377,6 +377,43 @@ def test_page_says_how_to_repeat_the_run(open_page, images):
     assert "imbalance_ratio=20" in text
 
 
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"validation": np.arange(0, 300, 5)}, "was also scored on the given validation part; the"),
+        ({"validation_folds": 1}, "same was done with one fold of the training part held out; the"),
+        ({}, "same was done with each of 5 folds of the training part held out in turn; the"),
+        ({"validation_folds": 0}, "No rows were held out to choose a method."),
+    ],
+)
+def test_page_says_how_the_method_was_chosen(params, words, tmp_path):
+    X, y = make_classification(300, weights=[0.8], random_state=0)
+    results = list(compare_table(X, y, seeds=1, samplers=["none"], **params))
+    record = make_record(X, y, source="few", arguments={})
+    text = write_report(tmp_path, record, results).read_text(encoding="utf-8")
+    assert words in text
+    is_inside = "chosen by validation rows inside the training part." in text
+    assert is_inside == (results[0].validation != {} and "validation" not in params)
+
+
+@pytest.mark.parametrize(
+    ("taus", "words"),
+    [
+        ([1.0, 1.0], "by the class frequencies"),
+        ([1.5, 0.5], "by the class frequencies to the power of 0.5 or 1.5 (tau)"),
+        ([None, None], "by the class frequencies"),
+    ],
+)
+def test_page_says_what_logit_adjustment_divides_by(taus, words, tmp_path):
+    X, y = make_classification(300, weights=[0.8], random_state=0)
+    results = list(compare_table(X, y, seeds=2, samplers=["none"], validation_folds=0))
+    for result, tau in zip(results, taus, strict=True):
+        result.methods["logit_adjustment"].settings = {} if tau is None else {"tau": tau}
+    record = make_record(X, y, source="few", arguments={})
+    text = write_report(tmp_path, record, results).read_text(encoding="utf-8")
+    assert f"it divides the probabilities {words}." in text
+
+
 def test_changed_images_are_shown_with_what_they_were_taken_for(open_page, images):
     path, _, results = images
     fitted, page = results[0].fitted, open_page(path)

@@ -246,6 +246,26 @@ def describe_units(results):
     return f"Means over seeds, in percent except for the {names}{lower}."
 
 
+def describe_validation(result):
+    """Return what was done on the validation rows, as the beginning of a sentence."""
+    if result.validation_is_given:
+        return "Each result was also scored on the given validation part"
+    n_folds = max(map(len, result.validation.values()), default=0)
+    if n_folds == 1:
+        return "The same was done with one fold of the training part held out"
+    return f"The same was done with each of {n_folds} folds of the training part held out in turn"
+
+
+def describe_adjustment(results):
+    """Return what logit adjustment divides the probabilities by, with the powers that were used."""
+    found = [result.methods["logit_adjustment"].settings for result in results]
+    taus = sorted({settings.get("tau", 1.0) for settings in found})
+    if taus == [1.0]:
+        return "the class frequencies"
+    powers = " or ".join(f"{tau:g}" for tau in taus)
+    return f"the class frequencies to the power of {powers} (tau)"
+
+
 def describe_rare(results):
     """Return the rarest classes and their training rows, as text."""
     counts = results[0].train_counts

@@ -187,6 +187,8 @@ def _render(results, method, data, **content):
         n_seeds=len(results),
         has_network=first.train_loss is not None,
         is_validated=bool(validation_means(results)),
+        validation=_page.describe_validation(first),
+        adjustment=_page.describe_adjustment(results),
         has_intervals=not has_too_few_runs(results),
         dots=_page.place_dots(results),
         score_rows=_page.score_rows(results),

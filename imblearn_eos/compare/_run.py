@@ -99,6 +99,8 @@ class SeedResult:
         Whether the test part was given. Then all seeds share it, and intervals come from its rows.
         A method without error but with empty ``scores`` was not scored, because there are no test
         rows.
+    validation_is_given : bool
+        Whether the validation part was given, instead of folds of the training rows.
     warnings : list of str
         What is doubtful about the data or the comparison as a whole, one sentence or two each.
     unit : str or None
@@ -127,6 +129,7 @@ class SeedResult:
     scoring: str = DEFAULT
     cost_matrix: list[list[float]] | None = None
     test_is_given: bool = False
+    validation_is_given: bool = False
     warnings: list[str] = field(default_factory=list)
     unit: str | None = None
     fitted: Bunch | None = field(default=None, repr=False)
@@ -214,7 +217,8 @@ def run(
 
     def run_seed(seed, split):
         result = comparison.run_split(seed, split)
-        result.test_is_given = params.get("test") is not None
+        result.test_is_given = "test" in parts
+        result.validation_is_given = "validation" in parts
         is_plain = params.get("groups") is None and not result.test_is_given
         result.test_size = params["test_size"] if is_plain else len(split.test) / len(y)
         result.scoring, result.cost_matrix = scoring, costs and costs.values.tolist()
