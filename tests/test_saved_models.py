@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from sklearn.datasets import make_classification
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -42,7 +43,7 @@ folder, *models = sys.argv[1:]
 rows, predicted = np.load(f"{folder}/X.npy"), {}
 for model in models:
     predict = runpy.run_path(f"{folder}/{model}/load.py")["predict"]
-    predicted[model] = [str(label) for label in predict(rows)]
+    predicted[model] = predict(rows).tolist()
 print(json.dumps([predicted, "imblearn_eos" in sys.modules]))
 """
 BACKBONE = """
@@ -253,6 +254,34 @@ def test_pipeline_of_a_table_fills_in_and_scales(tmp_path, classifier, dtype):
     predict = runpy.run_path(str(tmp_path / "eos" / "load.py"))["predict"]
     frame = pd.DataFrame(X, columns=features["features"])
     assert [str(label) for label in predict(frame[frame.columns[::-1]])] == predicted["eos"]
+
+
+@pytest.mark.parametrize("labels", [[7, 12, 3], [True, False], ["b", "c", "a"]])
+def test_labels_keep_their_type(tmp_path, labels):
+    """Of all three files, also for one row alone."""
+    X, y = make_rows()
+    codes = np.unique(y, return_inverse=True)[1] % len(labels)
+    # The strings in an array of objects.
+    y = np.array(labels, dtype=object if "a" in labels else None)[codes]
+    X = X.astype(np.float32)
+    net = networks.make_net(module__n_features=8, module__n_classes=len(labels))
+    bayes = make_pipeline(StandardScaler(), GaussianNB()).fit(X, y)
+    models = [
+        *heads_of(X, y, StandardScaler()),
+        model_of(Embedder(net).fit(X, y), y, "network"),
+        model_of(bayes, y, "none"),
+    ]
+    record = make_record(X, y, source="", arguments={})
+    for model in models:
+        save(tmp_path, record, model)
+    for n_rows in (len(X), 1):
+        predicted, _ = predict_elsewhere(tmp_path, X[:n_rows])
+        for model in models:
+            found, expected = predicted[model.method], model.estimator.predict(X[:n_rows])
+            assert found == expected.tolist()
+            assert {type(label) for label in found} <= {type(labels[0])}
+    files = {path.name for path in tmp_path.glob("*/*") if path.suffix not in (".py", ".md")}
+    assert files == {"head.safetensors", "network.pt", "pipeline.skops"}
 
 
 @pytest.mark.parametrize("kind", ["network", "head", "pipeline"])

@@ -128,7 +128,7 @@ def _make_network(record, model):
     content = {
         "state_dict": {name: value.cpu() for name, value in module.state_dict().items()},
         "arguments": plain,
-        "classes": list(model.train_counts),
+        "classes": _labels(model),
         "input_shape": shape,
         "preprocessing": _describe_pixels(record["data"]),
         "method": model.method,
@@ -150,6 +150,12 @@ def _make_network(record, model):
             "missing": [name for name in arguments if name not in plain],
         },
     )
+
+
+def _labels(model):
+    """Return the classes as plain Python objects, which JSON and torch keep apart by type."""
+    # The elements of an array of objects may be those of NumPy.
+    return np.array(model.estimator.classes_.tolist()).tolist()
 
 
 def _describe_pixels(facts):
@@ -192,7 +198,7 @@ def _make_head(record, model):
         facts["embedder"] = None
     weights = {"weight": coef, "bias": intercept}
     metadata = {
-        "classes": json.dumps(list(model.train_counts)),
+        "classes": json.dumps(_labels(model)),
         "method": model.method,
         "settings": join_settings(model.settings),
     }
