@@ -165,6 +165,19 @@ def test_validation_scores_that_are_printed_equal_are_told(best):
     assert "(3 other methods have the same validation score)" in format_headline(results)
 
 
+def test_a_tie_within_noise_is_told_once():
+    noisy = [(0.9, 0.7), (0.93, 0.45), (0.95, 0.55)]
+    validation = {"none": 0.9, "eos": 0.9}
+    results = make_results(none=NONE, eos=noisy, validation=validation)
+    words = "Do not over-sample, although EOS has the same validation score: the classifier finds"
+    assert format_headline(results).startswith(words)
+    results = make_results(
+        none=NONE, eos=noisy, smote=noisy, validation=validation | {"smote": 0.9}
+    )
+    words = "Do not over-sample, although EOS and SMOTE have the same validation score: the"
+    assert format_headline(results).startswith(words)
+
+
 def test_noise_is_told():
     eos = [(0.9, 0.7), (0.93, 0.45), (0.95, 0.55)]
     results = make_results(none=NONE, eos=eos, validation={"none": 0.7, "eos": 0.9})

@@ -192,7 +192,9 @@ def format_headline(results):
     if has_sampled and not any(added):
         return "The classes are already balanced, so over-sampling adds no rows."
     method = choose_method(results)
-    lead = _format_lead(results, method) + _format_ties(results, method)
+    lead, ties = _format_lead(results, method), _format_ties(results, method)
+    if ties and ties not in lead:
+        lead += f" ({ties})"
     gains = filter(None, (_format_cost(results, method), _format_gain(results, method)))
     gain = "; ".join(gains)
     return f"{lead}: {gain}." if gain else f"{lead}."
@@ -286,6 +288,8 @@ def _format_none(results, runner_up):
         )
     name, difference = phrase_of(runner_up), find_difference(results, runner_up)
     if difference is not None and difference.is_noise:
+        if ties := _format_ties(results, "none"):
+            return f"Do not over-sample, although {ties}"
         return (
             f"Do not over-sample, although the difference from the next best method, {name}, is "
             "within noise"
@@ -298,7 +302,7 @@ def _format_none(results, runner_up):
 
 
 def _format_ties(results, best):
-    """Return which methods have the validation score of the best one, as it is printed."""
+    """Return that methods have the validation score of the best one, as printed; "" if none."""
     means, measure = validation_means(results), validation_measure(results)
     printed = {method: measure.format_validation(mean) for method, mean in means.items()}
     tied = [phrase_of(m) for m in means if m != best and printed[m] == printed.get(best)]
@@ -306,7 +310,7 @@ def _format_ties(results, best):
         return ""
     have = "has" if len(tied) == 1 else "have"
     names = " and ".join(tied) if len(tied) < 3 else f"{len(tied)} other methods"
-    return f" ({names} {have} the same validation score)"
+    return f"{names} {have} the same validation score"
 
 
 def _runs(results):
