@@ -45,6 +45,13 @@ def test_every_sampler_refits_a_head_on_the_embeddings_of_one_network(digits):
     assert result.methods["eos"].seconds_refit > 0
 
 
+def test_one_sampler_needs_no_list(digits):
+    results = [run(digits, samplers=samplers)[0] for samplers in ("random", ["random"])]
+    first, second = ({k: o.scores for k, o in result.methods.items()} for result in results)
+    assert first == second
+    assert "random" in first
+
+
 def test_counts_are_those_of_the_split(digits):
     result = run(digits, samplers=["none"])[0]
     _, _, y_train, y_test = split_imbalanced(*digits, imbalance_ratio=4, random_state=0)
@@ -211,6 +218,7 @@ def test_diverged_training_says_what_to_change(digits):
     [
         ({"samplers": ["smoke"]}, "'samplers' parameter must name .*adasyn.*Got \\['smoke'\\]"),
         ({"samplers": []}, "'samplers' parameter .*Got \\[\\]"),
+        ({"samplers": "smoke"}, "'samplers' parameter must name .*Got \\['smoke'\\]"),
         ({"seeds": 0}, "'seeds' parameter"),
         ({"epochs": 0}, "'epochs' parameter"),
         ({"lr": 0.0}, "'lr' parameter"),

@@ -61,7 +61,7 @@ def compare_embeddings(
     test: ArrayLike | None = None,
     validation: ArrayLike | None = None,
     head: BaseEstimator | None = None,
-    samplers: Sequence[str | tuple[str, Any]] | None = None,
+    samplers: str | Sequence[str | tuple[str, Any]] | None = None,
     seeds: int = 5,
     test_size: float = 0.3,
     imbalance_ratio: float | None = None,
@@ -101,8 +101,8 @@ def compare_embeddings(
         share them. Without a validation part, rows are held out of the training part.
     head : estimator object, default=None
         A scikit-learn classifier with ``predict_proba``. None means `LinearHead`.
-    samplers : array-like, default=None
-        Names of samplers in `METHODS`, and pairs of a new name and a sampler, as in
+    samplers : str or array-like, default=None
+        One or more names of samplers in `METHODS`, and pairs of a new name and a sampler, as in
         ``["eos", ("Borderline", BorderlineSMOTE())]``. None means all names. "none" always runs:
         it is the baseline.
     seeds : int, default=5

@@ -55,7 +55,7 @@ def compare(
     groups: ArrayLike | None = None,
     test: ArrayLike | None = None,
     validation: ArrayLike | None = None,
-    samplers: Sequence[str | tuple[str, Any]] | None = None,
+    samplers: str | Sequence[str | tuple[str, Any]] | None = None,
     seeds: int = 5,
     epochs: int = 40,
     batch_size: int = 64,
@@ -101,8 +101,8 @@ def compare(
     test, validation : array-like or None, default=None
         The rows of a test and of a validation part, as a mask or as positions. All seeds then
         share them. Without a validation part, rows are held out of the training part.
-    samplers : array-like, default=None
-        Names of samplers in `METHODS`, and pairs of a new name and a sampler, as in
+    samplers : str or array-like, default=None
+        One or more names of samplers in `METHODS`, and pairs of a new name and a sampler, as in
         ``["eos", ("Borderline", BorderlineSMOTE())]``. None means all names. "none", which refits
         the head on the embeddings as they are, always runs: it is the baseline.
     seeds : int, default=5

@@ -82,6 +82,11 @@ def recommend(results: Iterable[SeedResult]) -> Recommendation | None:
     Recommendation or None
         None without validation rows, or if no method succeeded on every fold.
 
+    Raises
+    ------
+    ValueError
+        When results are empty.
+
     Examples
     --------
     >>> from sklearn.datasets import make_classification

@@ -120,9 +120,10 @@ def select_samplers(names: Iterable[str] | None = None) -> list[str]:
 def make_samplers(samplers, eos):
     """Return unfitted samplers by name, None for a method without one.
 
-    ``samplers`` holds names of `METHODS` and pairs of a new name and a sampler. ``eos`` is the
-    sampler named "eos".
+    ``samplers`` holds names of `METHODS` and pairs of a new name and a sampler, or is one name.
+    ``eos`` is the sampler named "eos".
     """
+    samplers = [samplers] if isinstance(samplers, str) else samplers
     pairs = dict(entry for entry in samplers or () if _is_pair(entry))
     names = samplers and [entry for entry in samplers if not _is_pair(entry)]
     selected = select_samplers(names or (["none"] if pairs else samplers))

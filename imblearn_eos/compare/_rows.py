@@ -40,7 +40,7 @@ def compare_table(
     groups: ArrayLike | None = None,
     test: ArrayLike | None = None,
     validation: ArrayLike | None = None,
-    samplers: Sequence[str | tuple[str, Any]] | None = None,
+    samplers: str | Sequence[str | tuple[str, Any]] | None = None,
     seeds: int = 5,
     test_size: float = 0.3,
     imbalance_ratio: float | None = None,
@@ -75,8 +75,8 @@ def compare_table(
     test, validation : array-like or None, default=None
         The rows of a test and of a validation part, as a mask or as positions. All seeds then
         share them. Without a validation part, rows are held out of the training part.
-    samplers : array-like, default=None
-        Names of samplers in `METHODS`, and pairs of a new name and a sampler, as in
+    samplers : str or array-like, default=None
+        One or more names of samplers in `METHODS`, and pairs of a new name and a sampler, as in
         ``["eos", ("Borderline", BorderlineSMOTE())]``. None means all names. "none" always runs:
         it is the baseline.
     seeds : int, default=5

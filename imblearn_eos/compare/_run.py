@@ -41,7 +41,7 @@ CONSTRAINTS = {
     "groups": ["array-like", None],
     "test": ["array-like", None],
     "validation": ["array-like", None],
-    "samplers": ["array-like", None],
+    "samplers": ["array-like", str, None],
     "seeds": [Interval(Integral, 1, None, closed="left")],
     "test_size": [Interval(Real, 0, 1, closed="neither")],
     "imbalance_ratio": [Interval(Real, 1, None, closed="left"), None],
