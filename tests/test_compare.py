@@ -303,7 +303,9 @@ def test_adasyn_leaves_the_classes_that_it_refuses_and_says_so():
     random_state = np.random.RandomState(0)
     X = np.r_[random_state.randn(60, 2), random_state.randn(20, 2), random_state.randn(9, 2) + 99]
     y = np.repeat(["common", "near", "far"], [60, 20, 9])
-    with pytest.warns(UserWarning, match=r"ADASYN refuses 1 of 2 classes.*: far\..*neigbours"):
+    with pytest.warns(
+        UserWarning, match=r"ADASYN refuses 1 of the 2 classes to over-sample.*: far\..*neigbours"
+    ):
         X_resampled, y_resampled = LenientADASYN(random_state=0).fit_resample(X, y)
     expected = ADASYN(random_state=0, sampling_strategy={"near": 60}).fit_resample(X, y)
     assert_array_equal(X_resampled, expected[0])

@@ -30,8 +30,8 @@ class LenientADASYN(ADASYN):
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
     ...     X_resampled, y_resampled = LenientADASYN(random_state=0).fit_resample(X, y)
-    >>> len(X_resampled), str(caught[0].message)[:29]
-    (30, 'ADASYN refuses 1 of 1 classes')
+    >>> len(X_resampled), str(caught[0].message)[:48]
+    (30, 'ADASYN refuses 1 of the 1 classes to over-sample')
     """
 
     def _fit_resample(self, X, y):
@@ -53,8 +53,8 @@ class LenientADASYN(ADASYN):
                 parts.append([part[len(y) :] for part in resampled])
         if refused:
             warnings.warn(
-                f"ADASYN refuses {len(refused)} of {len(self.sampling_strategy_)} classes, which "
-                f"stay as they are: {', '.join(list(refused)[:MAX_NAMES])}"
+                f"ADASYN refuses {len(refused)} of the {len(self.sampling_strategy_)} classes to "
+                f"over-sample, which stay as they are: {', '.join(list(refused)[:MAX_NAMES])}"
                 f"{' and others' * (len(refused) > MAX_NAMES)}. For the first, it says: "
                 f"{next(iter(refused.values()))}",
                 UserWarning,
