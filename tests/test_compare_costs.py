@@ -304,7 +304,8 @@ def test_file_of_costs_names_the_classes_in_any_order(command, tmp_path, separat
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, ["--cost-matrix", "costs.csv cannot be read"]),
+        (None, ["--cost-matrix", "costs.csv cannot be read (No such file", "Name a .csv file"]),
+        ("0,1,1\n20,0,1\n1,1,0\n", ["Got '20', '1'. The first line", "first column", "missing"]),
         ("", ["costs.csv is not a table of costs", "true class"]),
         (",ant,bee,cat\nant,0,1\n", ["costs.csv is not a table of costs"]),
         (

@@ -28,7 +28,10 @@ def read_costs(text: str) -> CostTable:
     try:
         lines = Path(text).read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise argparse.ArgumentTypeError(f"{text} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(
+            f"{text} cannot be read ({reason}). Name a .csv file with a cost for each error."
+        ) from error
     lines = [line for line in lines if line.strip(" ,;\t")]
     separator = max(",;\t", key=lines[0].count) if lines else ","
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]

@@ -104,10 +104,15 @@ class CostTable:
         wanted = [str(label) for label in classes]
         for axis, names in (("rows", self.true), ("columns", self.predicted)):
             if Counter(names) != Counter(wanted):
+                remedy = "Rows are true, columns predicted classes: name them so, in any order."
+                if self.path:
+                    remedy = (
+                        "The first line must name the predicted and the first column the true "
+                        "classes, in any order: add them where they are missing."
+                    )
                 raise ValueError(
                     f"The {axis} of {self.name} must be named like the classes of the data, "
-                    f"{_list(wanted)}, each once. Got {_list(names)}. Rows are true, columns "
-                    "predicted classes: name them so, in any order."
+                    f"{_list(wanted)}, each once. Got {_list(names)}. {remedy}"
                 )
         rows, columns = (
             [names.index(name) for name in wanted] for names in (self.true, self.predicted)
