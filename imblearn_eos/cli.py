@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     Parameters
     ----------
     argv : list of str or None, default=None
-        The arguments. None takes those of the process.
+        The arguments. None takes those of the process. Without any, the help is printed.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            options = parser.parse_args(argv)
+            options = parser.parse_args(argv or ["--help"])
             options.run(options, options.get_default, shlex.join([parser.prog, *argv]))
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -80,3 +80,7 @@ class _CommandParser(_Parser):
         module.add_options(self)
         self.set_defaults(run=module.run, get_default=self.get_default)
         return super().parse_known_args(args, namespace)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

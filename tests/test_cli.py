@@ -420,6 +420,14 @@ def test_a_stream_that_cannot_be_configured_is_written_to(monkeypatch):
     assert stream.getvalue().startswith(b"imblearn-eos 0.")
 
 
+@pytest.mark.parametrize("command", [["imblearn_eos.cli", "--help"], ["imblearn_eos.cli"]])
+def test_module_runs_and_prints_the_help_without_a_command(command):
+    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: imblearn-eos")
+    assert "compare samplers on your data" in done.stdout
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["--version"])
