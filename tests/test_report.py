@@ -28,9 +28,10 @@ from imblearn_eos.compare import (
     summarize,
     write_report,
 )
-from imblearn_eos.compare._page import describe_rare
+from imblearn_eos.compare._page import describe_difference, describe_rare, gap_rows
 from imblearn_eos.compare._pictures import _most_confused
 from imblearn_eos.compare._registry import find_method
+from imblearn_eos.compare._statistics import Difference
 from imblearn_eos.compare._summary import order_methods, rare_classes, rare_scores
 from imblearn_eos.compare._text import format_headline
 from imblearn_eos.datasets import load_digit_images
@@ -412,6 +413,36 @@ def test_page_says_what_logit_adjustment_divides_by(taus, words, tmp_path):
     record = make_record(X, y, source="few", arguments={})
     text = write_report(tmp_path, record, results).read_text(encoding="utf-8")
     assert f"it divides the probabilities {words}." in text
+
+
+def test_options_in_remedies_are_code_that_no_line_parts(images, tmp_path, open_page):
+    _, record, results = images
+    results = [replace(result) for result in results]
+    results[0].warnings = ["Train <b>longer</b> (--epochs), pass --trained-on-rows; not a--b."]
+    page = open_page(write_report(tmp_path, record, results))
+    advice = page.locator(".advice").last
+    assert advice.inner_text() == results[0].warnings[0]
+    options = advice.locator("code")
+    assert options.all_inner_texts() == ["--epochs", "--trained-on-rows"]
+    assert options.first.evaluate("code => getComputedStyle(code).whiteSpace") == "nowrap"
+
+
+@pytest.mark.parametrize(("mean", "word"), [(0.0, ""), (0.01, "noise unknown")])
+def test_noise_of_equal_methods_is_not_called_unknown(mean, word):
+    assert describe_difference(Difference(mean, None, None, 3)).word == word
+
+
+def test_pictures_say_what_a_row_is(images, monkeypatch):
+    _, _, results = images
+    results = [replace(result, unit="photos") for result in results]
+    plt, figures = pytest.importorskip("matplotlib.pyplot"), []
+    monkeypatch.setattr(_pictures, "_picture", figures.append)
+    _pictures.draw(results, gap_rows(results), "eos")
+    labels = [ax.get_xlabel() for figure in figures for ax in figure.axes]
+    assert len([label for label in labels if "training photos" in label]) == 2
+    assert not any("training rows" in label for label in labels)
+    for figure in figures:
+        plt.close(figure)
 
 
 def test_changed_images_are_shown_with_what_they_were_taken_for(open_page, images):

@@ -92,7 +92,8 @@ def describe_difference(difference, *, format_=signed_points, lower_is_better=Fa
         return None
     mean, low, high = difference.mean, difference.low, difference.high
     if low is None or has_few:
-        word = "too few runs" if has_few else "noise unknown"
+        # Methods that are equal by construction differ by no noise.
+        word = "too few runs" if has_few else "noise unknown" if mean else ""
         return Bunch(kind="unknown", word=word, mean=format_(mean), interval="")
     is_better = (mean > 0) != lower_is_better
     kind = "noise" if low <= 0 <= high else "better" if is_better else "worse"

@@ -10,6 +10,7 @@ from sklearn.utils import Bunch
 from imblearn_eos import plotting
 from imblearn_eos.compare._registry import find_method
 from imblearn_eos.compare._summary import order_methods
+from imblearn_eos.compare._text import unit_of
 from imblearn_eos.plotting._axes import import_pyplot
 
 # Classes in the confusion matrix; more are unreadable.
@@ -26,11 +27,12 @@ def draw(results, gap_rows, method):
     shown = "eos" if "eos" in with_gap else samplers[0] if samplers else None
     if shown is not None:
         display = plotting.GeneralizationGapDisplay(_mean_gap(results, shown)).plot()
-        pictures["gap"] = _picture(display.figure_)
+        pictures["gap"] = _picture(_name_rows(display.figure_, results))
         pictures["embeddings"] = _draw_embeddings(results[0], shown)
     confusion = _draw_confusion(results, method)
     if confusion is not None:
-        pictures.update(confusion=_picture(confusion), recall=_picture(_draw_recall(results)))
+        recall = _name_rows(_draw_recall(results), results)
+        pictures.update(confusion=_picture(confusion), recall=_picture(recall))
     return Bunch(shown=shown and find_method(shown).name, **pictures)
 
 
@@ -60,6 +62,13 @@ def _draw_recall(results):
             )
     counts = np.array(list(results[0].train_counts.values()))
     return plotting.RecallDisplay(recalls, classes=classes, train_counts=counts).plot().figure_
+
+
+def _name_rows(figure, results):
+    """Let the axis of the classes say what a row is, for example photos."""
+    for ax in figure.axes:
+        ax.set_xlabel(ax.get_xlabel().replace("rows", unit_of(results)))
+    return figure
 
 
 def _mean_gap(results, method):
