@@ -249,6 +249,34 @@ def test_terminal_shows_costs_per_row(results):
     assert f" {costs[method]:.3f} " in first
 
 
+def test_cost_of_one_label_for_all_rows_is_shown(results, record, tmp_path):
+    guesses = []
+    for result in results:
+        y = result.fitted.y_test
+        guesses.append(min(np.mean(slow_costs(y, np.full(len(y), label))) for label in NAMES))
+    text = (
+        "One label for all test rows, the one that costs least, has a mean cost of "
+        f"{np.mean(guesses):.3f}."
+    )
+    assert text in format_table(results).splitlines()
+    assert text in write_report(tmp_path, record, results).read_text()
+    assert text in (tmp_path / "README.md").read_text()
+
+
+def test_a_scorer_of_costs_needs_no_cost_matrix(rows):
+    Z, y = rows
+    params = {"samplers": ["none"], "test": np.arange(250, 400), "tune": False, "seeds": 1}
+    scorer = make_cost_scorer(COSTS, labels=NAMES)
+    (result,) = compare_table(Z, y, scoring=scorer, **params)
+    (known,) = compare_table(Z, y, cost_matrix=COSTS, **params)
+    assert result.methods["none"].scores == pytest.approx(known.methods["none"].scores)
+    # The costs of single rows are not known.
+    found = paired_difference([result], "logit_adjustment", metric="mean_cost")
+    assert found.mean != 0
+    assert found.low is None
+    assert "a test row costs" in format_verdict([result])
+
+
 def test_page_and_card_show_costs_and_that_lower_is_better(results, record, tmp_path):
     page = write_report(tmp_path, record, results).read_text()
     method = recommend(results).method

@@ -1,5 +1,6 @@
 """What a comparison can choose by, and how such scores are shown."""
 
+import csv
 import warnings
 
 import numpy as np
@@ -17,23 +18,33 @@ from sklearn.metrics import (
     mean_absolute_error,
     precision_score,
     recall_score,
+    roc_auc_score,
 )
 from sklearn.model_selection import StratifiedKFold, TunedThresholdClassifierCV
 from sklearn.preprocessing import label_binarize
 
 from imblearn_eos import LinearHead
 from imblearn_eos.compare import (
+    METRICS,
     compare_table,
     format_table,
     format_verdict,
     make_record,
     recommend,
+    summarize,
+    write_csv,
     write_report,
 )
-from imblearn_eos.compare._measures import number, signed_number
+from imblearn_eos.compare._measures import main_measure, number, signed_number
+from imblearn_eos.compare._recommend import guess_margin
 from imblearn_eos.compare._scoring import find_scorer
 
 NAMES = np.array(["ant", "bee", "cat"])
+BEES, MACRO = ("bee", "ant"), {"average": "macro"}
+
+
+def bee(y, proba):
+    return y == "bee", proba
 
 
 def make_rows(n_classes, weights):
@@ -201,6 +212,150 @@ def test_a_method_without_a_finite_score_is_not_recommended():
     assert recommend(results).method == "logit_adjustment"
 
 
+# --- on the test rows -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scoring", "metric", "slow"),
+    [
+        ("f1_macro", "macro_f1", lambda y, p: f1_score(y, np.where(p > 0.5, *BEES), **MACRO)),
+        ("recall", "recall", lambda y, p: np.mean(p[y == "bee"] > 0.5)),
+        (
+            "average_precision",
+            "average_precision",
+            lambda y, p: average_precision_score(*bee(y, p)),
+        ),
+        ("neg_log_loss", "log_loss", lambda y, p: log_loss(*bee(y, p))),
+        (
+            make_scorer(lambda y, y_pred: np.mean(y == y_pred)),
+            "lambda",
+            lambda y, p: np.mean((y == "bee") == (p > 0.5)),
+        ),
+    ],
+)
+def test_chosen_score_is_that_of_the_test_rows(scoring, metric, slow, tmp_path):
+    X, y = make_rows(2, [0.8])
+    results = list(compare_table(X, y, samplers=["smote"], seeds=3, scoring=scoring))
+    expected = {}
+    for method in ("none", "smote"):
+        expected[method] = [
+            slow(r.fitted.y_test, r.fitted.heads[method].predict_proba(r.fitted.Z_test)[:, 1])
+            for r in results
+        ]
+        found = [r.methods[method].scores[metric] for r in results]
+        np.testing.assert_allclose(found, expected[method])
+    difference = summarize(results)["smote"][metric]["difference"]
+    assert difference["mean"] == pytest.approx(
+        np.mean(np.subtract(expected["smote"], expected["none"]))
+    )
+    measure = main_measure(results)
+    assert f" {measure.format_difference(difference['mean'])} (" in format_table(results)
+    record = make_record(X, y, source="rows", arguments={})
+    write_csv(tmp_path / "r.csv", record, results)
+    lines = list(csv.DictReader((tmp_path / "r.csv").open()))
+    # A column of the recall of each class has this name.
+    column = "recall_score" if metric == "recall" else metric
+    assert float(lines[0][column]) == pytest.approx(expected["none"][0])
+    page = write_report(tmp_path, record, results).read_text().replace("\u00a0", " ")
+    assert f"<td>{measure.format(np.mean(expected['smote']))}</td>" in page
+    method = recommend(results).method
+    mean = np.mean([r.methods[method].scores[metric] for r in results])
+    sentence = f" {measure.name} on the test rows is {measure.phrase(mean)}"
+    card = (tmp_path / "README.md").read_text()
+    assert all(sentence in text for text in (format_verdict(results), page, card))
+    lower = " (lower is better)" * measure.lower_is_better
+    assert f"{lower} | {measure.phrase(mean)} | " in card
+
+
+def test_default_has_no_other_score(tmp_path):
+    X, y = make_rows(2, [0.8])
+    (result,) = compare_table(X, y, samplers=["none"], seeds=1)
+    assert list(result.methods["none"].scores) == list(METRICS)
+    assert " on the test rows is " not in format_verdict([result])
+
+
+def test_noise_of_other_scores_is_unknown_on_a_given_test_part(tmp_path):
+    X, y = make_rows(2, [0.8])
+    params = {"samplers": ["smote"], "test": np.arange(150, 300), "seeds": 3}
+    results = list(compare_table(X, y, scoring="average_precision", **params))
+    assert summarize(results)["smote"]["average_precision"]["difference"]["low"] is None
+    page = write_report(tmp_path, make_record(X, y, source="", arguments={}), results).read_text()
+    caption = page[page.index("Average precision on the test rows, in points") :]
+    assert caption.startswith(
+        "Average precision on the test rows, in points above or below no over-sampling.\n"
+    )
+    assert '<span class="unknown">noise unknown</span>' in page
+    card = (tmp_path / "README.md").read_text()
+    assert "The interval of the average precision is not known." in card
+
+
+@pytest.mark.parametrize("fault", ["raises", "is not finite"])
+def test_a_score_that_fails_on_the_test_rows_is_told(fault, tmp_path):
+    def luck(head, Z, y):
+        if len(y) < 90:
+            return 0.5
+        if fault == "raises":
+            raise ValueError("Only one class.")
+        return np.nan
+
+    X, y = make_rows(2, [0.8])
+    params = {"samplers": ["smote"], "test": np.arange(200, 300), "seeds": 1}
+    results = list(compare_table(X, y, scoring=luck, **params))
+    outcome = results[0].methods["smote"]
+    assert "luck" not in outcome.scores
+    assert outcome.warnings[0].startswith("luck of the test rows is")
+    assert format_verdict(results).startswith("Do not over-sample")
+    assert "SMOTE warned on 1 of 1 seed: luck of the test rows" in format_table(results)
+    write_report(tmp_path, make_record(X, y, source="", arguments={}), results)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_chance_is_known_for_the_area_under_the_curve(n_classes, seeds):
+    X, y = make_rows(n_classes, [0.7] if n_classes == 2 else [0.5, 0.3])
+    shuffled = np.random.RandomState(0).permutation(y)
+    params = {"samplers": ["none"], "seeds": seeds, "scoring": "roc_auc"}
+    learnt, guessed = (list(compare_table(X, labels, **params)) for labels in (y, shuffled))
+    assert not recommend(learnt).near_chance
+    assert recommend(guessed).near_chance
+    assert "the roc auc, " in format_verdict(guessed)
+    assert "is within noise of guessing, 50.0 %" in format_verdict(guessed)
+
+
+def test_margin_of_guesses_is_that_of_random_scores():
+    random_state = np.random.RandomState(0)
+    y = np.repeat([0, 1], [60, 20])
+    areas = [roc_auc_score(y, random_state.normal(size=80)) for _ in range(1000)]
+    X, labels = random_state.normal(size=(160, 2)), np.repeat(["ant", "bee"], [120, 40])
+    (result,) = compare_table(X, labels, samplers=["none"], seeds=1, test_size=0.5)
+    assert list(result.test_counts.values()) == [60, 20]
+    assert guess_margin(result) == pytest.approx(1.96 * np.std(areas), rel=0.1)
+
+
+def test_chance_of_other_scores_is_not_known():
+    X, y = make_rows(2, [0.8])
+    shuffled = np.random.RandomState(0).permutation(y)
+    params = {"samplers": ["none"], "seeds": 3}
+    assert recommend(list(compare_table(X, shuffled, **params))).near_chance
+    results = list(compare_table(X, shuffled, scoring="average_precision", **params))
+    assert not recommend(results).near_chance
+    assert "learnt" not in format_verdict(results)
+
+
+def test_recall_at_a_precision_is_not_that_of_predict(tmp_path):
+    X, y = make_rows(2, [0.8])
+    params = {"samplers": ["smote"], "seeds": 3, "scoring": "recall_at_precision=0.9"}
+    results = list(compare_table(X, y, **params))
+    page = write_report(tmp_path, make_record(X, y, source="", arguments={}), results).read_text()
+    card = (tmp_path / "README.md").read_text()
+    verdict = format_verdict(results)
+    assert " recall at precision 0.9 on the test rows is " in verdict
+    assert "false alarms" not in verdict
+    for text in (page, card):
+        assert "predict uses the usual threshold, which is not that of the recall at" in text
+        assert "precision_recall_curve of scikit-learn on predict_proba of load.py" in text
+
+
 # --- how they are shown ---------------------------------------------------------------------------
 
 
@@ -245,8 +400,10 @@ def test_losses_are_shown_as_they_are_and_the_lowest_is_first(tmp_path):
     assert recommend(results).method == min(losses, key=losses.get)
     head, _, *lines = format_table(results).splitlines()
     assert "validation log loss" in head
-    shown = [float(line.split()[-8 if "(" not in line else -11]) for line in lines[: len(losses)]]
-    np.testing.assert_allclose(sorted(shown), np.sort(list(losses.values())), atol=6e-4)
+    tested = {m: np.mean([r.methods[m].scores["log_loss"] for r in results]) for m in losses}
+    for line, method in zip(lines, sorted(losses, key=losses.get), strict=False):
+        assert f" {losses[method]:.3f} " in line
+        assert f" {tested[method]:.3f} " in line
     page = write_report(tmp_path, make_record(X, y, source="rows", arguments={}), results)
     text = page.read_text()
     assert "log loss,<br>validation" in text

@@ -263,7 +263,7 @@ def test_table_and_page_say_what_was_chosen_and_how_often(rows, tmp_path):
     record = make_record(*rows, source="rows", arguments={})
     page = write_report(tmp_path, record, results).read_text()
     assert f"<dt>SMOTE</dt><dd>{line}</dd>" in page
-    assert "best mean f1 macro on" in page
+    assert "best mean macro F1 on" in page
     untuned = list(compare_embeddings(*rows, samplers=["smote"], seeds=1, tune=False))
     assert "Chosen for" not in format_table(untuned)
 

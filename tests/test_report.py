@@ -492,7 +492,7 @@ def test_card_says_what_was_chosen_by_and_what_probabilities_mean(images, tmp_pa
     results[0].scoring = "f1_macro"
     write_report(tmp_path, record, results)
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "same source. It was chosen by f1 macro." in card
+    assert "same source. It was chosen by macro F1." in card
     assert "matter equally" not in card
     assert "(logit adjustment with tau=0.5)" in card
 

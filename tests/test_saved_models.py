@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -282,6 +283,27 @@ def test_labels_keep_their_type(tmp_path, labels):
             assert {type(label) for label in found} <= {type(labels[0])}
     files = {path.name for path in tmp_path.glob("*/*") if path.suffix not in (".py", ".md")}
     assert files == {"head.safetensors", "network.pt", "pipeline.skops"}
+
+
+def test_loader_returns_probabilities(images, tmp_path):
+    X, y = make_rows()
+    features = [f"f{i}" for i in range(8)]
+    record = make_record(X, y, source="", arguments={}, features=features)
+    forest = RandomForestClassifier(5, random_state=0).fit(X, y)
+    adjusted = make_pipeline(FunctionTransformer(), adjust_logits(forest, y, 0.5))
+    found = {}
+    for name, (rows, model, facts) in {
+        "network": images,
+        "head": (X, heads_of(X, y, StandardScaler())[1], record),
+        "pipeline": (X, model_of(adjusted, y), record),
+    }.items():
+        (tmp_path / name).mkdir()
+        assert write_model(tmp_path / name, facts, model, "rows").file.startswith(name)
+        found[name] = runpy.run_path(str(tmp_path / name / "load.py"))["predict_proba"]
+        expected = model.estimator.predict_proba(rows)
+        np.testing.assert_allclose(found[name](rows), expected, rtol=1e-3, atol=1e-6)
+    frame = pd.DataFrame(X, columns=features)[features[::-1]]
+    np.testing.assert_array_equal(found["pipeline"](frame), found["pipeline"](X))
 
 
 @pytest.mark.parametrize("kind", ["network", "head", "pipeline"])

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from sklearn.utils import Bunch
 
-from imblearn_eos.compare._intervals import cost_interval, find_interval, row_intervals
-from imblearn_eos.compare._measures import COST, main_measure, percent
+from imblearn_eos.compare._intervals import (
+    cost_interval,
+    find_interval,
+    row_intervals,
+    seed_interval,
+)
+from imblearn_eos.compare._measures import main_measure, percent
 from imblearn_eos.compare._recommend import recommend
 from imblearn_eos.compare._statistics import collect, mean_and_spread
 from imblearn_eos.compare._summary import rare_classes, rare_scores
@@ -33,7 +38,8 @@ def render_card(results, method, **content):
     method : str
         The method whose model is saved.
     **content : dict
-        ``record``, ``saved``, ``title``, ``headline``, ``advice``, ``notes``, ``rare``, ``unit``.
+        ``record``, ``saved``, ``title``, ``headline``, ``advice``, ``notes``, ``rare``, ``unit``,
+        ``scoring``, ``threshold``, ``guess``.
 
     Returns
     -------
@@ -78,8 +84,8 @@ def _metrics(results, method):
     if not values:
         return []
     intervals = row_intervals(results, method, rare_classes(results))
-    cost = [_describe_cost(results, method)] if main_measure(results) is COST else []
-    return cost + [
+    is_listed = main_measure(results).metric in ("balanced_accuracy", "macro_f1")
+    return ([] if is_listed else _describe_chosen(results, method)) + [
         _describe(metric, find_interval(results, found, by_rows), before.get(metric, ()))
         for (metric, found), by_rows in zip(values.items(), intervals, strict=True)
     ]
@@ -103,20 +109,31 @@ def _describe(metric, interval, before):
         value=percent(mean),
         interval=f"{points(low)} to {points(high)} %",
         before=percent(mean_and_spread(before)[0]),
+        by_seeds=False,
     )
 
 
-def _describe_cost(results, method):
+def _describe_chosen(results, method):
+    """Return the score that the method was chosen by, in a list; empty if it is unknown."""
+    measure = main_measure(results)
     found, before = (
-        mean_and_spread(collect(results, name, COST.metric).values())[0]
+        mean_and_spread(collect(results, name, measure.metric).values())[0]
         for name in (method, "none")
     )
-    low, high = cost_interval(results, method)
-    return Bunch(
-        type=COST.metric,
-        name="Mean cost (lower is better)",
-        mean=round(found, 4),
-        value=COST.format(found),
-        interval=f"{COST.format(low)} to {COST.format(high)}",
-        before=COST.format(before),
-    )
+    if found is None:
+        return []
+    has_costs = results[0].cost_matrix is not None
+    interval = (cost_interval if has_costs else seed_interval)(results, method)
+    unit = " %" if measure.is_share else ""
+    name = measure.name[0].upper() + measure.name[1:]
+    return [
+        Bunch(
+            type=measure.metric,
+            name=name + " (lower is better)" * measure.lower_is_better,
+            mean=round(found, 4),
+            value=measure.phrase(found),
+            interval=" to ".join(map(measure.format, interval)) + unit if interval else "-",
+            before="-" if before is None else measure.phrase(before),
+            by_seeds=not has_costs,
+        )
+    ]

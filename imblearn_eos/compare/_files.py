@@ -185,6 +185,8 @@ def write_csv(
 ) -> None:
     """Write a comparison as CSV: one line for each seed and method, with the record on every line.
 
+    If the scorer has the name of another column, such as "recall", its column is "recall_score".
+
     Parameters
     ----------
     path : str or path-like
@@ -222,8 +224,11 @@ def write_csv(
         seed, methods = result.pop("seed"), result.pop("methods")
         for method, outcome in methods.items():
             scores = outcome.pop("scores")
-            metrics = {metric: scores.get(metric) for metric in names}
-            lines.append({"seed": seed, "method": method, **metrics, **outcome, **result, **record})
+            # A scorer may have the name of another column, such as "recall".
+            taken = {**outcome, **result, **record}
+            columns = (name + "_score" * (name in taken) for name in names)
+            metrics = dict(zip(columns, map(scores.get, names), strict=True))
+            lines.append({"seed": seed, "method": method, **metrics, **taken})
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=lines[0], lineterminator="\n")
     writer.writeheader()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from imblearn_eos.compare._measures import main_measure
+from imblearn_eos.compare._recommend import MIN_SEEDS
 from imblearn_eos.compare._statistics import (
     CONFIDENCE,
     QUANTILE,
@@ -39,6 +41,17 @@ def cost_interval(results, method):
     if len(values) > 1 and not is_given:
         margin = max(margin, seed_margin(values, results[0].test_size))
     return values.mean() - margin, values.mean() + margin
+
+
+def seed_interval(results, method):
+    """Return the 95 % interval of the main measure over the seeds; None where it is not known."""
+    measure = main_measure(results)
+    values = np.array(list(collect(results, method, measure.metric).values()))
+    if len(values) < MIN_SEEDS or results[0].test_is_given:
+        return None
+    margin = seed_margin(values, results[0].test_size)
+    low, high = values.mean() - margin, values.mean() + margin
+    return (max(low, 0.0), min(high, 1.0)) if measure.is_share else (low, high)
 
 
 def row_intervals(results, method, rare):

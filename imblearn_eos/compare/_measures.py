@@ -1,4 +1,4 @@
-"""How scores are shown: shares in percent, where higher is better, or costs and losses."""
+"""What compares the methods, and how it is shown: shares in percent, or costs and losses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Measure:
     Attributes
     ----------
     metric : str
-        Its key in ``MethodResult.scores``, or the name of the scorer.
+        Its key in ``MethodResult.scores``.
     name : str
         Its name in tables and sentences.
     lower_is_better : bool
@@ -48,22 +48,26 @@ class Measure:
 
 
 ACCURACY = Measure("balanced_accuracy", "balanced accuracy")
+F1 = Measure("macro_f1", "macro F1")
 COST = Measure("mean_cost", "mean cost", lower_is_better=True, is_share=False)
 
 
+def metric_of(scoring):
+    """Return the key of a scorer in ``MethodResult.scores``, where losses have no minus."""
+    return F1.metric if scoring == "f1_macro" else scoring.removeprefix("neg_")
+
+
 def main_measure(results):
-    """Return what compares the methods on the test rows: the mean cost, if costs are known."""
-    return ACCURACY if results[0].cost_matrix is None else COST
-
-
-def validation_measure(results):
-    """Return what the validation rows chose by."""
+    """Return what the validation rows chose by, which also compares methods on the test rows."""
     scoring = results[0].scoring
+    metric, is_loss = metric_of(scoring), scoring.startswith("neg_")
+    if metric == F1.metric:
+        return F1
     values = [v for r in results for scores in r.validation.values() for v in scores]
-    is_loss = scoring.startswith("neg_")
-    name = scoring.removeprefix("neg_").replace("_", " ").replace("=", " ")
+    outcomes = [outcome for result in results for outcome in result.methods.values()]
+    values += [outcome.scores[metric] for outcome in outcomes if metric in outcome.scores]
     is_share = not is_loss and all(0 <= value <= 1 for value in values)
-    return Measure(scoring, name, is_loss, is_share)
+    return Measure(metric, metric.replace("_", " ").replace("=", " "), is_loss, is_share)
 
 
 def points(value):

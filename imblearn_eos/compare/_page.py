@@ -9,11 +9,9 @@ from sklearn.utils import Bunch
 
 from imblearn_eos.compare._measures import (
     ACCURACY,
-    COST,
     main_measure,
     points,
     signed_points,
-    validation_measure,
 )
 from imblearn_eos.compare._recommend import has_too_few_runs, is_near_chance, validation_means
 from imblearn_eos.compare._registry import find_method
@@ -58,7 +56,6 @@ def score_rows(results):
     means = validation_means(results)
     chosen = None if is_near_chance(results) else choose_method(results)
     has_few, measure = has_too_few_runs(results), main_measure(results)
-    chosen_by = validation_measure(results)
     for method in order_methods(results):
         outcomes = [result.methods[method] for result in results]
         n_failed = sum(outcome.error is not None for outcome in outcomes)
@@ -67,7 +64,7 @@ def score_rows(results):
         yield Bunch(
             name=find_method(method).name,
             is_chosen=method == chosen,
-            validation=chosen_by.format_validation(means.get(method)),
+            validation=measure.format_validation(means.get(method)),
             score=format_score(results, method),
             accuracy=format_score(results, method, ACCURACY),
             difference=describe_difference(
@@ -108,8 +105,8 @@ def place_dots(results):
     Returns
     -------
     :class:`~sklearn.utils.Bunch` or None
-        ``rows`` and ``ticks``. None near chance, where no order means anything, and if no method
-        was scored together with no over-sampling.
+        ``rows``, ``ticks`` and whether the dots ``have_intervals``. None near chance, where no
+        order means anything, and if no method was scored together with no over-sampling.
     """
     if is_near_chance(results):
         return None
@@ -154,7 +151,8 @@ def place_dots(results):
         Bunch(place=place(step * i), text=f"{step * i:+.4g}" if i else "0")
         for i in range(round(low / step), round(high / step) + 1)
     ]
-    return Bunch(rows=rows, ticks=ticks, zero=place(0))
+    has_bounds &= any(row.difference is not None and row.difference.low is not None for row in rows)
+    return Bunch(rows=rows, ticks=ticks, zero=place(0), have_intervals=has_bounds)
 
 
 def _find_step(width, least):
@@ -177,10 +175,12 @@ def detail_rows(results):
 
 
 def _detail(results, method, metric, kind):
-    """Return a cell with a measure; lower costs and measures of calibration are better."""
+    """Return a cell with a measure; lower losses and measures of calibration are better."""
+    measure = main_measure(results)
+    is_main = kind == "scores" and metric == measure.metric
     format_, signed = (points, signed_points) if kind == "scores" else ("{:.3f}".format, _signed)
-    if metric == COST.metric:
-        format_, signed = COST.format, COST.format_difference
+    if is_main:
+        format_, signed = measure.format, measure.format_difference
     found, text = None, "-"
     if method != "none":
         found = paired_difference(results, method, metric=metric, kind=kind)
@@ -190,7 +190,7 @@ def _detail(results, method, metric, kind):
     difference = describe_difference(
         found,
         format_=signed,
-        lower_is_better=kind == "calibration" or metric == COST.metric,
+        lower_is_better=measure.lower_is_better if is_main else kind == "calibration",
         has_few=has_too_few_runs(results),
     )
     return Bunch(value=text, difference=difference)
@@ -238,13 +238,11 @@ def second_rows(results):
 
 def describe_units(results):
     """Return what the numbers in the table of scores are."""
-    measures = {m.name: m for m in (main_measure(results), validation_measure(results))}
-    others = [m for m in measures.values() if not m.is_share]
-    if not others:
+    measure = main_measure(results)
+    if measure.is_share:
         return "In percent, means over seeds."
-    names = " and ".join(m.name for m in others)
-    lower = ", of which lower is better" * all(m.lower_is_better for m in others)
-    return f"Means over seeds, in percent except for the {names}{lower}."
+    lower = ", of which lower is better" * measure.lower_is_better
+    return f"Means over seeds, in percent except for the {measure.name}{lower}."
 
 
 def describe_validation(result):

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from imblearn_eos.compare._candidates import TIE
-from imblearn_eos.compare._measures import COST, main_measure
+from imblearn_eos.compare._measures import ACCURACY, main_measure
 from imblearn_eos.compare._registry import METHODS
 from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._statistics import (
+    QUANTILE,
     as_list,
     collect,
     mean_margin,
@@ -23,6 +24,8 @@ from imblearn_eos.compare._statistics import (
 
 # An interval over fewer seeds says nothing.
 MIN_SEEDS = 3
+# Names of the area under the ROC curve of one class, or its mean over the classes.
+AREAS = ("roc_auc", "roc_auc_ovr")
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,15 @@ class Recommendation:
         Its key in ``SeedResult.methods``.
     validation : float
         Its mean score on the validation rows of all folds and seeds, with the settings that are
-        best on each seed: balanced accuracy by default, and minus the mean cost with a cost matrix.
+        best on each seed, by the scorer of ``SeedResult.scoring``.
     settings : dict of str to object
         The settings with the best mean score over all folds and seeds, which `refit_recommended`
         uses; ties go to the default. Empty if there is no choice.
     runner_up : str or None
         The next best method; None if no other method succeeded on every fold.
     is_noise : bool or None
-        Whether its paired difference to no over-sampling on the test rows, in balanced accuracy or
-        with a cost matrix in the mean cost, is within noise. None where the noise is unknown, and
-        for no over-sampling itself.
+        Whether its paired difference to no over-sampling on the test rows, in the same score, is
+        within noise. None where the noise is unknown, and for no over-sampling itself.
     near_chance : bool
         See `is_near_chance`.
     too_few_runs : bool
@@ -146,30 +148,53 @@ def is_near_chance(results: list[SeedResult]) -> bool:
     """Return whether the chosen method is within noise of a classifier that learns nothing.
 
     The balanced accuracy of such a classifier, as of scikit-learn's ``DummyClassifier``, is 1 over
-    the number of classes. With a cost matrix, its mean cost is that of the one label for all rows
-    that costs least. The method is the one with the best validation score, or no over-sampling
-    without validation rows; its scores are those on the test rows. False without such scores. The
-    noise is that of the test rows, or that of the seeds if it is smaller.
+    the number of classes, and its area under the ROC curve is 0.5. With a cost matrix, its mean
+    cost is that of the one label for all rows that costs least. Other scores have no such value:
+    False. The method is the one with the best validation score, or no over-sampling without
+    validation rows; its scores are those on the test rows. False without such scores. The noise is
+    that of the test rows, or that of the seeds if it is smaller.
     """
+    measure, chance = main_measure(results), chance_of(results)
+    has_costs = results[0].cost_matrix is not None
+    if chance is None and not has_costs:
+        return False
     means = validation_means(results)
     method = _rank(means)[0] if means else "none"
-    scored, is_given = [r for r in results if r.methods[method].scores], results[0].test_is_given
+    scored = [r for r in results if measure.metric in r.methods[method].scores]
+    is_given = results[0].test_is_given
     if not scored:
         return False
     of_rows = scored if is_given else scored[:1]
-    if main_measure(results) is COST:
+    if has_costs:
         details = [result.methods[method].details for result in scored]
         saved = [found.guess_costs - found.costs for found in details]
         gains = np.array([rows.mean() for rows in saved])
         margin = mean_margin(np.mean(saved[: len(of_rows)], axis=0))
     else:
-        gains = np.array(list(collect(scored, method, "balanced_accuracy").values()))
-        gains -= 1 / len(results[0].train_counts)
-        margin = row_margin(of_rows, method)
+        gains = np.array(list(collect(scored, method, measure.metric).values())) - chance
+        is_accuracy = measure == ACCURACY
+        margin = row_margin(of_rows, method) if is_accuracy else guess_margin(of_rows[0])
     if len(gains) >= MIN_SEEDS and not is_given:
         # Few seeds that differ much have a wide interval, also far from chance.
         margin = min(margin, seed_margin(gains, results[0].test_size))
     return bool(gains.mean() <= margin + TIE)
+
+
+def chance_of(results):
+    """Return the score of a classifier that learns nothing; None if it is not known."""
+    known = {ACCURACY.metric: 1 / len(results[0].train_counts)} | dict.fromkeys(AREAS, 0.5)
+    return known.get(main_measure(results).metric)
+
+
+def guess_margin(result):
+    """Return half the 95 % interval of an area under the ROC curve, of guesses for the test rows.
+
+    The variance is that of the Mann-Whitney statistic. Over several classes, the margin is the mean
+    of theirs, which is conservative.
+    """
+    counts = np.array([n_rows for n_rows in result.test_counts.values() if n_rows])
+    n_rows = counts.sum()
+    return float(QUANTILE * np.sqrt((n_rows + 1) / (12 * counts * (n_rows - counts))).mean())
 
 
 def has_too_few_runs(results: list[SeedResult]) -> bool:

@@ -13,11 +13,11 @@ from imblearn_eos.compare import _page
 from imblearn_eos.compare._card import render_card
 from imblearn_eos.compare._examples import find_examples
 from imblearn_eos.compare._files import write_json, write_text
-from imblearn_eos.compare._measures import main_measure, validation_measure
+from imblearn_eos.compare._measures import ACCURACY, F1, main_measure
 from imblearn_eos.compare._models import CARD, MODEL_FILES, SavedModel, write_model
 from imblearn_eos.compare._notes import format_notes, format_settings
 from imblearn_eos.compare._pictures import MAX_CONFUSED, draw
-from imblearn_eos.compare._recommend import has_too_few_runs, is_near_chance, validation_means
+from imblearn_eos.compare._recommend import is_near_chance, validation_means
 from imblearn_eos.compare._refit import RefittedModel, refit_recommended
 from imblearn_eos.compare._run import SeedResult
 from imblearn_eos.compare._statistics import as_list, mean_and_spread, metrics_of
@@ -25,7 +25,9 @@ from imblearn_eos.compare._summary import choose_method, measure_fit
 from imblearn_eos.compare._templates import render
 from imblearn_eos.compare._text import (
     format_advice,
+    format_guess,
     format_headline,
+    format_threshold,
     phrase_of,
     unit_of,
 )
@@ -120,7 +122,9 @@ def _write(directory, record, results, data, model):
         "advice": format_advice(results),
         "notes": [*_list_left_out(record["data"]), *format_notes(results)],
         "settings": list(format_settings(results)),
-        "scoring": validation_measure(results).name,
+        "scoring": main_measure(results).name,
+        "threshold": format_threshold(results),
+        "guess": format_guess(results),
         "rare": _page.describe_rare(results),
         "unit": unit_of(results),
     }
@@ -180,7 +184,7 @@ def _render(results, method, data, **content):
         **content,
         method_name=phrase_of(method),
         measure=main_measure(results),
-        chosen_by=validation_measure(results),
+        others=[other.metric for other in (ACCURACY, F1) if other != main_measure(results)],
         units=_page.describe_units(results),
         results_file=RESULTS,
         first=first,
@@ -189,7 +193,6 @@ def _render(results, method, data, **content):
         is_validated=bool(validation_means(results)),
         validation=_page.describe_validation(first),
         adjustment=_page.describe_adjustment(results),
-        has_intervals=not has_too_few_runs(results),
         dots=_page.place_dots(results),
         score_rows=_page.score_rows(results),
         class_rows=_page.class_rows(first),

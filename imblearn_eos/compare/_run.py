@@ -21,7 +21,7 @@ from imblearn_eos.compare._costs import Costs, check_costs
 from imblearn_eos.compare._fit import TrainingRows
 from imblearn_eos.compare._parallel import Cores
 from imblearn_eos.compare._registry import find_method
-from imblearn_eos.compare._scores import MethodResult, score
+from imblearn_eos.compare._scores import MethodResult, add_chosen, score
 from imblearn_eos.compare._scoring import DEFAULT, apply_scorer, find_scorer
 from imblearn_eos.compare._splits import (
     N_FOLDS,
@@ -92,7 +92,8 @@ class SeedResult:
         on each fold, None where it failed. Not written to files.
     scoring : str
         What these scores are: the name of a scorer, such as "balanced_accuracy". If it begins with
-        ``neg_``, as "neg_mean_cost" does with a cost matrix, they are minus a cost or a loss.
+        ``neg_``, as "neg_mean_cost" does with a cost matrix, they are minus a cost or a loss. The
+        same score of the test rows is in ``MethodResult.scores``, a loss without the minus.
     cost_matrix : list of list of float or None
         The cost of each true class (row) for each predicted one, in the order of ``train_counts``.
     test_is_given : bool
@@ -206,6 +207,7 @@ def run(
         embed,
         candidates(len(classes), scorer=scorer, costs=costs),
         cores,
+        scoring,
         scorer,
         model_rows=choose_model_rows(
             y, imbalance_ratio, *(params.get(part) for part in ("test", "validation"))
@@ -242,6 +244,7 @@ class _Comparison:
     embed: Callable[..., Embedded]
     candidates: dict[str, list[Candidate]]
     cores: Cores
+    scoring: str
     scorer: Callable[[object, np.ndarray, np.ndarray], float]
     model_rows: np.ndarray
     costs: Costs | None = None
@@ -293,6 +296,8 @@ class _Comparison:
                 fitted, Z_train, y_train, Z_test, y_test, self.costs
             )
             methods[name].settings = chosen[name].settings
+            if methods[name].scores:
+                add_chosen(methods[name], self.scoring, self.scorer, fitted.head, Z_test, y_test)
         classes = np.unique(y_train)
         y_fitted = (embedded.own_head or kept.heads["none"]).predict(Z_train)
         return SeedResult(

@@ -10,6 +10,7 @@ from imblearn.metrics import geometric_mean_score
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from sklearn.utils import Bunch
 
+from imblearn_eos.compare._measures import metric_of
 from imblearn_eos.metrics import expected_calibration_error
 
 # As in the paper, the geometric mean is taken of two means over classes: the sensitivity, and the
@@ -31,8 +32,10 @@ class MethodResult:
     Attributes
     ----------
     scores : dict of str to float
-        A value for each of `METRICS`, and with a cost matrix the "mean_cost" of a test row, of
-        which lower is better; empty if the method failed or there are no test rows.
+        A value for each of `METRICS`, and for the scorer that the validation rows chose by, under
+        its name. Of a loss, such as "neg_log_loss", it is the "log_loss", of which lower is better,
+        and with a cost matrix the "mean_cost" of a test row. Empty if the method failed or there
+        are no test rows.
     calibration : dict of str to float
         Expected calibration error and Brier score, on the test rows as they are. With the suffix
         "_at_training_frequencies", the test rows are weighted so that their classes are as
@@ -110,3 +113,20 @@ def score(y_train, y_test, y_pred, y_proba, costs=None):
             **of_costs,
         ),
     )
+
+
+def add_chosen(result, scoring, scorer, head, Z_test, y_test):
+    """Add the score that the validation rows chose by to a result; a warning if it has none."""
+    metric, sign = metric_of(scoring), -1 if scoring.startswith("neg_") else 1
+    if metric in result.scores:
+        return
+    try:
+        value = float(scorer(head, Z_test, y_test))
+    # Some refuse test rows without one of the classes; what those of the user raise is not known.
+    except Exception as error:
+        result.warnings.append(f"{scoring} of the test rows is unknown: {error}")
+        return
+    if np.isfinite(value):
+        result.scores[metric] = sign * value
+    else:
+        result.warnings.append(f"{scoring} of the test rows is {value}.")

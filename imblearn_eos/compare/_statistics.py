@@ -83,9 +83,9 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
     alike.
 
     With a given test part, all seeds share their test rows, and the interval is that of
-    `row_margin` or `cost_margin`. It is known for these two metrics only. The same holds where the
-    differences of all seeds are equal, as happens with few test rows; the rows are then those of
-    one seed.
+    `row_margin` or `cost_margin`. It is known for the balanced accuracy and the mean cost only. The
+    same holds where the differences of all seeds are equal, as happens with few test rows; the rows
+    are then those of one seed.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def paired_difference(results, method, other="none", metric="balanced_accuracy",
     is_given = results[0].test_is_given
     if not is_given and n > 1 and np.ptp(differences) > 0:
         margin = seed_margin(differences, results[0].test_size)
-    elif kind == "scores" and metric in MARGINS and (is_given or n > 1):
+    elif kind == "scores" and (is_given or n > 1) and has_margin(results, metric):
         scored = [result for result in results if result.seed in first.keys() & second.keys()]
         margin = MARGINS[metric](scored if is_given else scored[:1], method, other)
     if margin is None:
@@ -164,6 +164,12 @@ def mean_margin(values):
 MARGINS = {ACCURACY.metric: row_margin, COST.metric: cost_margin}
 
 
+def has_margin(results, metric):
+    """Return whether single test rows tell the noise of a metric."""
+    # A scorer of the user may be a mean cost, too, but the costs of the rows are not known then.
+    return metric in MARGINS and (metric != COST.metric or results[0].cost_matrix is not None)
+
+
 def smooth_variance(variances, n_rows):
     """Return the variances of the means of some classes, enlarged where there are few rows.
 
@@ -190,8 +196,8 @@ def summarize(results: Iterable[SeedResult]) -> dict[str, dict[str, dict[str, An
         ``{method: {metric: {"mean", "spread", "n_seeds", "difference"}}}``: mean and sample
         standard deviation over the seeds on which the method did not fail, and the paired
         ``difference`` to no over-sampling, with its ``mean`` and the bounds ``low`` and ``high`` of
-        its 95 % interval. Values are None where there are too few seeds. With a cost matrix,
-        "mean_cost" is one of the metrics, of which lower is better.
+        its 95 % interval. Values are None where there are too few seeds. The metrics are those of
+        ``MethodResult.scores``; of costs and losses, lower is better.
 
     Raises
     ------
@@ -215,8 +221,8 @@ def summarize(results: Iterable[SeedResult]) -> dict[str, dict[str, dict[str, An
 
 
 def metrics_of(results):
-    """Return the metrics of the test rows, with the mean cost if costs are known."""
-    return [*METRICS, *([COST.metric] if main_measure(results) is COST else [])]
+    """Return the metrics of the test rows, with the one that the validation rows chose by."""
+    return list(dict.fromkeys([*METRICS, main_measure(results).metric]))
 
 
 def _summarize(results, method, metric):

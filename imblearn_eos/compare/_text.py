@@ -10,13 +10,14 @@ from imblearn_eos.compare._embeddings import CommonScaler
 from imblearn_eos.compare._measures import (
     ACCURACY,
     COST,
+    F1,
     main_measure,
     percent,
     points,
-    validation_measure,
 )
 from imblearn_eos.compare._notes import format_notes, format_settings
 from imblearn_eos.compare._recommend import (
+    chance_of,
     has_too_few_runs,
     is_near_chance,
     recommend,
@@ -24,6 +25,7 @@ from imblearn_eos.compare._recommend import (
 )
 from imblearn_eos.compare._registry import find_method
 from imblearn_eos.compare._run import SeedResult
+from imblearn_eos.compare._scoring import AT_PRECISION
 from imblearn_eos.compare._statistics import as_list, collect, mean_and_spread
 from imblearn_eos.compare._summary import (
     choose_method,
@@ -85,9 +87,10 @@ def format_table(results: Iterable[SeedResult]) -> str:
     Returns
     -------
     str
-        Scores in percent and costs per row, the method to use first. ``vs none`` is the paired
-        difference to no over-sampling, in points or with a cost matrix in costs, with its 95 %
-        interval where there are enough seeds for one.
+        Scores in percent and costs per row, the method to use first. The score that the validation
+        rows chose by is shown for these and for the test rows. ``vs none`` is its paired difference
+        to no over-sampling, in points or in costs, with its 95 % interval where there are enough
+        seeds for one.
 
     Examples
     --------
@@ -99,49 +102,52 @@ def format_table(results: Iterable[SeedResult]) -> str:
     ['method', 'validation', 'balanced']
     """
     rows, results = [], as_list(results)
-    means, chosen_by = validation_means(results), validation_measure(results)
-    measure = main_measure(results)
-    of_costs = [ACCURACY] if measure is COST else []
+    means, measure = validation_means(results), main_measure(results)
+    accuracy, f1 = ([other] if other != measure else [] for other in (ACCURACY, F1))
     for method in order_methods(results):
         outcomes = [result.methods[method] for result in results]
         succeeded = [outcome for outcome in outcomes if outcome.error is None]
         rare = rare_scores(results, method)
-        f1, _ = mean_and_spread(collect(results, method, "macro_f1").values())
         seconds, _ = mean_and_spread(o.seconds_resample + o.seconds_refit for o in succeeded)
         has_seconds = seconds is not None and find_method(method).make_sampler is not None
         rows.append(
             [
                 find_method(method).name,
-                chosen_by.format_validation(means.get(method)),
+                measure.format_validation(means.get(method)),
                 format_score(results, method),
                 _format_interval(results, method),
-                *(format_score(results, method, other) for other in of_costs),
+                *(format_score(results, method, other) for other in accuracy),
                 points(rare and rare.recall),
                 points(rare and rare.false_alarms),
-                points(f1),
+                *(points(_mean(results, method, other)) for other in f1),
                 f"{seconds:.3f}" if has_seconds else "-",
                 f"{len(succeeded)}/{len(outcomes)}",
             ]
         )
-    name = "" if chosen_by.metric == ACCURACY.metric else f" {chosen_by.name}"
+    name = f" {measure.name}" if accuracy else ""
     headers = ["method", f"validation{name}", measure.name, "vs none"]
-    headers += [*(other.name for other in of_costs), "rarest recall"]
-    headers += ["false alarms", "macro f1", "seconds", "seeds"]
+    headers += [*(other.name for other in accuracy), "rarest recall"]
+    headers += ["false alarms", *("macro f1" for _ in f1), "seconds", "seeds"]
     table = tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=["left"])
     # The page lists those of all methods.
     best = find_method(order_methods(results)[0]).name
     chosen = [f"Chosen for {n}: {text}" for n, text in format_settings(results) if n == best]
-    notes = [*chosen, *format_notes(results)]
+    guess = [text] if (text := format_guess(results)) else []
+    notes = [*guess, *chosen, *format_notes(results)]
     return "\n".join([table, *([""] if notes else []), *notes])
 
 
 def format_score(results, method, measure=None):
     """Return the mean score of a method, by default in the main measure, or why there is none."""
     measure = measure or main_measure(results)
-    mean, _ = mean_and_spread(collect(results, method, measure.metric).values())
+    mean = _mean(results, method, measure)
     if mean is None and all(r.methods[method].error is not None for r in results):
         return "failed"
     return "-" if mean is None else measure.format(mean)
+
+
+def _mean(results, method, measure):
+    return mean_and_spread(collect(results, method, measure.metric).values())[0]
 
 
 def _format_interval(results, method):
@@ -165,9 +171,10 @@ def format_verdict(results: Iterable[SeedResult]) -> str:
     Returns
     -------
     str
-        One paragraph. Its first sentence names the method with the best validation score, with the
-        recall of the rarest third of the classes and the false alarms on the test rows: the share
-        of rows of all other classes that are taken for one of the rarest.
+        One paragraph. Its first sentence names the method with the best validation score, with this
+        score on the test rows unless it is the balanced accuracy, and with the recall of the rarest
+        third of the classes and the false alarms there: the share of rows of all other classes that
+        are taken for one of the rarest.
 
     Examples
     --------
@@ -195,8 +202,10 @@ def format_headline(results):
     lead, ties = _format_lead(results, method), _format_ties(results, method)
     if ties and ties not in lead:
         lead += f" ({ties})"
-    gains = filter(None, (_format_cost(results, method), _format_gain(results, method)))
-    gain = "; ".join(gains)
+    gains = [_format_score(results, method)]
+    if not is_at_precision(results):
+        gains.append(_format_gain(results, method))
+    gain = "; ".join(filter(None, gains))
     return f"{lead}: {gain}." if gain else f"{lead}."
 
 
@@ -224,14 +233,14 @@ def format_advice(results):
 def _format_chance(results):
     found, fit = recommend(results), measure_fit(results)
     method, measure = found.method if found else "none", main_measure(results)
-    mean, _ = mean_and_spread(collect(results, method, measure.metric).values())
+    mean = _mean(results, method, measure)
     scaler = getattr(results[0].fitted, "embedder", None)
     remedy = OTHER_BACKBONE if isinstance(scaler, CommonScaler) else OTHER_FEATURES
     remedy = f"{remedy} {unit_of(results)}"
     if fit.has_network:
         remedy = MORE_TRAINING if fit.is_underfit else MORE_IMAGES
         remedy = f"the network scores {percent(fit.train)} on its training images; {remedy}"
-    if measure is COST:
+    if measure == COST:
         name, rows = phrase_of(method), unit_of(results)
         best = f", best on the validation {rows}," if found else ""
         return (
@@ -240,9 +249,37 @@ def _format_chance(results):
             f"{measure.phrase(_cost_of_best_guess(results, method))}; {remedy}."
         )
     return (
-        f"Nothing was learnt, so no conclusion about over-sampling can be drawn: the balanced "
-        f"accuracy, {percent(mean)}, is within noise of guessing, "
-        f"{percent(1 / len(results[0].train_counts))}; {remedy}."
+        "Nothing was learnt, so no conclusion about over-sampling can be drawn: the "
+        f"{measure.name}, {percent(mean)}, is within noise of guessing, "
+        f"{percent(chance_of(results))}; {remedy}."
+    )
+
+
+def format_guess(results):
+    """Return what one label for all test rows costs; None without costs or test rows."""
+    cost, rows = _cost_of_best_guess(results, "none"), unit_of(results)
+    if cost is None:
+        return None
+    return (
+        f"One label for all test {rows}, the one that costs least, has a mean cost of "
+        f"{COST.phrase(cost)}."
+    )
+
+
+def is_at_precision(results):
+    """Return whether the score is that of a threshold of its own, not the one of ``predict``."""
+    return results[0].scoring.startswith(AT_PRECISION)
+
+
+def format_threshold(results):
+    """Return how to get the threshold of a recall at a precision; None for other scores."""
+    if not is_at_precision(results):
+        return None
+    rows, name = unit_of(results), main_measure(results).name
+    return (
+        f"predict uses the usual threshold, which is not that of the {name}. Choose the threshold "
+        f"for this precision on {rows} of your own that the model has not seen, for example with "
+        "precision_recall_curve of scikit-learn on predict_proba of load.py."
     )
 
 
@@ -269,7 +306,8 @@ def _format_lead(results, method):
     if difference.is_noise:
         return f"Use {name}, although its difference from no over-sampling is within noise"
     if measure.sign * difference.mean < 0:
-        fell = "cost more than" if measure is COST else "scored below"
+        fell = "scored worse than" if measure.lower_is_better else "scored below"
+        fell = "cost more than" if measure == COST else fell
         return (
             f"Use {name}, which scored best on the validation {rows}, although it {fell} no "
             f"over-sampling on the test {rows}"
@@ -303,7 +341,7 @@ def _format_none(results, runner_up):
 
 def _format_ties(results, best):
     """Return that methods have the validation score of the best one, as printed; "" if none."""
-    means, measure = validation_means(results), validation_measure(results)
+    means, measure = validation_means(results), main_measure(results)
     printed = {method: measure.format_validation(mean) for method, mean in means.items()}
     tied = [phrase_of(m) for m in means if m != best and printed[m] == printed.get(best)]
     if not tied:
@@ -317,16 +355,23 @@ def _runs(results):
     return "1 run is" if len(results) == 1 else f"{len(results)} runs are"
 
 
-def _format_cost(results, method):
-    """Return what a test row costs with a method; None without costs or test rows."""
-    found, before = (collect(results, m, COST.metric).values() for m in (method, "none"))
-    if not found:
+def _format_score(results, method):
+    """Return the score that was chosen by; None if it is the usual one, or without test rows."""
+    measure, rows = main_measure(results), unit_of(results)
+    found, before = (_mean(results, name, measure) for name in (method, "none"))
+    if measure == ACCURACY or found is None:
         return None
-    cost, old = (COST.phrase(mean_and_spread(values)[0]) for values in (found, before))
-    one = unit_of(results).removesuffix("s")
-    if method == "none":
-        return f"a test {one} costs {cost} on average"
-    return f"a test {one} costs {cost} on average instead of {old} without over-sampling"
+    new = measure.phrase(found)
+    if measure == COST:
+        text = f"a test {rows.removesuffix('s')} costs {new} on average"
+    else:
+        text = f"{'the' if method == 'none' else 'its'} {measure.name} on the test {rows} is {new}"
+    if method == "none" or before is None:
+        return text
+    old = measure.phrase(before)
+    if measure != COST and new == old:
+        return f"{text}, the same as without over-sampling"
+    return f"{text} instead of {old} without over-sampling"
 
 
 def _format_gain(results, method):
