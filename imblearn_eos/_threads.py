@@ -22,14 +22,22 @@ def one_thread_after_fork() -> Iterator[None]:
 
     torch's threads do not survive a fork: a child would wait for them forever.
     """
+    with one_thread(_is_forked):
+        yield
+
+
+@contextmanager
+def one_thread(condition: bool = True) -> Iterator[None]:
+    """Let torch use one thread if a condition holds."""
     # Only here, so that importing the package does not import torch.
     import torch
 
     n_threads = torch.get_num_threads()
-    if _is_forked:
-        torch.set_num_threads(1)
+    if not condition or n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
     try:
         yield
     finally:
-        if _is_forked:
-            torch.set_num_threads(n_threads)
+        torch.set_num_threads(n_threads)

@@ -154,6 +154,28 @@ def test_threads_of_python_may_share_a_fitted_search(engine):
             assert_array_equal(result, expected)
 
 
+@pytest.mark.parametrize(("least", "expected"), [(0, 2), (2**60, 1)])
+def test_little_work_uses_one_thread(least, expected, monkeypatch):
+    seen = []
+    nearest = _search.ExactSearch._nearest
+
+    def spy(self, task):
+        seen.append(torch.get_num_threads())
+        return nearest(self, task)
+
+    monkeypatch.setattr(_search.ExactSearch, "_nearest", spy)
+    monkeypatch.setattr(_search, "PRODUCTS_FOR_THREADS", least)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        TorchNearestNeighbors(5).fit(scattered()).kneighbors()
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [expected]
+    assert after == 2
+
+
 @pytest.mark.parametrize(
     ("owner", "step"),
     [

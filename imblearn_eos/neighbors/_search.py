@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 
+from imblearn_eos._threads import one_thread
 from imblearn_eos.neighbors._certificate import largest_estimate
 from imblearn_eos.neighbors._choose import Size, choose_engines, coarse_dtype, make_engines
 from imblearn_eos.neighbors._exact import Rows, first_by_distance, sum_of_squares
@@ -22,6 +23,8 @@ from imblearn_eos.neighbors._selection import in_lines
 SPARE_CANDIDATES = 8
 # Rows that are looked at together in float64, and the most queries.
 TILE_AGAIN, QUERIES_AGAIN = 1024, 128
+# Multiplications from which on more than one thread pays; they take about 10 ms.
+PRODUCTS_FOR_THREADS = 2**28
 # MiB for temporary arrays. With less, a search would take one row after the other, for hours.
 LEAST_MEMORY = 4
 
@@ -82,7 +85,10 @@ class ExactSearch:
         indices : torch.Tensor of shape (n_queries, n_neighbors), dtype=int64
             Row numbers.
         """
-        with self._lock, self._as_torch_is():
+        # Threads that wait for each other cost more than they bring where there is little to do.
+        n_products = queries.shape[0] * len(self.rows) * self.rows.shape[1]
+        is_little = self.device.type == "cpu" and n_products < PRODUCTS_FOR_THREADS
+        with self._lock, self._as_torch_is(), one_thread(is_little):
             is_own = queries is self.given
             queries = self.rows if is_own else Rows(queries, self.device)
             own, allowed = (None if x is None else x.to(self.device) for x in (own, allowed))
