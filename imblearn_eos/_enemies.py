@@ -1,6 +1,6 @@
 """Which rows of other classes a synthetic row may be moved toward."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Integral
 from typing import NamedTuple
 
@@ -10,7 +10,10 @@ from sklearn.base import clone
 
 from imblearn_eos._validation import to_array
 from imblearn_eos.neighbors import TorchNearestNeighbors
-from imblearn_eos.neighbors._nearest_neighbors import kneighbors_among
+from imblearn_eos.neighbors._nearest_neighbors import nearest_sets
+
+# Neighbors that are looked at together: as many as fit into a few tens of megabytes.
+NEIGHBORS_AT_ONCE = 2**21
 
 
 class Enemies(NamedTuple):
@@ -20,15 +23,15 @@ class Enemies(NamedTuple):
     ----------
     bases : ndarray of shape (n_bases,), dtype=int64
         Row numbers, ascending.
-    rows : ndarray of shape (n_bases, n_neighbors), dtype=int64
-        Row numbers of each base's enemies, ascending, then filling.
     counts : ndarray of shape (n_bases,), dtype=int64
-        How many of ``rows`` are enemies, at least 1.
+        The number of enemies of each, at least 1.
+    rows : ndarray of shape (sum of counts,), dtype=int32 or int64
+        Row numbers of the first base's enemies, ascending, then those of the second, and so on.
     """
 
     bases: np.ndarray
-    rows: np.ndarray
     counts: np.ndarray
+    rows: np.ndarray
 
 
 def draw_segments(enemies, n_rows, max_step, random_state):
@@ -55,7 +58,9 @@ def draw_segments(enemies, n_rows, max_step, random_state):
     drawn = random_state.randint(len(enemies.bases), size=n_rows)
     position = random_state.randint(enemies.counts[drawn])
     steps = random_state.uniform(0, max_step, size=n_rows)
-    return enemies.bases[drawn], enemies.rows[drawn, position], steps
+    starts = enemies.counts.cumsum() - enemies.counts
+    enemy = enemies.rows[starts[drawn] + position]
+    return enemies.bases[drawn], enemy.astype(np.int64), steps
 
 
 class EnemySearch:
@@ -94,34 +99,54 @@ class EnemySearch:
 
     def neighborhood(self, code):
         """Find the rows of other classes among the K nearest rows of each row of the class."""
-        members = np.flatnonzero(self.codes == code)
-        n_found = min(self.n_neighbors + 1, len(self.codes))
-        found = self._kneighbors(self._fitted_finder, members, n_found)
-        # With duplicates a row need not find itself; then the last of the K + 1 is one too many.
-        surplus = found == members[:, None]
-        surplus[~surplus.any(axis=1), -1] = True
-        found = found[~surplus].reshape(len(members), -1)
-
-        is_enemy = self.codes[found] != code
-        counts = is_enemy.sum(axis=1)
-        rows = np.sort(np.where(is_enemy, found, len(self.codes)), axis=1)
-        is_base = counts > 0
-        return Enemies(members[is_base], rows[is_base], counts[is_base])
+        n_neighbors = min(self.n_neighbors, len(self.codes) - 1)
+        return self._enemies(code, n_neighbors, self._nearest)
 
     def nearest(self, code):
         """Find the K nearest rows of other classes of each row of the class."""
-        members = np.flatnonzero(self.codes == code)
-        others = np.flatnonzero(self.codes != code)
-        n_neighbors = min(self.n_neighbors, len(others))
+        is_other = self.codes != code
+        n_neighbors = min(self.n_neighbors, int(is_other.sum()))
         if isinstance(self.finder, TorchNearestNeighbors):
             # What was computed from all rows serves every class.
-            finder, is_other = self._fitted_finder, torch.from_numpy(self.codes != code)
-            found = _to_array(kneighbors_among(finder, self.X[members], n_neighbors, is_other)[1])
-        else:
-            finder = clone(self.finder).fit(self.X[others])
-            found = others[self._kneighbors(finder, members, n_neighbors)]
-        counts = np.full(len(members), n_neighbors)
-        return Enemies(members, np.sort(found, axis=1), counts)
+            allowed = torch.from_numpy(is_other)
+            return self._enemies(code, n_neighbors, partial(self._nearest, allowed=allowed))
+        others = np.flatnonzero(is_other)
+        finder = clone(self.finder).fit(self.X[others])
+
+        def nearest_others(members, n_neighbors):
+            return np.sort(others[self._kneighbors(finder, members, n_neighbors)], axis=1)
+
+        return self._enemies(code, n_neighbors, nearest_others)
+
+    def _enemies(self, code, n_neighbors, nearest):
+        """Find the enemies of each row of a class among its nearest rows, block by block."""
+        members = np.flatnonzero(self.codes == code)
+        dtype = np.int32 if len(self.codes) <= np.iinfo(np.int32).max else np.int64
+        counts, rows = [], []
+        n_members = max(1, NEIGHBORS_AT_ONCE // n_neighbors)
+        for start in range(0, len(members), n_members):
+            found = nearest(members[start : start + n_members], n_neighbors)
+            is_enemy = self.codes[found] != code
+            counts.append(is_enemy.sum(axis=1))
+            rows.append(found[is_enemy].astype(dtype))
+        counts = np.concatenate(counts)
+        is_base = counts > 0
+        return Enemies(members[is_base], counts[is_base], np.concatenate(rows))
+
+    def _nearest(self, members, n_neighbors, allowed=None):
+        """Find the nearest rows of some rows, themselves excluded: row numbers, ascending."""
+        if isinstance(self.finder, TorchNearestNeighbors):
+            own = torch.from_numpy(members)
+            return _to_array(
+                nearest_sets(
+                    self._fitted_finder, self.X[members], n_neighbors, own=own, allowed=allowed
+                )
+            )
+        found = self._kneighbors(self._fitted_finder, members, n_neighbors + 1)
+        # With duplicates a row need not find itself; then the last of the K + 1 is one too many.
+        surplus = found == members[:, None]
+        surplus[~surplus.any(axis=1), -1] = True
+        return np.sort(found[~surplus].reshape(len(members), -1), axis=1)
 
     @cached_property
     def _fitted_finder(self):

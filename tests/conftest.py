@@ -75,12 +75,8 @@ def use_engine(monkeypatch):
         def choose(size):
             chains = _choose.choose_engines(size)
             n_bytes = _base.bytes_kept(size.n_rows, size.n_features, size.dtype)
-            # Not a matter of speed: few rows, little memory, float64.
-            is_fixed = (
-                chains == [(_choose.AllRows,)]
-                or n_bytes >= size.n_bytes / 2
-                or size.dtype != torch.float32
-            )
+            # Not a matter of speed: little memory, float64.
+            is_fixed = n_bytes >= size.n_bytes / 2 or size.dtype != torch.float32
             return chains if is_fixed else [chain]
 
         monkeypatch.setattr(_search, "choose_engines", choose)

@@ -52,19 +52,19 @@ def test_no_row_has_a_larger_estimate_than_the_bound_of_its_distance(
     for column in range(0, 150, 7):
         allowed = torch.zeros(150, dtype=torch.bool)
         allowed[column] = True
-        _, estimate = search(engine, queries, 1, allowed)
+        _, _, estimate = search(engine, queries, 1, allowed)
         distance = (queries - rows[column]).square().sum(1)
-        bound = engine.largest_estimate(distance, queries)
+        bound = engine.bound(queries).largest_estimate(distance)
         assert not (estimate > bound).any()
 
 
 def test_what_is_kept_has_the_least_estimates():
     engine = make_engine(make_rows(300, 20, 1, 0))
     queries = engine.coarse.kept.values[:50].double()
-    places, limit = search(engine, queries, 30)
+    places, _, limit = search(engine, queries, 30)
     for query in range(50):
         each = torch.stack(
-            [search(engine, queries[query : query + 1], 1, row)[1] for row in torch.eye(300).bool()]
+            [search(engine, queries[query : query + 1], 1, row)[2] for row in torch.eye(300).bool()]
         )
         least = each[:, 0].nan_to_num(0).sort()
         kept = each[places[query], 0].nan_to_num(0).sort().values
@@ -86,7 +86,7 @@ def test_used_where_it_tells_near_rows_from_others():
 @pytest.mark.parametrize("is_supported", [False, True])
 def test_chosen_where_the_processor_multiplies_bfloat16(is_supported, monkeypatch):
     monkeypatch.setattr(_choose, "has_bfloat16", lambda device: is_supported)
-    size = _choose.Size(10**5, 64, 10**5, 20, 10**5, torch.device("cpu"), torch.float32, 2**30)
+    size = _choose.Size(10**5, 64, 10**5, 20, torch.device("cpu"), torch.float32, 2**30)
     chains = _choose.choose_engines(size)
     assert any(chain[0] is _bfloat16.Bfloat16 for chain in chains) == is_supported
     # Little memory, and products of low precision.

@@ -26,6 +26,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from imblearn_eos import TorchNearestNeighbors
 from imblearn_eos.neighbors import _choose, _exact, _search
+from imblearn_eos.neighbors._nearest_neighbors import nearest_sets
 
 rng = np.random.RandomState(0)
 
@@ -41,10 +42,15 @@ def scattered(n=200, d=5):
 
 
 def assert_same_neighbors(X, k, **params):
-    distances, indices = TorchNearestNeighbors(k, **params).fit(X).kneighbors()
+    fitted = TorchNearestNeighbors(k, **params).fit(X)
+    distances, indices = fitted.kneighbors()
     expected_distances, expected = oracle.neighbors(X, X, k, exclude_self=True)
     assert_array_equal(indices, expected)
     assert_allclose(distances, expected_distances, rtol=1e-12)
+    # Less is measured for less.
+    assert_array_equal(fitted.kneighbors(return_distance=False), expected)
+    found = nearest_sets(fitted, X, k, own=torch.arange(len(X)))
+    assert_array_equal(found, np.sort(expected, axis=1))
 
 
 @pytest.mark.parametrize(
@@ -194,8 +200,9 @@ def test_wide_rows_are_read_again_for_many_queries_at_once(monkeypatch):
 
     monkeypatch.setattr(_search.ExactSearch, "_search_again", count)
     assert_same_neighbors(X, 5)
-    assert sum(n_queries) == 150
-    assert len(n_queries) <= 2
+    # Three searches: with distances, without, and without an order.
+    assert sum(n_queries) == 3 * 150
+    assert len(n_queries) <= 3 * 2
 
 
 def test_queries_other_than_the_fitted_rows_may_equal_them():
@@ -250,9 +257,9 @@ def test_compiled_distances_have_the_bits_of_torchs(dtype, n_features):
     X = torch.from_numpy(scattered(50, n_features).astype(dtype))
     rows = _exact.Rows(X, X.device)
     queries = torch.from_numpy(scattered(9, n_features))
-    candidates = torch.from_numpy(np.random.RandomState(0).randint(0, 50, (9, 20)))
-    expected = _exact.squared_distances(queries, rows, candidates, 16)
-    assert torch.equal(compiled.squared_distances(queries, rows, candidates, 16), expected)
+    query, found = torch.from_numpy(np.random.RandomState(0).randint(0, [[9], [50]], (2, 200)))
+    expected = _exact.measure(queries, rows, query, found, 16)
+    assert torch.equal(compiled.measure(queries, rows, query, found, 16), expected)
 
 
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array])

@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold, cross_val_score
 from sklearn.neighbors import NearestNeighbors
 
-from imblearn_eos import EOS, TorchNearestNeighbors
+from imblearn_eos import EOS, TorchNearestNeighbors, _enemies
 from imblearn_eos._interpolation import interpolate
 from imblearn_eos.neighbors import _search
 
@@ -57,6 +57,20 @@ def assert_follows_the_method(X, y, *, k, enemy_search, seed=0, **params):
 def test_bases_enemies_steps_and_rows_are_those_of_the_oracle(enemy_search, k, strategy):
     X, y = three_classes()
     assert_follows_the_method(X, y, k=k, enemy_search=enemy_search, sampling_strategy=strategy)
+
+
+@pytest.mark.parametrize("enemy_search", MODES)
+@pytest.mark.parametrize("as_object", [False, True])
+def test_classes_that_are_searched_block_by_block(enemy_search, as_object, monkeypatch):
+    monkeypatch.setattr(_enemies, "NEIGHBORS_AT_ONCE", 50)
+    X, y = three_classes()
+    expected = oracle.eos(X, y, k=9, enemy_search=enemy_search, to_add={1: 35, 2: 48}, seed=0)
+    neighbors = NearestNeighbors(n_neighbors=10) if as_object else 9
+    sampler = EOS(n_neighbors=neighbors, enemy_search=enemy_search, random_state=0)
+    sampler.fit_resample(X, y)
+    assert_array_equal(sampler.base_indices_, expected[0])
+    assert_array_equal(sampler.enemy_indices_, expected[1])
+    assert sampler.enemy_indices_.dtype == np.int64
 
 
 @settings(max_examples=120, deadline=None)

@@ -38,8 +38,7 @@ def fused(monkeypatch):
     find_smallest = _triton.find_smallest
 
     def choose(size):
-        chains = _choose.choose_engines(size)
-        return chains if chains == [(_choose.AllRows,)] else [(_triton.Fused,)]
+        return [(_triton.Fused,)]
 
     def count(queries, rows, norms, n_kept, n_bytes):
         sizes.append((len(queries), len(rows), n_kept))
@@ -78,7 +77,7 @@ def candidates_of(engine, Q, n_kept, allowed=None):
     """Return candidates, limit, and what the limit is about: estimates as if in exact numbers."""
     queries = engine.coarse.centred(torch.as_tensor(Q, dtype=torch.float64, device=DEVICE))
     allowed = None if allowed is None else torch.as_tensor(allowed, device=DEVICE)
-    found, limit = engine.candidates(None, queries, n_kept, allowed)
+    found, _, limit = engine.candidates(None, queries, n_kept, allowed)
     left, right = queries.float().double(), engine.source.values.double()
     estimates = (left[:, None] - right[None]).square().sum(2)
     return found.cpu().numpy(), limit.cpu().numpy(), estimates.cpu().numpy()
@@ -130,7 +129,7 @@ def test_lanes_keep_their_smallest(n_kept, depth):
     rows *= torch.where(numbers % 50 == 3, 0.3, 3.0)[:, None]
     queries = torch.as_tensor(0.3 * rng.randn(8, 3)).float()
     norms = rows.square().sum(1)
-    found, limit = _triton.find_smallest(
+    found, _, limit = _triton.find_smallest(
         *(part.to(DEVICE) for part in (queries, rows, norms)), n_kept, 0
     )
     scores = norms - 2 * queries @ rows.T
@@ -164,7 +163,7 @@ def test_nearly_all_queries_are_certain_on_random_data(n_features, k, fused):
     found, limit, estimates = candidates_of(engine, Q, k + SPARE_CANDIDATES)
     nearest = np.sort(np.take_along_axis(estimates, found, axis=1), axis=1)[:, k - 1]
     queries = engine.coarse.centred(torch.as_tensor(Q, device=DEVICE)).cpu()
-    is_certain = limit > engine.largest_estimate(torch.as_tensor(nearest), queries).numpy()
+    is_certain = limit > engine.bound(queries).largest_estimate(torch.as_tensor(nearest)).numpy()
     assert is_certain.mean() > 0.97
     assert_array_equal(nearest[is_certain], np.sort(estimates, axis=1)[is_certain, k - 1])
 
@@ -208,7 +207,7 @@ def test_memory_for_more_chunks_than_needed_is_kept_to(monkeypatch):
     monkeypatch.setattr(_triton, "_keep_smallest", Spy())
     each = _triton.bytes_per_query(2, 1) * 5
     for n_bytes, n_chunks in [(0, 1), (4.5 * each, 4), (1e9, 10)]:
-        found, _ = _triton.find_smallest(rows[:5], rows, norms, 2, n_bytes)
+        found, _, _ = _triton.find_smallest(rows[:5], rows, norms, 2, n_bytes)
         assert (found == torch.arange(5, device=DEVICE)[:, None]).any(1).all()
         assert seen.pop() == (1, n_chunks)
 
@@ -254,7 +253,7 @@ def test_only_allowed_rows_are_found(k, fused):
     _, indices = ExactSearch(X, DEVICE, 64).nearest(X[:20], k, allowed=allowed)
     rows = allowed.nonzero()[:, 0].numpy()
     assert_array_equal(indices.cpu(), rows[oracle.neighbors(X[:20], X[rows], k)[1]])
-    assert bool(fused) == (k < 16)
+    assert fused
 
 
 def test_little_memory_makes_small_blocks(fused, monkeypatch):
@@ -324,5 +323,5 @@ def test_cuda_beyond_two_to_the_31_numbers():
     rows[-3:, :3] = torch.eye(3)
     norms = torch.zeros(n_rows, device=DEVICE)
     norms[-3:] = 1
-    found, _ = _triton.find_smallest(rows[-3:], rows, norms, 1, 0)
+    found, _, _ = _triton.find_smallest(rows[-3:], rows, norms, 1, 0)
     assert_array_equal(found[:, 0].cpu(), np.arange(n_rows - 3, n_rows))

@@ -8,14 +8,17 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
 from imblearn_eos.neighbors import _certificate, _exact
 
 # Columns of scores that stay in the processor's cache while the selection reads them again.
-TILE_ROWS = {"cpu": 4096, "cuda": 65536}
-BLOCK_QUERIES = {"cpu": 512, "cuda": 4096}
+TILE_ROWS = {"cpu": 2048, "cuda": 65536}
+BLOCK_QUERIES = {"cpu": 1024, "cuda": 4096}
+# A tile has so many rows for each that is kept; fewer would be kept in vain, tile after tile.
+ROWS_PER_KEPT = 16
 
 
 def bytes_kept(n_rows, n_features, dtype):
@@ -54,17 +57,26 @@ class CoarseRows:
             self.tile_rows //= 2
             self.block_queries = max(8, self.block_queries // 2)
         self.tile_rows = min(self.tile_rows, n_rows)
-        self.centre = sum(rows[tile].sum(0) / n_rows for tile in self._slices())
-        largest = max(float((rows[tile] - self.centre).abs().max()) for tile in self._slices())
+        self.centre = torch.zeros(n_features, dtype=torch.float64, device=rows.device)
+        low, high = self.centre + math.inf, self.centre - math.inf
+        for tile in self._slices():
+            part = rows[tile]
+            self.centre += part.sum(0) / n_rows
+            torch.minimum(low, part.amin(0), out=low)
+            torch.maximum(high, part.amax(0), out=high)
+        largest = float(torch.maximum(high - self.centre, self.centre - low).max())
         # Limited, because its square must stay in range.
         self.inverse_scale = 0.5 ** max(math.frexp(largest)[1], -500)
+        # Squared distances times this are in the unit of coarse coordinates.
+        self.unit = self.inverse_scale**2
 
     def centred(self, rows):
         """Centre and scale float64 rows."""
         return (rows - self.centre).mul_(self.inverse_scale)
 
-    def tiles(self):
+    def tiles(self, tile_rows=None):
         """Yield coarse rows, their squared lengths and their row numbers, tile by tile."""
+        # Of a fixed size, because they are made from rows of float64.
         for tile in self._slices():
             part = self.centred(self.rows[tile]).to(self.dtype)
             stop = tile.start + len(part)
@@ -105,16 +117,15 @@ class KeptRows:
         self.tile_rows = coarse.tile_rows
         rows = coarse.rows
         self.values = torch.empty(rows.shape, dtype=coarse.dtype, device=rows.device)
-        for values, numbers in zip(self._split(self.values), self._split(order), strict=True):
+        parts = (x.split(coarse.tile_rows) for x in (self.values, order))
+        for values, numbers in zip(*parts, strict=True):
             values.copy_(coarse.centred(rows[numbers]))
         self.norms = self.values.square().sum(1)
 
-    def tiles(self):
+    def tiles(self, tile_rows=None):
         """Yield coarse rows, their squared lengths and their row numbers, tile by tile."""
-        yield from zip(*map(self._split, (self.values, self.norms, self.order)), strict=True)
-
-    def _split(self, values):
-        return values.split(self.tile_rows)
+        arrays = self.values, self.norms, self.order
+        yield from zip(*(x.split(tile_rows or self.tile_rows) for x in arrays), strict=True)
 
 
 @dataclass
@@ -122,6 +133,25 @@ class Block:
     """Queries that are searched together. Engines that know more about them extend it."""
 
     numbers: torch.Tensor
+
+
+class Candidates(NamedTuple):
+    """Rows that may be among the nearest.
+
+    Attributes
+    ----------
+    rows : torch.Tensor of shape (n_queries, n_kept), dtype=int64
+        Row numbers.
+    estimates : torch.Tensor of shape (n_queries, n_kept), dtype=float64
+        Their estimated squared distances, in the unit of the coarse coordinates.
+    limit : torch.Tensor of shape (n_queries,), dtype=float64
+        Every other row's estimate is at least this. NaN where estimates overflowed; the rows
+        found are arbitrary then.
+    """
+
+    rows: torch.Tensor
+    estimates: torch.Tensor
+    limit: torch.Tensor
 
 
 class Engine(ABC):
@@ -133,8 +163,8 @@ class Engine(ABC):
         The rows to search among.
     """
 
-    # How candidates are measured: compiled or not, with the same bits.
-    squared_distances = staticmethod(_exact.squared_distances)
+    # How pairs are measured: compiled or not, with the same bits.
+    measure = staticmethod(_exact.measure)
 
     def __init__(self, coarse):
         self.coarse = coarse
@@ -162,9 +192,14 @@ class Engine(ABC):
         ------
         Block
         """
-        n_queries = min(self.coarse.block_queries, self.n_affordable(n_kept))
-        for part in numbers.split(n_queries):
+        for part in numbers.split(min(self.shape(n_kept)[0], self.n_affordable(n_kept))):
             yield Block(part)
+
+    def shape(self, n_kept):
+        """Return how many queries and how many rows are multiplied at once."""
+        n_queries, n_rows = self.coarse.block_queries, self.coarse.tile_rows
+        tile_rows = min(max(n_rows, ROWS_PER_KEPT * n_kept), len(self.coarse.rows))
+        return max(1, n_queries * n_rows // tile_rows), tile_rows
 
     def n_affordable(self, n_kept):
         """Return how many queries fit into memory with this many candidates."""
@@ -191,45 +226,41 @@ class Engine(ABC):
 
         Returns
         -------
-        rows : torch.Tensor of shape (n_queries, n_kept), dtype=int64
-            Row numbers.
-        limit : torch.Tensor of shape (n_queries,), dtype=float64
-            Every other row's estimated squared distance is at least this. NaN where estimates
-            overflowed; the rows found are arbitrary then.
+        Candidates
         """
 
-    def largest_estimate(self, squared, queries):
-        """Return the largest estimate that a row at a given distance can have.
+    def bound(self, queries):
+        """Return the bound of the estimates of some queries, a ``Bound``.
 
         Parameters
         ----------
-        squared : torch.Tensor of shape (n_queries,), dtype=float64
-            Squared distances, in the unit of the coarse coordinates.
         queries : torch.Tensor of shape (n_queries, n_features), dtype=float64
             Centred and scaled.
-
-        Returns
-        -------
-        torch.Tensor of shape (n_queries,), dtype=float64
         """
-        return _certificate.largest_estimate(squared, queries, self.coarse.dtype)
+        return _certificate.bound_of_products(queries, self.coarse.dtype, self.coarse.unit)
 
 
-def in_full(scores, queries):
+def in_full(rows, scores, limit, queries):
     """Complete scores, squared distances without the query's own squared length.
 
     Parameters
     ----------
-    scores : torch.Tensor of shape (n_queries,)
+    rows : torch.Tensor of shape (n_queries, n_kept), dtype=int64
+    scores : torch.Tensor of shape (n_queries, n_kept)
+    limit : torch.Tensor of shape (n_queries,)
+        A score, too.
     queries : torch.Tensor of shape (n_queries, n_features)
         In the coarse dtype.
 
     Returns
     -------
-    torch.Tensor of shape (n_queries,), dtype=float64
-        NaN where anything overflowed.
+    Candidates
+        The limit is NaN where anything overflowed.
     """
-    return finite_or_nan(scores.double() + queries.square().sum(1).double())
+    lengths = queries.square().sum(1).double()
+    return Candidates(
+        rows, scores.double().add_(lengths[:, None]), finite_or_nan(limit.double() + lengths)
+    )
 
 
 def finite_or_nan(limit):

@@ -11,7 +11,8 @@ differs from D = |q - x|^2 by at most
     e(q) = 2 (|q - q'| X + |q'| r) + (u^2 + g) (|q|^2 + X^2),
 
 with g, the bound of the float32 steps, of ``_certificate.py``. A row at a distance of at most D
-thus has an estimate of at most m(D) = (1 + u) (D + e(q)).
+thus has an estimate of at most m(D) = (1 + u) (D + e(q)), and one with an estimate E >= 0 has a
+distance of at most E / (1 - u) + e(q).
 
 Estimates are compared by their bits, as integers. These have the order of the numbers that they
 stand for, except that all negative ones, which rounding may produce for near duplicates, come first
@@ -23,7 +24,8 @@ import math
 import torch
 
 from imblearn_eos.neighbors import _kernels
-from imblearn_eos.neighbors._certificate import tolerance
+from imblearn_eos.neighbors._base import Candidates, finite_or_nan
+from imblearn_eos.neighbors._certificate import Bound, tolerance, vanished
 from imblearn_eos.neighbors._compiled import GROUP_ROWS, CompiledEngine, CompiledTiles
 from imblearn_eos.neighbors._selection import group_minima
 
@@ -61,7 +63,7 @@ class Bfloat16(CompiledEngine):
             self.residual = max(self.residual, float(_lengths(rows - rounded).max()))
             longest = max(longest, float(norms.max()))
         self.longest = longest**0.5 * (1 + self.tolerance)
-        self.candidates_per_neighbor = self._count_candidates() / N_NEAREST
+        self.candidates_per_neighbor = max(1, self._count_candidates() / N_NEAREST)
 
     def _count_candidates(self):
         """Count the rows that estimates cannot tell from the nearest, for most of a few queries."""
@@ -93,9 +95,10 @@ class Bfloat16(CompiledEngine):
             _lengths(queries - rounded) * self.longest + _lengths(rounded) * self.residual
         ) + (UNIT_ROUNDOFF**2 + self.tolerance) * (lengths.square() + self.longest**2)
 
-    def largest_estimate(self, squared, queries):
-        """Return m(D), as :meth:`Engine.largest_estimate`."""
-        return (1 + UNIT_ROUNDOFF) * (squared + self.error(queries))
+    def bound(self, queries):
+        """Return the bound of the estimates, as :meth:`Engine.bound`."""
+        error = self.error(queries) + vanished(queries.shape[1], torch.float32, self.coarse.unit)
+        return Bound(UNIT_ROUNDOFF, (1 + UNIT_ROUNDOFF) * error)
 
     def candidates(self, block, queries, n_kept, allowed):
         """Find rows of least estimate, as :meth:`Engine.candidates`."""
@@ -122,9 +125,9 @@ class Bfloat16(CompiledEngine):
                     bits.numpy(),
                     rows.numpy(),
                 )
-        limit = bits[:, 0].clone().view(torch.bfloat16).double()
-        limit.masked_fill_((bits[:, 0] < 0) | limit.isinf(), math.nan)
-        return rows, limit
+        estimates = bits.view(torch.bfloat16).double().clamp_(min=0)
+        limit = estimates[:, 0].masked_fill(bits[:, 0] < 0, math.nan)
+        return Candidates(rows, estimates, finite_or_nan(limit))
 
 
 def _lengths(rows):

@@ -44,7 +44,7 @@ class Boxes(Tiles):
         """Split queries into blocks of neighbors, as :meth:`Engine.blocks`."""
         cells = self.sketched.of(queries, numbers)[1]
         members = cells.padded()
-        n_queries = min(self.coarse.block_queries, self.n_affordable(n_kept))
+        n_queries = min(self.shape(n_kept)[0], self.n_affordable(n_kept))
         step = max(1, n_queries // members.shape[1])
         for start in range(0, len(cells), step):
             block = slice(start, start + step)
@@ -60,7 +60,7 @@ class Boxes(Tiles):
         best = self.selection(len(queries), n_kept, queries)
         if not self._search_cells(best, block, queries, allowed):
             best = self.search_tiles(queries, n_kept, allowed)
-        return best.rows, in_full(best.limit, queries)
+        return in_full(best.rows, best.scores, best.limit, queries)
 
     def _search_cells(self, best, block, queries, allowed):
         """Search cell after cell, the nearest first; give up if too many are needed."""

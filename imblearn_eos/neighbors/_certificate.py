@@ -39,7 +39,18 @@ The length of x is not known for rows that were ruled out unseen, but |x| <= |q|
     m(D) = (1 + 2g) D + 3g |q|^2.
 
 Products of coordinates below the smallest normal number t may vanish, which adds at most d t. The
-bound of estimates in bfloat16 is in ``_bfloat16.py``.
+same holds for the squares of measured distances, whose unit is another one. The bound of estimates
+in bfloat16 is in ``_bfloat16.py``.
+
+How near a row with a given estimate can be is bounded by the other side of the same inequality:
+with |x|^2 <= 2|q|^2 + 2D again, D <= (E + 3g |q|^2) / (1 - 2g). Both sides are one ``Bound``, with
+slope 2g and offset 3g |q|^2.
+
+The order of candidates
+-----------------------
+Let E_i <= E_j be the estimates of two candidates, and D(E_i) the largest distance of a row with the
+estimate E_i. If E_j > m(D(E_i)), row i is nearer than row j. Where the inequality is false the two
+are in doubt, and their distances are measured. Other rows are not, unless distances are asked for.
 
 Without a proof
 ---------------
@@ -48,7 +59,47 @@ are searched in float64: every row with E <= m(D_k) is measured, with E and m of
 bounds the k-th smallest distance of all rows, so these are all rows that matter.
 """
 
+from typing import NamedTuple
+
 import torch
+
+
+class Bound(NamedTuple):
+    """How far estimates of squared distances can be from the distances.
+
+    All squared distances are in the unit of the coarse coordinates, of dtype float64 and of shape
+    (n_queries,) or (n_queries, n_rows).
+
+    Attributes
+    ----------
+    slope : float
+    offset : torch.Tensor of shape (n_queries,) or (n_queries, 1), dtype=float64
+    """
+
+    slope: float
+    offset: torch.Tensor
+
+    def largest_estimate(self, squared):
+        """Return m(D), the largest estimate that a row at a given distance can have."""
+        return (1 + self.slope) * squared + self.offset
+
+    def largest_distance(self, estimates):
+        """Return D(E), the largest distance that a row with a given estimate can have."""
+        # Infinity where the slope leaves nothing to be said.
+        return (estimates + self.offset) / max(1 - self.slope, 0)
+
+    def reach(self, estimates):
+        """Return m(D(E)): a row with a larger estimate is farther than one with this estimate."""
+        return self.largest_estimate(self.largest_distance(estimates))
+
+    def of(self, lines):
+        """Return the bound for some of the queries, for arrays of rows."""
+        return self._replace(offset=self.offset[lines, None])
+
+
+def vanished(n_features, dtype, unit):
+    """Return the most that numbers too small for a dtype, and for float64, can add up to."""
+    return n_features * (torch.finfo(dtype).tiny + torch.finfo(torch.float64).tiny * unit)
 
 
 def tolerance(n_features, dtype):
@@ -56,23 +107,23 @@ def tolerance(n_features, dtype):
     return 4 * (n_features + 16) * torch.finfo(dtype).eps / 2
 
 
-def largest_estimate(squared, queries, dtype):
-    """Return m(D), the largest estimate that a row at a given distance can have.
+def bound_of_products(queries, dtype, unit=1):
+    """Return the bound of estimates in float32 or float64.
 
     Parameters
     ----------
-    squared : torch.Tensor of shape (n_queries,), dtype=float64
-        Squared distances, in the unit of the coarse coordinates.
     queries : torch.Tensor of shape (n_queries, n_features), dtype=float64
         Centred and scaled.
     dtype : torch.dtype
-        The dtype of the estimates, float32 or float64.
+        The dtype of the estimates.
+    unit : float, default=1
+        Squared distances times this are in the unit of the coarse coordinates.
 
     Returns
     -------
-    torch.Tensor of shape (n_queries,), dtype=float64
+    Bound
     """
     n_features = queries.shape[1]
     g = tolerance(n_features, dtype)
-    vanished = torch.finfo(dtype).tiny * n_features
-    return (1 + 2 * g) * squared + 3 * g * queries.square().sum(1) + vanished
+    lengths = queries.square().sum(1)
+    return Bound(2 * g, 3 * g * lengths + vanished(n_features, dtype, unit))

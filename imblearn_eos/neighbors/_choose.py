@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 
 from imblearn_eos._device import has_bfloat16
-from imblearn_eos.neighbors._all import AllRows
 from imblearn_eos.neighbors._base import CoarseRows, bytes_kept
 from imblearn_eos.neighbors._boxes import Boxes
 from imblearn_eos.neighbors._tiles import Tiles
@@ -16,6 +15,10 @@ from imblearn_eos.neighbors._tiles import Tiles
 # Ruling rows out pays from about this many pairs and rows on.
 MIN_PAIRS = 2**24
 MIN_ROWS = 4096
+# Wide rows that are in doubt are measured several times faster by compiled loops.
+MIN_PRODUCTS = 2**32
+# Neighbors from which on thresholds select faster than compiled loops.
+MAX_WANTED = 512
 # The first time that compiled loops are used they must be loaded, which takes a second.
 MIN_PAIRS_TO_LOAD = 2**28
 
@@ -31,8 +34,6 @@ class Size(NamedTuple):
         The most queries so far.
     n_wanted : int
         Candidates for each query.
-    n_allowed : int
-        Rows that may be candidates.
     device : torch.device
     dtype : torch.dtype
         The dtype of products that are not in bfloat16.
@@ -44,7 +45,6 @@ class Size(NamedTuple):
     n_features: int
     n_queries: int
     n_wanted: int
-    n_allowed: int
     device: torch.device
     dtype: torch.dtype
     n_bytes: float
@@ -56,8 +56,6 @@ def choose_engines(size):
     A chain lists engines from rough to precise: what one leaves in doubt goes to the next. The last
     chain must pay on any rows.
     """
-    if size.n_allowed < size.n_wanted:
-        return [(AllRows,)]
     n_bytes = bytes_kept(size.n_rows, size.n_features, size.dtype)
     # Sketches, and the bounds of the other engines, are in float32.
     if n_bytes >= size.n_bytes / 2 or size.dtype != torch.float32:
@@ -66,6 +64,9 @@ def choose_engines(size):
         triton = _load_triton(size.device)
         if triton is not None and triton.pays(size.n_rows, size.n_wanted):
             return [(triton.Fused,)]
+        return [(Tiles,)]
+    # Selecting many rows takes longer than ruling out the others saves.
+    if size.n_wanted > MAX_WANTED:
         return [(Tiles,)]
     n_pairs = size.n_queries * size.n_rows
     is_loaded = "imblearn_eos.neighbors._kernels" in sys.modules
@@ -79,6 +80,10 @@ def choose_engines(size):
         return chains
     if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS:
         return [(Boxes,)]
+    if is_loaded and n_pairs * size.n_features >= MIN_PRODUCTS and _has_numba():
+        from imblearn_eos.neighbors import _compiled
+
+        return [(_compiled.CompiledTiles,)]
     return [(Tiles,)]
 
 

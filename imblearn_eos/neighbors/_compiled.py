@@ -10,23 +10,28 @@ from imblearn_eos.neighbors._tiles import Tiles
 GROUP_ROWS = 64
 
 
-def squared_distances(queries, rows, candidates, pairs_at_once):
-    """Measure as :func:`_exact.squared_distances` does, to the same bits."""
+def measure(queries, rows, query, found, pairs_at_once):
+    """Measure as :func:`_exact.measure` does, to the same bits."""
     if (array := rows.as_array()) is None:
-        return _exact.squared_distances(queries, rows, candidates, pairs_at_once)
+        return _exact.measure(queries, rows, query, found, pairs_at_once)
     with _kernels.torch_threads():
-        squared = _kernels.squared_distances(queries.numpy(), array, candidates.numpy())
+        squared = _kernels.measure(queries.numpy(), array, query.numpy(), found.numpy())
     return torch.from_numpy(squared)
 
 
 class CompiledEngine(Engine):
     """An engine whose candidates are measured by a compiled loop."""
 
-    squared_distances = staticmethod(squared_distances)
+    measure = staticmethod(measure)
 
 
 class CompiledScores(SmallestScores):
     """The smallest scores, looked at one by one in a compiled loop."""
+
+    def __init__(self, n_queries, n_kept, like):
+        super().__init__(n_queries, n_kept, like)
+        self.scores = like.new_full((n_queries, n_kept), torch.inf)
+        self.rows = torch.zeros(n_queries, n_kept, dtype=torch.int64)
 
     def offer(self, scores, rows):
         """Keep what is smaller among the scores of more rows."""

@@ -41,32 +41,26 @@ class Rows:
         return self.data.numpy() if is_plain else None
 
 
-def squared_distances(queries, rows, candidates, pairs_at_once):
-    """Measure each query's squared distance to its candidates.
+def measure(queries, rows, query, found, pairs_at_once):
+    """Measure squared distances of pairs of a query and a row.
 
     Parameters
     ----------
     queries : torch.Tensor of shape (n_queries, n_features), dtype=float64
     rows : Rows
-    candidates : torch.Tensor of shape (n_queries, n_candidates), dtype=int64
-        Row numbers.
+    query, found : torch.Tensor of shape (n_pairs,), dtype=int64
+        Numbers of queries and of rows.
     pairs_at_once : int
         Bounds the memory that this takes.
 
     Returns
     -------
-    torch.Tensor of shape (n_queries, n_candidates), dtype=float64
+    torch.Tensor of shape (n_pairs,), dtype=float64
     """
-    squared = queries.new_empty(candidates.shape)
-    n_columns = min(pairs_at_once, candidates.shape[1])
-    n_lines = max(1, pairs_at_once // n_columns)
-    for start in range(0, len(queries), n_lines):
-        lines = slice(start, start + n_lines)
-        for first in range(0, candidates.shape[1], n_columns):
-            part = candidates[lines, first : first + n_columns]
-            found = rows[part.flatten()].view(*part.shape, -1)
-            difference = queries[lines, None] - found
-            squared[lines, first : first + n_columns] = sum_of_squares(difference)
+    squared = queries.new_empty(len(query))
+    for start in range(0, len(query), pairs_at_once):
+        pairs = slice(start, start + pairs_at_once)
+        squared[pairs] = sum_of_squares(queries[query[pairs]] - rows[found[pairs]])
     return squared
 
 

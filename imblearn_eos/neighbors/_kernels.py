@@ -16,6 +16,8 @@ import torch
 # numba's threads must not be used by two threads of Python at once with every threading layer.
 _lock = threading.Lock()
 _is_usable = True
+# Pairs that one thread measures in a row.
+PAIRS_IN_A_CHUNK = 64
 
 
 def _after_fork():
@@ -199,28 +201,28 @@ def search_tree(
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def squared_distances(queries, rows, candidates):
-    """Measure as ``_exact.squared_distances`` does: the same operations, hence the same bits.
+def measure(queries, rows, query, found):
+    """Measure as ``_exact.measure`` does: the same operations, hence the same bits.
 
     Parameters
     ----------
     queries : ndarray of shape (n_queries, n_features), dtype=float64
     rows : ndarray of shape (n_rows, n_features), dtype=float32 or float64
-    candidates : ndarray of shape (n_queries, n_candidates), dtype=int64
+    query, found : ndarray of shape (n_pairs,), dtype=int64
 
     Returns
     -------
-    ndarray of shape (n_queries, n_candidates), dtype=float64
+    ndarray of shape (n_pairs,), dtype=float64
     """
-    n_queries, n_candidates = candidates.shape
-    n_features = rows.shape[1]
-    squared = np.empty((n_queries, n_candidates))
-    for i in numba.prange(n_queries):
+    n_pairs, n_features = len(query), rows.shape[1]
+    squared = np.empty(n_pairs)
+    n_chunks = -(-n_pairs // PAIRS_IN_A_CHUNK)
+    for chunk in numba.prange(n_chunks):
+        start = chunk * PAIRS_IN_A_CHUNK
         terms = np.empty(n_features)
-        for j in range(n_candidates):
-            row = candidates[i, j]
+        for pair in range(start, min(start + PAIRS_IN_A_CHUNK, n_pairs)):
             for feature in range(n_features):
-                difference = queries[i, feature] - rows[row, feature]
+                difference = queries[query[pair], feature] - rows[found[pair], feature]
                 terms[feature] = difference * difference
             width = n_features
             while width > 1:
@@ -230,5 +232,5 @@ def squared_distances(queries, rows, candidates):
                 if width % 2:
                     terms[0] += terms[width - 1]
                 width = half
-            squared[i, j] = terms[0]
+            squared[pair] = terms[0]
     return squared

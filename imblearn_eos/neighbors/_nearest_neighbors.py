@@ -71,9 +71,9 @@ class TorchNearestNeighbors(BaseEstimator):
 
     Notes
     -----
-    A pass in low precision rules out most rows, and the rest is measured in float64. For many rows
-    on a CPU, numba compiles this pass if it is installed (the extra ``fast``). The result is the
-    same without it.
+    A pass in low precision rules out most rows, and those that it leaves in doubt are measured in
+    float64; all neighbors are measured if distances are asked for. For many rows on a CPU, numba
+    compiles this pass if it is installed (the extra ``fast``). The result is the same without it.
 
     Four samplers of imbalanced-learn accept this object and then raise an error:
 
@@ -195,24 +195,26 @@ class TorchNearestNeighbors(BaseEstimator):
         """
         check_is_fitted(self)
         n_neighbors = self._check_n_neighbors(n_neighbors, excluded=int(X is None))
-        distances, indices = self._find(X, n_neighbors)
-        return (distances, indices) if return_distance else indices
+        found = self._find(X, n_neighbors, "distances" if return_distance else "order")
+        return found if return_distance else found[1]
 
     @one_thread_after_fork()
-    def _find(self, X, n_neighbors, allowed=None):
+    def _find(self, X, n_neighbors, result, own=None, allowed=None):
         if X is None:
             queries, own = self._fit_X, torch.arange(self.n_samples_fit_, device="cpu")
             as_tensor, like = self._fitted_on_tensor, self._like()
         else:
-            queries, own = self._validate(X, reset=False), None
+            queries = self._validate(X, reset=False)
             as_tensor = isinstance(X, torch.Tensor)
             like = X if as_tensor else self._like()
         search = self._search(resolve_device(self.device, like=like))
-        squared, indices = search.nearest(queries, n_neighbors, own=own, allowed=allowed)
-        distances = squared.sqrt_()
+        squared, indices = search.nearest(
+            queries, n_neighbors, own=own, allowed=allowed, result=result
+        )
+        found = None if squared is None else squared.sqrt_(), indices
         if as_tensor:
-            return distances.to(queries.device), indices.to(queries.device)
-        return distances.cpu().numpy(), indices.cpu().numpy()
+            return tuple(x if x is None else x.to(queries.device) for x in found)
+        return tuple(x if x is None else x.cpu().numpy() for x in found)
 
     def kneighbors_graph(
         self,
@@ -305,8 +307,8 @@ class TorchNearestNeighbors(BaseEstimator):
         return tags
 
 
-def kneighbors_among(neighbors, X, n_neighbors, allowed):
-    """Find the nearest of some rows only. Internal to the package.
+def nearest_sets(neighbors, X, n_neighbors, *, own=None, allowed=None):
+    """Find which rows are the nearest, in no order of distance. Internal to the package.
 
     What was computed from all fitted rows serves any choice of allowed rows.
 
@@ -317,13 +319,15 @@ def kneighbors_among(neighbors, X, n_neighbors, allowed):
     X : {array-like, sparse matrix, torch.Tensor} of shape (n_queries, n_features)
         The queries.
     n_neighbors : int
-        At most the number of rows allowed.
-    allowed : torch.Tensor of shape (n_samples_fit,), dtype=bool
-        Which of the fitted rows may be found.
+        At most the number of rows that each query may have as neighbors.
+    own : torch.Tensor of shape (n_queries,), dtype=int64, default=None
+        The fitted row that each query is, and that is not its neighbor.
+    allowed : torch.Tensor of shape (n_samples_fit,), dtype=bool, default=None
+        Which of the fitted rows may be found. None means all.
 
     Returns
     -------
-    distances, indices : {ndarray, torch.Tensor} of shape (n_queries, n_neighbors)
-        As :meth:`TorchNearestNeighbors.kneighbors` returns them.
+    ndarray of shape (n_queries, n_neighbors), dtype=int64
+        Numbers of the fitted rows, ascending.
     """
-    return neighbors._find(X, n_neighbors, allowed)
+    return neighbors._find(X, n_neighbors, "sets", own, allowed)[1]

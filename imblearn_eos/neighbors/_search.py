@@ -1,22 +1,24 @@
 """Exact k-nearest-neighbor search, coarse to fine.
 
-Engines find candidates, direct differences in float64 measure them, and the certificate
-(``_certificate.py``) states for which queries that is proven to be all. The other queries go to the
-next engine, and at last to a search in float64. So the answer is exact, and has the same bits on
-every device, with every engine and for every tile size.
+Engines find candidates with estimates of their distances, direct differences in float64 measure
+those whose order is in doubt (``_order.py``), and the certificate (``_certificate.py``) states for
+which queries that is proven to be all. The other queries go to the next engine, and at last to a
+search in float64. So the answer is exact, and has the same bits on every device, with every engine
+and for every tile size.
 """
 
 import math
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 
 from imblearn_eos._threads import one_thread
-from imblearn_eos.neighbors._certificate import largest_estimate
+from imblearn_eos.neighbors._certificate import bound_of_products
 from imblearn_eos.neighbors._choose import Size, choose_engines, coarse_dtype, make_engines
-from imblearn_eos.neighbors._exact import Rows, first_by_distance, sum_of_squares
+from imblearn_eos.neighbors._exact import Rows, first_by_distance, measure
+from imblearn_eos.neighbors._order import as_set, in_order
 from imblearn_eos.neighbors._selection import in_lines
 
 # Candidates kept beyond k, for rows that float32 cannot tell from the k-th, and for ties.
@@ -36,6 +38,8 @@ class Task(NamedTuple):
     n_neighbors: int
     own: torch.Tensor | None
     allowed: torch.Tensor | None
+    n_allowed: int
+    result: str
 
 
 class ExactSearch:
@@ -64,7 +68,7 @@ class ExactSearch:
         self._prepared = {}
         self._lock = threading.Lock()
 
-    def nearest(self, queries, n_neighbors, *, own=None, allowed=None):
+    def nearest(self, queries, n_neighbors, *, own=None, allowed=None, result="distances"):
         """Find the nearest rows.
 
         Parameters
@@ -77,11 +81,15 @@ class ExactSearch:
             The row that each query is, and that is not its neighbor.
         allowed : torch.Tensor of shape (n_rows,), dtype=bool, default=None
             Which rows may be neighbors. None means all.
+        result : {"distances", "order", "sets"}, default="distances"
+            What is needed: neighbors in order with their distances, neighbors in order, or
+            neighbors by row number. Less is measured for less.
 
         Returns
         -------
         squared : torch.Tensor of shape (n_queries, n_neighbors), dtype=float64
-            Squared Euclidean distances. Unlike their roots, they tie only where rows do.
+            Squared Euclidean distances, for "distances" only; else arbitrary. Unlike their roots,
+            they tie only where rows do.
         indices : torch.Tensor of shape (n_queries, n_neighbors), dtype=int64
             Row numbers.
         """
@@ -92,24 +100,28 @@ class ExactSearch:
             is_own = queries is self.given
             queries = self.rows if is_own else Rows(queries, self.device)
             own, allowed = (None if x is None else x.to(self.device) for x in (own, allowed))
-            return self._nearest(Task(queries, n_neighbors, own, allowed))
+            n_allowed = len(self.rows) if allowed is None else int(allowed.sum())
+            return self._nearest(Task(queries, n_neighbors, own, allowed, n_allowed, result))
 
     @contextmanager
     def _as_torch_is(self):
         """Set aside what the user has told torch to do by default."""
+        # A device that is set sends each call of torch through Python.
+        is_default = torch.get_default_device() == self.device
         # Autocast would round what the bounds take for float32.
-        with torch.device(self.device), torch.autocast(self.device.type, enabled=False):
+        with (
+            nullcontext() if is_default else self.device,
+            torch.autocast(self.device.type, enabled=False),
+        ):
             yield
 
-    def _engines_for(self, n_queries, n_wanted, n_allowed):
+    def _engines_for(self, n_queries, n_wanted):
         """Make engines, or take those of the last call if they are the same."""
         # What was prepared for many queries also serves few.
         self._most_queries = max(self._most_queries, n_queries)
         dtype = coarse_dtype()
         shape, most = self.rows.shape, self._most_queries
-        chains = choose_engines(
-            Size(*shape, most, n_wanted, n_allowed, self.device, dtype, self.n_bytes)
-        )
+        chains = choose_engines(Size(*shape, most, n_wanted, self.device, dtype, self.n_bytes))
         key = (dtype, *chains)
         if key not in self._prepared:
             # What other engines hold is freed before more is made.
@@ -119,11 +131,13 @@ class ExactSearch:
 
     def _nearest(self, task):
         n_queries, k = len(task.queries), task.n_neighbors
-        squared = torch.empty(n_queries, k, dtype=torch.float64)
+        squared = (
+            torch.empty(n_queries, k, dtype=torch.float64) if task.result == "distances" else None
+        )
         indices = torch.empty(n_queries, k, dtype=torch.int64)
-        n_allowed = len(self.rows) if task.allowed is None else int(task.allowed.sum())
+        n_allowed = task.n_allowed
         n_wanted = k + (task.own is not None) + SPARE_CANDIDATES
-        engines = self._engines_for(n_queries, n_wanted, n_allowed)
+        engines = self._engines_for(n_queries, n_wanted)
         # At least the k-th distance of each query, in the unit of coarse coordinates.
         bound = torch.full((n_queries,), math.inf, dtype=torch.float64)
         waiting = torch.arange(n_queries)
@@ -133,7 +147,9 @@ class ExactSearch:
             for block in engine.blocks(task.queries, waiting, n_kept):
                 numbers = block.numbers
                 found = self._search_block(engine, block, task, n_kept)
-                squared[numbers], indices[numbers], bound[numbers], is_certain = found
+                indices[numbers], measured, bound[numbers], is_certain = found
+                if squared is not None:
+                    squared[numbers] = measured
                 doubtful.append(numbers[~is_certain])
             waiting = torch.cat(doubtful)
             if not len(waiting):
@@ -142,31 +158,47 @@ class ExactSearch:
         n_bytes = 100 * (k + TILE_AGAIN) + 24 * self.rows.shape[1]
         n_affordable = max(1, int(self.n_bytes / 4 / n_bytes))
         for numbers in waiting.split(min(QUERIES_AGAIN, n_affordable)):
-            found = self._search_again(engines[-1].coarse, task, numbers, bound[numbers])
-            squared[numbers], indices[numbers] = found
+            measured, found = self._search_again(engines[-1].coarse, task, numbers, bound[numbers])
+            indices[numbers] = found.sort(dim=1).values if task.result == "sets" else found
+            if squared is not None:
+                squared[numbers] = measured
         return squared, indices
 
     def _search_block(self, engine, block, task, n_kept):
-        """Measure an engine's candidates, and compare their distances with what it left out."""
+        """Compare an engine's candidates with each other, and with what it left out."""
         queries = task.queries[block.numbers]
         centred = engine.coarse.centred(queries)
-        candidates, limit = engine.candidates(block, centred, n_kept, task.allowed)
-        # Sorted, so that equal distances stay in the order of the rows.
-        candidates = candidates.sort(dim=1).values
-        squared = engine.squared_distances(queries, self.rows, candidates, self.pairs_at_once)
+        found = engine.candidates(block, centred, n_kept, task.allowed)
         if task.own is not None:
-            squared.masked_fill_(candidates == task.own[block.numbers, None], math.inf)
-        squared, indices = first_by_distance(squared, candidates, task.n_neighbors)
-        bound = squared[:, -1] * engine.coarse.inverse_scale**2
-        is_certain = limit > engine.largest_estimate(bound, centred)
+            found.estimates.masked_fill_(found.rows == task.own[block.numbers, None], math.inf)
+
+        def measure_pairs(query, row):
+            return engine.measure(queries, self.rows, query, row, self.pairs_at_once)
+
+        bound, unit, k = engine.bound(centred), engine.coarse.unit, task.n_neighbors
+        if task.result == "sets":
+            indices, farthest = as_set(found, bound, unit, k, measure_pairs)
+            squared = None
+        else:
+            measure_all = task.result == "distances"
+            indices, squared = in_order(
+                found, bound, unit, k, measure_pairs, measure_all=measure_all
+            )
+            farthest = squared[:, -1]
+        farthest = farthest * unit
+        is_certain = found.limit > bound.largest_estimate(farthest)
+        is_overflow = found.limit.isnan()
+        if n_kept == task.n_allowed:
+            is_certain = ~is_overflow
         # Where estimates overflowed, candidates may be repeated and bound nothing.
-        return squared, indices, bound.masked_fill(limit.isnan(), math.inf), is_certain
+        return indices, squared, farthest.masked_fill(is_overflow, math.inf), is_certain
 
     def _search_again(self, coarse, task, numbers, bound):
         """Measure every row that may be nearer than a bound, or as near, by float64 estimates."""
         k, queries = task.n_neighbors, task.queries[numbers]
         centred = coarse.centred(queries)
         norms = centred.square().sum(1)
+        margin = bound_of_products(centred, torch.float64, coarse.unit)
         squared = queries.new_empty(len(queries), 0)
         indices = torch.empty(len(queries), 0, dtype=torch.int64)
         for start in range(0, len(self.rows), TILE_AGAIN):
@@ -176,7 +208,7 @@ class ExactSearch:
             if task.allowed is not None:
                 lengths.masked_fill_(~task.allowed[tile], math.inf)
             estimates = torch.addmm(lengths, centred, rows.T, alpha=-2).add_(norms[:, None])
-            limit = largest_estimate(bound, centred, torch.float64)
+            limit = margin.largest_estimate(bound)
             if squared.shape[1] == k:
                 # Nothing is nearer than a copy, and equal distances go to the rows found before.
                 limit.masked_fill_(squared[:, -1] == 0, -math.inf)
@@ -189,12 +221,11 @@ class ExactSearch:
             if not len(query):
                 continue
             found = position + start
-            pairs = zip(*(part.split(self.pairs_at_once) for part in (query, found)), strict=True)
-            measured = torch.cat([sum_of_squares(queries[i] - self.rows[j]) for i, j in pairs])
+            measured = measure(queries, self.rows, query, found, self.pairs_at_once)
             lines = in_lines(query, len(queries), (measured, math.inf), (found, 0))
             squared, indices = first_by_distance(
                 torch.cat([squared, lines[0]], dim=1), torch.cat([indices, lines[1]], dim=1), k
             )
             if squared.shape[1] == k:
-                bound = torch.minimum(bound, squared[:, -1] * coarse.inverse_scale**2)
+                bound = torch.minimum(bound, squared[:, -1] * coarse.unit)
         return squared, indices

@@ -1,7 +1,8 @@
-"""The smallest of many scores, without a look at each."""
+"""The smallest of many scores, by thresholds: without a look at each, and without sorting."""
 
 import math
 
+import numpy as np
 import torch
 
 
@@ -9,8 +10,8 @@ class SmallestScores:
     """The smallest scores offered so far, for each query, and the rows that have them.
 
     Selection costs more than the product that gives the scores, unless most scores are never looked
-    at one by one. They are taken in groups: a group is opened only if its minimum is below the
-    largest score that is kept.
+    at one by one. So a threshold comes first: the n-th smallest of the minima of groups of scores
+    is at least the n-th smallest score, and not much larger. What exceeds it is left out.
 
     Parameters
     ----------
@@ -20,17 +21,17 @@ class SmallestScores:
 
     Attributes
     ----------
-    scores : torch.Tensor of shape (n_queries, n_kept)
-        In no particular order; infinity until enough were offered.
-    rows : torch.Tensor of shape (n_queries, n_kept), dtype=int64
+    scores : torch.Tensor of shape (n_queries, at least n_kept)
+        In no particular order; infinity where there are no more.
+    rows : torch.Tensor of the same shape, dtype=int64
     limit : torch.Tensor of shape (n_queries,)
-        The largest score kept: nothing below it was ever dropped.
+        The ``n_kept``-th smallest score: nothing below it was ever dropped.
     """
 
     def __init__(self, n_queries, n_kept, like):
         self.n_kept = n_kept
-        self.scores = like.new_full((n_queries, n_kept), math.inf)
-        self.rows = torch.zeros(n_queries, n_kept, dtype=torch.int64, device=like.device)
+        self.scores = like.new_empty((n_queries, 0))
+        self.rows = torch.empty(n_queries, 0, dtype=torch.int64, device=like.device)
         self.limit = like.new_full((n_queries,), math.inf)
 
     def offer(self, scores, rows):
@@ -43,40 +44,44 @@ class SmallestScores:
             The row of each column.
         """
         n_queries, n_rows = scores.shape
-        if n_rows <= 4 * self.n_kept:
-            return self._keep(scores, rows.expand(n_queries, -1))
-        n_groups = math.isqrt(n_rows * self.n_kept)
-        minima = group_minima(scores, n_groups)
-        is_hit = minima < self.limit[:, None]
-        offsets = torch.arange(0, n_rows, n_groups, device=scores.device)
-        if int(is_hit.sum()) > n_queries * self.n_kept // 2:
-            group = minima.topk(self.n_kept, largest=False, sorted=False).indices
-            column = (group[:, :, None] + offsets).flatten(1)
-            found = scores.gather(1, column.clamp(max=n_rows - 1))
-            found.masked_fill_(column >= n_rows, math.inf)
-            return self._keep(found, rows[column.clamp_(max=n_rows - 1)])
-        query, group = is_hit.nonzero(as_tuple=True)
-        column = group[:, None] + offsets
-        found = scores[query[:, None], column.clamp(max=n_rows - 1)]
-        is_hit = (found < self.limit[query, None]) & (column < n_rows)
-        hit, place = is_hit.nonzero(as_tuple=True)
-        if len(hit):
-            self._keep(
-                *in_lines(
-                    query[hit],
-                    n_queries,
-                    (found[hit, place], math.inf),
-                    (rows[column[hit, place]], 0),
-                )
-            )
-        return None
+        # What only equals the limit is not needed.
+        threshold = self.limit.nextafter(torch.full_like(self.limit, -math.inf))
+        if n_rows > self.n_kept:
+            n_groups = max(math.isqrt(n_rows * self.n_kept), n_rows // 8)
+            few = group_minima(scores, n_groups) if n_groups < n_rows // 2 else scores
+            threshold = torch.minimum(threshold, kth_smallest(few, self.n_kept))
+        place = where(scores <= threshold[:, None])
+        query = place.div(n_rows, rounding_mode="floor")
+        kept = scores.view(-1)[place]
+        found, found_rows = in_lines(
+            query, n_queries, (kept, math.inf), (rows[place - query * n_rows], 0)
+        )
+        self.scores = torch.cat([self.scores, found], dim=1)
+        self.rows = torch.cat([self.rows, found_rows], dim=1)
+        n_missing = self.n_kept - self.scores.shape[1]
+        if n_missing > 0:
+            self.scores = torch.nn.functional.pad(self.scores, (0, n_missing), value=math.inf)
+            self.rows = torch.nn.functional.pad(self.rows, (0, n_missing))
+        elif self.scores.shape[1] > 2 * self.n_kept:
+            self.scores, kept = self.scores.topk(self.n_kept, largest=False, sorted=False)
+            self.rows = self.rows.gather(1, kept)
+        self.limit = kth_smallest(self.scores, self.n_kept)
 
-    def _keep(self, scores, rows):
-        scores = torch.cat([self.scores, scores], dim=1)
-        rows = torch.cat([self.rows, rows], dim=1)
-        self.scores, kept = scores.topk(self.n_kept, largest=False, sorted=False)
-        self.rows = rows.gather(1, kept)
-        self.limit = self.scores.amax(1)
+
+def kth_smallest(values, k):
+    """Return the k-th smallest value of each line."""
+    if values.device.type == "cpu":
+        # Several times as fast as torch.
+        return torch.from_numpy(np.partition(values.numpy(), k - 1, axis=1)[:, k - 1])
+    return values.topk(k, largest=False, sorted=False).values.amax(1)
+
+
+def where(mask):
+    """Return the places that are True, in the flattened mask."""
+    if mask.device.type == "cpu":
+        # Faster than torch, too.
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))
+    return mask.flatten().nonzero()[:, 0]
 
 
 def in_lines(line, n_lines, *parts):

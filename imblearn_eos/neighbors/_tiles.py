@@ -28,13 +28,14 @@ class Tiles(Engine):
         """Find rows of least estimate, as :meth:`Engine.candidates`."""
         queries = queries.to(self.coarse.dtype)
         best = self.search_tiles(queries, n_kept, allowed)
-        return best.rows, in_full(best.limit, queries)
+        return in_full(best.rows, best.scores, best.limit, queries)
 
     def search_tiles(self, queries, n_kept, allowed):
         """Return the smallest scores of queries in the coarse dtype: SmallestScores."""
         best = self.selection(len(queries), n_kept, queries)
-        buffer = queries.new_empty(len(queries) * self.coarse.tile_rows)
-        for tile in self.source.tiles():
+        _, tile_rows = self.shape(n_kept)
+        buffer = queries.new_empty(len(queries) * tile_rows)
+        for tile in self.source.tiles(tile_rows):
             self.offer(best, queries, tile, allowed, buffer)
         return best
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from imblearn_eos.neighbors import _kernels
-from imblearn_eos.neighbors._base import Block, finite_or_nan
+from imblearn_eos.neighbors._base import Block, Candidates, finite_or_nan
 from imblearn_eos.neighbors._cells import SketchedRows
 from imblearn_eos.neighbors._compiled import CompiledEngine
 
@@ -67,11 +67,11 @@ class Tree(CompiledEngine):
     def candidates(self, block, queries, n_kept, allowed):
         """Find rows of least estimate, as :meth:`Engine.candidates`."""
         queries = queries.to(self.coarse.dtype)
-        rows, limit, _ = self._search(queries, block.sketches, n_kept, allowed)
-        return rows, finite_or_nan(limit.double())
+        rows, scores, _ = self._search(queries, block.sketches, n_kept, allowed)
+        return Candidates(rows, scores.double(), finite_or_nan(scores[:, 0].double()))
 
     def _search(self, queries, sketches, n_kept, allowed):
-        """Return rows, limit, and how many sketches and rows were looked at for each query."""
+        """Return rows, scores, and how many sketches and rows were looked at for each query."""
         kept = self.sketched.kept
         is_allowed = np.ones(len(kept.order), bool) if allowed is None else allowed[kept.order]
         scores = np.full((len(queries), n_kept), np.inf, dtype=np.float32)
@@ -89,4 +89,4 @@ class Tree(CompiledEngine):
                 scores,
                 places,
             )
-        return kept.order[torch.from_numpy(places)], torch.from_numpy(scores[:, 0].copy()), work
+        return kept.order[torch.from_numpy(places)], torch.from_numpy(scores), work

@@ -66,12 +66,14 @@ class Fused(Tiles):
         kept = self.source
         norms = kept.norms if allowed is None else kept.norms.masked_fill(~allowed, math.inf)
         n_bytes = self.coarse.n_bytes / 4
-        rows, limit = find_smallest(queries, kept.values, norms, n_kept, n_bytes)
+        rows, scores, limit = find_smallest(queries, kept.values, norms, n_kept, n_bytes)
         missing = limit.isneginf().nonzero()[:, 0]
         if len(missing):
             best = self.search_tiles(queries[missing], n_kept, allowed)
-            rows[missing], limit[missing] = best.rows, best.limit
-        return rows, in_full(limit, queries)
+            # More may be kept than was asked for.
+            scores[missing], kept = best.scores.topk(n_kept, largest=False, sorted=False)
+            rows[missing], limit[missing] = best.rows.gather(1, kept), best.limit
+        return in_full(rows, scores, limit, queries)
 
 
 def lanes(n_kept):
@@ -124,6 +126,7 @@ def find_smallest(queries, rows, norms, n_kept, n_bytes):
     -------
     found : torch.Tensor of shape (n_queries, n_kept), dtype=int64
         Row numbers.
+    scores : torch.Tensor of shape (n_queries, n_kept), dtype=float32
     limit : torch.Tensor of shape (n_queries,), dtype=float32
         No other row has a smaller score. Minus infinity where fewer than ``n_kept`` rows were
         kept: the last of the rows found are arbitrary then.
@@ -160,7 +163,7 @@ def find_smallest(queries, rows, norms, n_kept, n_bytes):
     scores, places = scores.flatten(1).topk(n_kept, largest=False, sorted=False)
     largest = scores.amax(1)
     limit = torch.where(largest == math.inf, -math.inf, torch.minimum(limit, largest))
-    return numbers.flatten(1).gather(1, places).long(), limit
+    return numbers.flatten(1).gather(1, places).long(), scores, limit
 
 
 def _n_programs(device):

@@ -1,0 +1,110 @@
+"""What estimates leave open: which candidates must be measured, to know the nearest ones.
+
+The estimates of candidates are within a bound of their distances (``_certificate.py``), so most
+pairs of candidates have a certain order. Only candidates that are in doubt are measured.
+"""
+
+import numpy as np
+import torch
+
+from imblearn_eos.neighbors._selection import in_lines, kth_smallest
+
+
+def in_order(found, bound, unit, n_neighbors, measure, *, measure_all):
+    """Return the nearest candidates, nearest first, equal distances by row number.
+
+    Parameters
+    ----------
+    found : Candidates
+    bound : Bound
+        Of the candidates' estimates.
+    unit : float
+        Squared distances times this are in the unit of estimates.
+    n_neighbors : int
+        At most the number of candidates.
+    measure : callable
+        Takes numbers of queries, ascending, and of rows, and returns squared distances.
+    measure_all : bool
+        Whether to measure candidates that are not in doubt, too.
+
+    Returns
+    -------
+    rows : torch.Tensor of shape (n_queries, n_neighbors), dtype=int64
+    squared : torch.Tensor of shape (n_queries, n_neighbors), dtype=float64
+        Squared distances; at least these for candidates that were not measured.
+    """
+    estimates, order = found.estimates.sort(dim=1)
+    rows = found.rows.gather(1, order)
+    every = bound.of(slice(None))
+    # Candidates form runs: whatever is in different runs has a certain order.
+    is_joined = estimates[:, 1:] <= every.reach(estimates[:, :-1])
+    run = torch.nn.functional.pad((~is_joined).cumsum(1), (1, 0))
+    is_open = run <= run[:, n_neighbors - 1, None]
+    if not measure_all:
+        is_open &= torch.nn.functional.pad(is_joined, (1, 0)) | torch.nn.functional.pad(
+            is_joined, (0, 1)
+        )
+    # These keep the order between runs.
+    squared = every.largest_distance(estimates) / unit
+    query, place = is_open.nonzero(as_tuple=True)
+    squared[query, place] = measure(query, rows[query, place])
+    lines = is_open.any(1).nonzero()[:, 0]
+    if len(lines):
+        rows[lines], squared[lines] = _sort(rows[lines], squared[lines])
+    return rows[:, :n_neighbors], squared[:, :n_neighbors]
+
+
+def as_set(found, bound, unit, n_neighbors, measure):
+    """Return the nearest candidates by row number; the parameters are those of :func:`in_order`.
+
+    Returns
+    -------
+    rows : torch.Tensor of shape (n_queries, n_neighbors), dtype=int64
+        Ascending.
+    farthest : torch.Tensor of shape (n_queries,), dtype=float64
+        At least the largest of their squared distances.
+    """
+    rows, estimates, _ = found
+    last = kth_smallest(estimates, n_neighbors)
+    farthest = bound.largest_distance(last) / unit
+    is_member = estimates <= bound.reach(last)[:, None]
+    lines = (is_member.sum(1) > n_neighbors).nonzero()[:, 0]
+    if len(lines):
+        # Nearer than the last for certain, or in doubt.
+        some = estimates[lines]
+        is_open = is_member[lines] & (bound.of(lines).reach(some) >= last[lines, None])
+        query, place = is_open.nonzero(as_tuple=True)
+        row = rows[lines[query], place]
+        measured = measure(lines[query], row)
+        n_wanted = n_neighbors - (is_member[lines] & ~is_open).sum(1)
+        open_rows, squared, places = in_lines(
+            query, len(lines), (row, len(rows)), (measured, torch.inf), (place, 0)
+        )
+        order = open_rows.argsort(dim=1)
+        squared, by_distance = squared.gather(1, order).sort(dim=1, stable=True)
+        order = order.gather(1, by_distance)
+        is_chosen = torch.arange(order.shape[1], device=order.device) < n_wanted[:, None]
+        farthest[lines] = squared.gather(1, n_wanted[:, None] - 1)[:, 0]
+        is_member[lines] &= ~is_open
+        line, rank = is_chosen.nonzero(as_tuple=True)
+        is_member[lines[line], places.gather(1, order)[line, rank]] = True
+    rows = _sort_lines(rows.masked_fill(~is_member, NO_ROW))
+    return rows[:, :n_neighbors], farthest
+
+
+# Behind all row numbers.
+NO_ROW = torch.iinfo(torch.int32).max
+
+
+def _sort(rows, squared):
+    """Sort lines by distance, equal distances by row number."""
+    rows, order = rows.sort(dim=1)
+    squared, by_distance = squared.gather(1, order).sort(dim=1, stable=True)
+    return rows.gather(1, by_distance), squared
+
+
+def _sort_lines(rows):
+    """Sort row numbers in each line."""
+    if rows.device.type == "cpu":
+        return torch.from_numpy(np.sort(rows.numpy().astype(np.int32), axis=1).astype(np.int64))
+    return rows.sort(dim=1).values

@@ -1,0 +1,50 @@
+"""How the smallest of many scores are selected."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+from imblearn_eos.neighbors._selection import SmallestScores
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ["any sign", "ties", "equal", "infinite", "descending"])
+@pytest.mark.parametrize(
+    ("n_rows", "n_kept", "n_tile"),
+    [(1, 1, 1), (50, 1, 50), (50, 20, 7), (50, 50, 50), (3000, 19, 3000), (3000, 19, 700)],
+)
+def test_nothing_below_the_limit_is_dropped(n_rows, n_kept, n_tile, kind, dtype):
+    random_state = np.random.RandomState(0)
+    scores = random_state.standard_normal((7, n_rows))
+    scores = {
+        "any sign": scores,
+        "ties": scores.round(),
+        "equal": scores * 0,
+        # As many numbers as are kept, and rows that must not be found.
+        "infinite": np.where(scores.argsort(axis=1).argsort(axis=1) < n_kept, scores, np.inf),
+        "descending": -np.sort(scores, axis=1),
+    }[kind]
+    scores = torch.from_numpy(scores).to(dtype)
+    rows = torch.from_numpy(random_state.permutation(n_rows))
+    best = SmallestScores(7, n_kept, scores)
+    for tile, tile_rows in zip(scores.split(n_tile, dim=1), rows.split(n_tile), strict=True):
+        best.offer(tile.contiguous(), tile_rows)
+
+    assert n_kept <= best.scores.shape[1] <= 2 * n_kept
+    assert_array_equal(best.limit, np.sort(scores.numpy(), axis=1)[:, n_kept - 1])
+    column = rows.argsort()
+    for query in range(7):
+        is_real = best.scores[query].isfinite()
+        kept = best.rows[query][is_real]
+        assert len(set(kept.tolist())) == len(kept)
+        assert_array_equal(scores[query, column[kept]], best.scores[query][is_real])
+        below = rows[scores[query] < best.limit[query]]
+        assert set(below.tolist()) <= set(kept.tolist())
+
+
+def test_scores_that_are_no_number_are_not_kept():
+    scores = torch.tensor([[np.nan, 2.0, np.nan, -1.0, 1.0]])
+    best = SmallestScores(1, 3, scores)
+    best.offer(scores, torch.arange(5))
+    assert_array_equal(best.scores.sort().values, [[-1, 1, 2]])
