@@ -86,7 +86,7 @@ def test_used_where_it_tells_near_rows_from_others():
 @pytest.mark.parametrize("is_supported", [False, True])
 def test_chosen_where_the_processor_multiplies_bfloat16(is_supported, monkeypatch):
     monkeypatch.setattr(_choose, "has_bfloat16", lambda device: is_supported)
-    size = _choose.Size(10**5, 64, 10**5, 20, torch.device("cpu"), torch.float32, 2**30)
+    size = _choose.Size(10**5, 64, 10**5, 20, True, torch.device("cpu"), torch.float32, 2**30)
     chains = _choose.choose_engines(size)
     assert any(chain[0] is _bfloat16.Bfloat16 for chain in chains) == is_supported
     # Little memory, and products of low precision.

@@ -17,7 +17,7 @@ MIN_PAIRS = 2**24
 MIN_ROWS = 4096
 # Wide rows that are in doubt are measured several times faster by compiled loops.
 MIN_PRODUCTS = 2**32
-# Neighbors from which on thresholds select faster than compiled loops.
+# Neighbors from which on thresholds select a set faster than compiled loops.
 MAX_WANTED = 512
 # The first time that compiled loops are used they must be loaded, which takes a second.
 MIN_PAIRS_TO_LOAD = 2**28
@@ -34,6 +34,8 @@ class Size(NamedTuple):
         The most queries so far.
     n_wanted : int
         Candidates for each query.
+    is_sorted : bool
+        Whether neighbors are wanted in order, not as a set.
     device : torch.device
     dtype : torch.dtype
         The dtype of products that are not in bfloat16.
@@ -45,6 +47,7 @@ class Size(NamedTuple):
     n_features: int
     n_queries: int
     n_wanted: int
+    is_sorted: bool
     device: torch.device
     dtype: torch.dtype
     n_bytes: float
@@ -66,7 +69,7 @@ def choose_engines(size):
             return [(triton.Fused,)]
         return [(Tiles,)]
     # Selecting many rows takes longer than ruling out the others saves.
-    if size.n_wanted > MAX_WANTED:
+    if size.n_wanted > MAX_WANTED and not size.is_sorted:
         return [(Tiles,)]
     n_pairs = size.n_queries * size.n_rows
     is_loaded = "imblearn_eos.neighbors._kernels" in sys.modules

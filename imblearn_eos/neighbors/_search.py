@@ -115,13 +115,14 @@ class ExactSearch:
         ):
             yield
 
-    def _engines_for(self, n_queries, n_wanted):
+    def _engines_for(self, n_queries, n_wanted, is_sorted):
         """Make engines, or take those of the last call if they are the same."""
         # What was prepared for many queries also serves few.
         self._most_queries = max(self._most_queries, n_queries)
         dtype = coarse_dtype()
         shape, most = self.rows.shape, self._most_queries
-        chains = choose_engines(Size(*shape, most, n_wanted, self.device, dtype, self.n_bytes))
+        size = Size(*shape, most, n_wanted, is_sorted, self.device, dtype, self.n_bytes)
+        chains = choose_engines(size)
         key = (dtype, *chains)
         if key not in self._prepared:
             # What other engines hold is freed before more is made.
@@ -137,7 +138,7 @@ class ExactSearch:
         indices = torch.empty(n_queries, k, dtype=torch.int64)
         n_allowed = task.n_allowed
         n_wanted = k + (task.own is not None) + SPARE_CANDIDATES
-        engines = self._engines_for(n_queries, n_wanted)
+        engines = self._engines_for(n_queries, n_wanted, task.result != "sets")
         # At least the k-th distance of each query, in the unit of coarse coordinates.
         bound = torch.full((n_queries,), math.inf, dtype=torch.float64)
         waiting = torch.arange(n_queries)
