@@ -94,7 +94,7 @@ class Bound(NamedTuple):
 
     def of(self, lines):
         """Return the bound for some of the queries, for arrays of rows."""
-        return self._replace(offset=self.offset[lines, None])
+        return Bound(self.slope, self.offset[lines, None])
 
 
 def vanished(n_features, dtype, unit):
