@@ -17,25 +17,43 @@ def clustered(n_rows, n_features, seed=0, n_clusters=50):
     return (rows + random_state.standard_normal(rows.shape) * spread).astype(np.float32)
 
 
-def embeddings(path, n_rows, seed=0):
-    """Load a random subset of the embeddings ``Z`` or ``Z_train`` in an .npz file."""
+def embeddings(path, seed=0):
+    """Load the embeddings ``Z`` or ``Z_train`` in an .npz file, in random order."""
     with np.load(path, allow_pickle=False) as arrays:
         rows = arrays["Z" if "Z" in arrays.files else "Z_train"].astype(np.float32)
-    if n_rows > len(rows):
-        return None
-    return rows[np.random.RandomState(seed).permutation(len(rows))[:n_rows]]
+    return rows[np.random.RandomState(seed).permutation(len(rows))]
 
 
-def long_tailed(path, n_rows=None, seed=0):
-    """Load labeled rows of an .npz file, or draw a long tail of overlapping clusters."""
-    if n_rows is None:
-        with np.load(path, allow_pickle=False) as arrays:
-            suffix = "_train" if "Z_train" in arrays.files else ""
-            return arrays[f"Z{suffix}"].astype(np.float32), arrays[f"y{suffix}"]
-    random_state = np.random.RandomState(seed)
+def labeled(path):
+    """Load the labeled embeddings in an .npz file."""
+    with np.load(path, allow_pickle=False) as arrays:
+        suffix = "_train" if "Z_train" in arrays.files else ""
+        return arrays[f"Z{suffix}"].astype(np.float32), arrays[f"y{suffix}"]
+
+
+def tail_counts(n_rows):
+    """Return the sizes of ten classes from 100 to 1, each large enough for every sampler."""
     share = 0.01 ** (np.arange(10) / 9)
-    y = random_state.choice(10, size=n_rows, p=share / share.sum())
-    spread = 1 / np.sqrt(1 + np.arange(64))
-    centers = random_state.standard_normal((10, 64)) * 0.5 * spread
-    rows = centers[y] + random_state.standard_normal((n_rows, 64)) * spread
+    counts = np.maximum(12, n_rows * share / share.sum()).astype(int)
+    counts[0] += n_rows - counts.sum()
+    return counts
+
+
+def long_tailed(n_rows, n_features=64, seed=0):
+    """Draw a long tail of overlapping clusters."""
+    random_state = np.random.RandomState(seed)
+    y = random_state.permutation(np.repeat(np.arange(10), tail_counts(n_rows)))
+    spread = 1 / np.sqrt(1 + np.arange(n_features))
+    centers = random_state.standard_normal((10, n_features)) * 0.5 * spread
+    rows = centers[y] + random_state.standard_normal((n_rows, n_features)) * spread
     return rows.astype(np.float32), y
+
+
+def long_tail_of(Z, y, n_rows, seed=0):
+    """Draw a long tail from labeled rows of ten classes, or return None if a class has too few."""
+    counts = tail_counts(n_rows)
+    if (np.bincount(y, minlength=10) < counts).any():
+        return None
+    order = np.random.RandomState(seed).permutation(len(y))
+    chosen = np.concatenate([order[y[order] == c][: counts[c]] for c in range(10)])
+    return Z[chosen], y[chosen]

@@ -1,33 +1,46 @@
 """All-k-nearest-neighbors: this package beside its peers, in one run, with the same threads.
 
-    python benchmarks/neighbors.py --data cifar10_full_embeddings.npz
+    python benchmarks/neighbors.py --grid --data cifar10_full_embeddings.npz --output grid.jsonl
 
-prints one table and, with --json and --plot, writes it and a log-log plot. Every answer is compared
-with float64 brute force on a sample of rows; ours must equal it in full.
+measures each cell once, also if it is stopped and started again, and prints tables. Every answer is
+compared with float64 brute force on a sample of rows; ours must equal it in full.
 """
 
 import argparse
-import json
-import platform
-import sys
-import time
-from importlib.metadata import PackageNotFoundError, version
+from functools import lru_cache, partial
 from statistics import median
 from unittest.mock import patch
 
 import _data
+import _grid
 import numpy as np
 import torch
 from sklearn.neighbors import NearestNeighbors
-from tabulate import tabulate
-from tqdm import tqdm
 
 from imblearn_eos import TorchNearestNeighbors
 from imblearn_eos.neighbors import _choose
 
+GRID = {
+    "rows": [300, 1000, 3000, 10_000, 20_000, 50_000, 100_000, 1_000_000],
+    "features": [8, 64, 384, 768, 1280],
+    "k": [6, 11, 101, 1001],
+    "budget": 2e11,
+}
+# scikit-learn's "auto" is a k-d tree up to so many features, and brute force beyond.
+TREE_FEATURES = 15
+
 
 def ours(X, k, device):
-    return TorchNearestNeighbors(k, device=device).fit(X).kneighbors(return_distance=False)
+    neighbors = TorchNearestNeighbors(k, device=device).fit(X)
+    return neighbors.kneighbors(return_distance=False), engines_of(neighbors)
+
+
+def engines_of(neighbors):
+    """Return the names of the engines that the last search took, from rough to precise."""
+    chains = (
+        chain for search in neighbors._searches.values() for chain in search._prepared.values()
+    )
+    return " > ".join(type(engine).__name__ for chain in chains for engine in chain)
 
 
 def ours_without_numba(X, k, device):
@@ -35,8 +48,9 @@ def ours_without_numba(X, k, device):
         return ours(X, k, device)
 
 
-def sklearn_brute(X, k, device):
-    neighbors = NearestNeighbors(n_neighbors=k, algorithm="brute", n_jobs=-1)
+def sklearn(X, k, device, algorithm):
+    n_jobs = torch.get_num_threads()
+    neighbors = NearestNeighbors(n_neighbors=k, algorithm=algorithm, n_jobs=n_jobs)
     return neighbors.fit(X).kneighbors(return_distance=False)
 
 
@@ -79,33 +93,28 @@ def without_self(found):
     return found[~is_self].reshape(len(found), -1)
 
 
-def agreement(X, found, n_sample=100):
-    """Return the share of neighbors that float64 brute force finds too, on a sample of rows."""
+def brute_force(X, k, n_sample=100):
+    """Return a sample of rows, and the neighbors of each in float64."""
     sample = np.random.RandomState(0).choice(len(X), min(n_sample, len(X)), replace=False)
     rows = X.astype(np.float64)
-    shares = []
+    expected = []
     for i in sample:
         squared = np.square(rows - rows[i]).sum(axis=1)
         squared[i] = np.inf
-        expected = np.argsort(squared, kind="stable")[: found.shape[1]]
-        shares.append(np.isin(found[i], expected).mean())
-    return float(np.mean(shares))
-
-
-def is_installed(package):
-    try:
-        return bool(version(package))
-    except PackageNotFoundError:
-        return False
+        expected.append(np.argsort(squared, kind="stable")[:k])
+    return sample, expected
 
 
 def make_peers(device):
     peers = {"ours": ours}
+    installed = _grid.versions("numba", "faiss-cpu")
     if device == "cpu":
-        peers = {"ours": ours_without_numba, "sklearn brute": sklearn_brute}
-        if is_installed("numba"):
+        peers = {"ours": ours_without_numba}
+        if "numba" in installed:
             peers["ours, numba"] = ours
-        if is_installed("faiss-cpu"):
+        peers["sklearn brute"] = partial(sklearn, algorithm="brute")
+        peers["sklearn auto"] = partial(sklearn, algorithm="auto")
+        if "faiss-cpu" in installed:
             peers["faiss flat"] = faiss_flat
     peers["torch product"] = torch_product
     if device != "cpu":
@@ -114,111 +123,127 @@ def make_peers(device):
 
 
 def measure(X, k, peers, device, repeat):
-    """Median seconds of each peer, run in turns, and the agreement of its answer."""
-    seconds, shares = {name: [] for name in peers}, {}
-    for _ in range(repeat):
-        for name, search in peers.items():
-            start = time.perf_counter()
-            found = search(X, k, device)
-            seconds[name].append(time.perf_counter() - start)
-            if name not in shares:
-                shares[name] = agreement(X, found)
-                if name.startswith("ours"):
-                    assert shares[name] == 1, (name, shares[name])
-    return {name: median(values) for name, values in seconds.items()}, shares
+    """Measure the peers, and compare their answers with brute force."""
+    sample, expected = brute_force(X, k)
+    engines, shares = {}, {}
+
+    def check(name, found):
+        if name.startswith("ours"):
+            found, engines[name] = found
+        pairs = zip(found[sample], expected, strict=True)
+        shares[name] = float(np.mean([np.isin(*pair).mean() for pair in pairs]))
+        assert not name.startswith("ours") or shares[name] == 1, (name, shares[name])
+
+    calls = {
+        name: partial(search, X, k, device)
+        for name, search in peers.items()
+        if name != "sklearn auto" or X.shape[1] <= TREE_FEATURES
+    }
+    seconds = _grid.in_turns(calls, repeat, check)
+    return {"seconds": seconds, "engines": engines, "agreement": shares}
 
 
-def make_cases(options):
-    for n_rows in options.rows:
-        for k in options.k:
-            if options.data is not None:
-                X = _data.embeddings(options.data, n_rows)
-                if X is not None:
-                    yield "real embeddings", X, k
-            for n_features in options.features:
-                for name in options.synthetic:
-                    yield name, getattr(_data, name)(n_rows, n_features), k
+def fill(peers, options):
+    """Measure the cells that are not in the file, the quickest first; return all records."""
+    real = {Z.shape[1]: Z for Z in map(_data.embeddings, options.data)}
+    sizes = [
+        (name, n, d) for name in options.synthetic for n in options.rows for d in options.features
+    ]
+    sizes += [("real embeddings", n, d) for d in real for n in options.rows if n <= len(real[d])]
+    cells = [
+        {"data": data, "rows": n, "features": d, "k": k}
+        for data, n, d in sizes
+        for k in options.k
+        if k < n
+    ]
+
+    # Cells of the same rows follow each other.
+    @lru_cache(maxsize=1)
+    def load(data, rows, features):
+        if data == "real embeddings":
+            return real[features][:rows]
+        return getattr(_data, data)(rows, features)
+
+    def measure_cell(data, rows, features, k):
+        return measure(load(data, rows, features), k, peers, options.device, options.repeat)
+
+    # What is compiled or loaded once is not what is compared.
+    for search in peers.values():
+        search(_data.clustered(20_000, 8), 2, options.device)
+    settings = _grid.settings(options.threads, peers, options.device)
+    cells.sort(key=lambda cell: (_grid.work(cell), cell["data"]))
+    return _grid.fill(cells, measure_cell, settings, options)
 
 
-def plot(results, path):
-    from matplotlib.figure import Figure
-
-    lines = {}
-    for result in results:
-        if result["k"] == min(r["k"] for r in results):
-            key = (result["data"], result["features"])
-            for name, seconds in result["seconds"].items():
-                lines.setdefault(key, {}).setdefault(name, []).append((result["rows"], seconds))
-    figure = Figure(figsize=(4 * len(lines), 4), layout="constrained")
-    axes = figure.subplots(1, len(lines), squeeze=False, sharey=True)[0]
-    for axis, ((data, n_features), peers) in zip(axes, lines.items(), strict=True):
-        for (name, points), marker in zip(peers.items(), "os^Dv*", strict=False):
-            axis.loglog(*zip(*sorted(points), strict=True), marker=marker, label=name)
-        axis.set(title=f"{data}, {n_features} features", xlabel="rows", ylabel="seconds")
-        axis.grid(alpha=0.3)
-    axes[0].legend()
-    figure.savefig(path, dpi=120)
+def ratio_of(record, of):
+    """Return the better peer's seconds over ours, or None if one of them was not measured."""
+    peers = [s for name, s in record["seconds"].items() if not name.startswith("ours")]
+    return min(peers) / record["seconds"][of] if peers and of in record["seconds"] else None
 
 
-def main():
+def tables(records, of):
+    """Return the table of all cells, and that of engines."""
+    names = dict.fromkeys(name for record in records for name in record["seconds"])
+    cells, by_engine = [], {}
+    for record in records:
+        seconds, ratio = record["seconds"], ratio_of(record, of)
+        row = record["cell"] | {
+            f"{name} s": f"{seconds[name]:.2g}" if name in seconds else "" for name in names
+        }
+        cells.append(row | {"better peer / ours": f"{ratio:.2f}" if ratio else ""})
+        if ratio:
+            key = record["engines"][of], record["cell"]["data"]
+            by_engine.setdefault(key, []).append((ratio, record["cell"]))
+    engines = []
+    for (engine, data), found in sorted(by_engine.items()):
+        least, cell = min(found, key=lambda pair: pair[0])
+        engines.append(
+            {
+                "engine": engine,
+                "data": data,
+                "cells": len(found),
+                "ours is faster": sum(ratio > 1 for ratio, _ in found),
+                "median ratio": f"{median(ratio for ratio, _ in found):.2f}",
+                "least": f"{least:.2f}",
+                "at": "{rows:,} x {features}, k = {k}".format(**cell),
+            }
+        )
+    return _grid.markdown(cells), _grid.markdown(engines)
+
+
+def plot(records, of, path):
+    panels = {}
+    for record in records:
+        cell = record["cell"]
+        panel = panels.setdefault((f"k = {cell['k']}", cell["data"]), {})
+        if ratio := ratio_of(record, of):
+            panel[cell["rows"], cell["features"]] = ratio
+    _grid.heat_maps(panels, f"seconds of the better peer / seconds of {of}").savefig(path)
+
+
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", help=".npz file of real embeddings, as Z or Z_train")
+    text = ".npz files of real embeddings, as Z or Z_train, with different numbers of features"
+    parser.add_argument("--data", nargs="+", default=[], help=text)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 50_000])
     parser.add_argument("--features", type=int, nargs="*", default=[16, 64])
     kinds = ["clustered", "gaussian"]
     parser.add_argument("--synthetic", nargs="*", default=kinds, choices=kinds)
     parser.add_argument("--k", type=int, nargs="+", default=[11])
-    parser.add_argument("--long", action="store_true", help="all sizes, features and k; hours")
     parser.add_argument("--peers", nargs="+", help="only these, by the names in the table")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--json")
-    parser.add_argument("--plot")
-    options = parser.parse_args()
-    if options.long:
-        options.rows = [10_000, 50_000, 100_000, 1_000_000]
-        options.features, options.k = [16, 64, 512], [6, 11, 101, 1001]
-    torch.set_num_threads(options.threads)
+    parser.add_argument("--repeat", type=int, default=1, help="times at least; the least counts")
+    parser.add_argument("--without-numba", action="store_true", help="compare ours without numba")
+    options = _grid.parse(parser, arguments, **GRID)
     peers = make_peers(options.device)
     if unknown := set(options.peers or []) - set(peers):
         parser.error(f"--peers: no such peers {unknown}; there are {list(peers)}")
+    of = "ours" if options.without_numba or "ours, numba" not in peers else "ours, numba"
     peers = {name: peers[name] for name in options.peers or peers}
-    # What is compiled or loaded once is not what is compared.
-    for search in peers.values():
-        search(_data.clustered(20_000, 8), 2, options.device)
-
-    results = []
-    for data, X, k in tqdm(list(make_cases(options)), unit="case"):
-        seconds, shares = measure(X, k, peers, options.device, options.repeat)
-        rows, features = X.shape
-        results.append(
-            {
-                "data": data,
-                "rows": rows,
-                "features": features,
-                "k": k,
-                "seconds": seconds,
-                "agreement": shares,
-            }
-        )
-    table = [
-        [r["data"], r["rows"], r["features"], r["k"], *(f"{s:.2f}" for s in r["seconds"].values())]
-        for r in results
-    ]
-    print(tabulate(table, ["data", "rows", "features", "k", *(f"{name} s" for name in peers)]))
+    records = _grid.read(options.output) if options.report else fill(peers, options)
+    print(*tables(records, of), sep="\n\n")
     if options.plot:
-        plot(results, options.plot)
-    if options.json:
-        record = {
-            "command": sys.argv,
-            "threads": options.threads,
-            "machine": platform.processor() or platform.machine(),
-            "torch": torch.__version__,
-            "results": results,
-        }
-        with open(options.json, "w") as file:
-            json.dump(record, file, indent=2)
+        plot(records, of, options.plot)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,10 @@
     python benchmarks/resample.py --data cifar10_lt_embeddings.npz
 
 prints one table of seconds and peak memory. Each measurement has a process of its own.
+
+    python benchmarks/resample.py --grid --data cifar10_full_embeddings.npz --output grid.jsonl
+
+measures seconds only, each cell once, also if it is stopped and started again.
 """
 
 import argparse
@@ -11,18 +15,25 @@ import subprocess
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import _data
+import _grid
 import numpy as np
-import torch
 from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
 from sklearn.neighbors import NearestNeighbors
-from tabulate import tabulate
 from tqdm import tqdm
 
 from imblearn_eos import EOS, TorchNearestNeighbors
+
+GRID = {
+    "rows": [300, 1000, 3000, 10_000, 20_000, 50_000, 100_000],
+    "features": [8, 64, 768],
+    "repeat": 1,
+    "budget": 4e11,
+}
 
 
 class AuthorsProcedure:
@@ -65,6 +76,7 @@ class AuthorsProcedure:
 
 SAMPLERS = {
     "EOS": lambda: EOS(random_state=0),
+    "EOS, K = 1000": lambda: EOS(n_neighbors=1000, random_state=0),
     "EOS nearest": lambda: EOS(enemy_search="nearest", random_state=0),
     "authors' procedure": AuthorsProcedure,
     "SMOTE": lambda: SMOTE(random_state=0),
@@ -78,6 +90,9 @@ SAMPLERS = {
         random_state=0,
     ),
 }
+NOT_IN_GRID = {"EOS nearest", "authors' procedure"}
+# Whose seconds are divided by whose.
+RATIOS = [(other, eos) for eos in ("EOS", "EOS, K = 1000") for other in ("ADASYN", "SMOTE")]
 
 
 def resident_mib(reset_peak=False):
@@ -90,12 +105,8 @@ def resident_mib(reset_peak=False):
 
 def measure(name, data, n_rows, repeat):
     """Print median seconds, after a first run that loads and compiles, and peak MiB."""
-    warnings.simplefilter("ignore")
-    X, y = _data.long_tailed(data, n_rows)
-    # What is compiled or loaded once is not what is compared.
-    for rows in _data.clustered(20_000, 8), _data.gaussian(20_000, 64):
-        TorchNearestNeighbors(2).fit(rows).kneighbors()
-    SAMPLERS[name]().fit_resample(*_data.long_tailed(None, 5_000, seed=1))
+    X, y = _data.labeled(data) if data else _data.long_tailed(n_rows)
+    warm_up([name])
     before = resident_mib(reset_peak=True)
     seconds = []
     for _ in range(repeat):
@@ -103,6 +114,14 @@ def measure(name, data, n_rows, repeat):
         SAMPLERS[name]().fit_resample(X, y)
         seconds.append(time.perf_counter() - start)
     print(json.dumps({"seconds": median(seconds), "peak_mib": resident_mib() - before}))
+
+
+def warm_up(names):
+    """Compile and load what is done once, which is not what is compared."""
+    for rows in _data.clustered(20_000, 8), _data.gaussian(20_000, 64):
+        TorchNearestNeighbors(2).fit(rows).kneighbors()
+    for name in names:
+        SAMPLERS[name]().fit_resample(*_data.long_tailed(5_000, seed=1))
 
 
 def run(name, data, n_rows, options):
@@ -117,34 +136,101 @@ def run(name, data, n_rows, options):
     return json.loads(process.stdout.splitlines()[-1])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", help=".npz file of Z_train and y_train")
-    parser.add_argument("--rows", type=int, nargs="*", default=[100_000], help="synthetic sizes")
-    parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=list(SAMPLERS))
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--json")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    if options.one:
-        n_rows = None if options.data else options.rows[0]
-        measure(options.one, options.data, n_rows, options.repeat)
-        return
-
+def run_alone(options):
+    """Measure each sampler in a process of its own."""
     cases = [(f"{n} x 64 synthetic", None, n) for n in options.rows]
     if options.data:
         cases.insert(0, ("real embeddings", options.data, None))
-    results = []
-    for (title, data, n_rows), name in tqdm(
-        [(case, name) for case in cases for name in options.samplers], unit="measurement"
-    ):
-        results.append({"data": title, "sampler": name, **run(name, data, n_rows, options)})
-    print(tabulate(results, headers="keys", floatfmt=".2f"))
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"command": sys.argv, "results": results}, file, indent=2)
+    pairs = [(case, name) for case in cases for name in options.samplers]
+    for (title, data, n_rows), name in tqdm(pairs, unit="measurement"):
+        found = run(name, data, n_rows, options)
+        rounded = {k: f"{v:.2f}" if isinstance(v, float) else v for k, v in found.items()}
+        yield {"data": title, "sampler": name} | rounded
+
+
+def fill_grid(options):
+    """Measure the cells that are not in the file, the quickest first; return all records."""
+    sizes = [(n, d) for n in options.rows for d in options.features]
+    cells = [{"data": "clustered", "rows": n, "features": d} for n, d in sizes]
+    if options.data:
+        Z, labels = _data.labeled(options.data)
+        cells += [
+            {"data": "real embeddings", "rows": n, "features": Z.shape[1]}
+            for n in options.rows
+            if _data.long_tail_of(Z, labels, n) is not None
+        ]
+
+    def measure_cell(data, rows, features):
+        is_real = data == "real embeddings"
+        X, y = _data.long_tail_of(Z, labels, rows) if is_real else _data.long_tailed(rows, features)
+        errors = {}
+
+        def resample(name):
+            # ADASYN refuses rows among which no class has neighbors of another.
+            try:
+                SAMPLERS[name]().fit_resample(X, y)
+            except (ValueError, RuntimeError) as error:
+                errors[name] = str(error)
+
+        calls = {name: partial(resample, name) for name in options.samplers}
+        seconds = _grid.in_turns(calls, options.repeat)
+        return {"seconds": {n: s for n, s in seconds.items() if n not in errors}, "errors": errors}
+
+    warm_up(options.samplers)
+    settings = _grid.settings(options.threads, options.samplers)
+    cells.sort(key=_grid.work)
+    return _grid.fill(cells, measure_cell, settings, options)
+
+
+def ratios_of(record):
+    """Return the ratios by their titles, None where a sampler did not run."""
+    seconds = record["seconds"]
+    return {
+        f"{a} / {b}": seconds[a] / seconds[b] if {a, b} <= set(seconds) else None for a, b in RATIOS
+    }
+
+
+def table(records):
+    names = dict.fromkeys(name for record in records for name in record["seconds"])
+    return _grid.markdown(
+        record["cell"]
+        | {name: f"{s:.2g}" if (s := record["seconds"].get(name)) else "" for name in names}
+        | {name: f"{ratio:.2f}" if ratio else "" for name, ratio in ratios_of(record).items()}
+        for record in records
+    )
+
+
+def plot(records, path):
+    panels = {}
+    for record in records:
+        cell = record["cell"]
+        for name, ratio in ratios_of(record).items():
+            panel = panels.setdefault((name, cell["data"]), {})
+            if ratio:
+                panel[cell["rows"], cell["features"]] = ratio
+    _grid.heat_maps(panels, "ratios of seconds").savefig(path)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", help=".npz file of Z_train and y_train, or Z and y")
+    parser.add_argument("--rows", type=int, nargs="*", default=[100_000], help="synthetic sizes")
+    parser.add_argument("--features", type=int, nargs="*", default=[64], help="of a grid")
+    parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=list(SAMPLERS))
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    in_grid = [name for name in SAMPLERS if name not in NOT_IN_GRID]
+    options = _grid.parse(parser, arguments, samplers=in_grid, **GRID)
+    warnings.simplefilter("ignore")
+    if options.one:
+        measure(options.one, options.data, options.rows[0], options.repeat)
+    elif options.grid or options.report:
+        records = _grid.read(options.output) if options.report else fill_grid(options)
+        print(table(records))
+        if options.plot:
+            plot(records, options.plot)
+    else:
+        print(_grid.markdown(list(run_alone(options))))
 
 
 if __name__ == "__main__":
