@@ -44,8 +44,8 @@ N_FOLDS = 3
 PARTS = (*range(N_FOLDS), "test")
 SUBSETS = (0, 1, 2)
 SETTINGS = [("exponential", 100.0), ("step", 100.0), ("exponential", 50.0), ("exponential", 10.0)]
-ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1)
-DEFAULT_ALPHA = 1e-2
+ALPHAS = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)
+DEFAULT_ALPHA = 3e-2
 TAUS = (0.5, 1.0, 1.5)
 # That of the command, which changes one prediction in thousands.
 TOL = 1e-4

@@ -70,7 +70,9 @@ def test_validation_scores_are_those_of_five_folds_of_the_training_rows(rows):
     for fit, held in StratifiedKFold(5, shuffle=True, random_state=0).split(train, y[train]):
         fit, held = train[fit], train[held]
         Z_fit, Z_held = scale(Z[fit], Z[held])
-        head = LinearHead(tol=TOL).fit(*SMOTE(random_state=0).fit_resample(Z_fit, y[fit]))
+        head = LinearHead(alpha=0.03, tol=TOL).fit(
+            *SMOTE(random_state=0).fit_resample(Z_fit, y[fit])
+        )
         expected.append(balanced_accuracy_score(y[held], head.predict(Z_held)))
     assert result.validation["smote"] == pytest.approx(expected)
     assert result.validation.keys() == result.methods.keys()

@@ -53,12 +53,17 @@ def candidates(samplers=None, head=None, n_classes=3, **params):
 @pytest.mark.parametrize("scoring", ["balanced_accuracy", "f1_macro"])
 @pytest.mark.parametrize("method", ["smote", "adasyn", "eos"])
 def test_settings_are_those_of_a_grid_search_on_the_same_folds(rows, method, scoring):
-    (result,) = compare_embeddings(*rows, samplers=[method], seeds=1, scoring=scoring)
+    params = {"samplers": [method], "seeds": 1, "alpha": 0.01}
+    (result,) = compare_embeddings(*rows, scoring=scoring, **params)
     train, y_train = result.fitted.train, result.fitted.y_train
     default = (
         EOS(n_neighbors=1000, max_step=0.5) if method == "eos" else result.fitted.samplers[method]
     )
-    steps = [("scaler", CommonScaler()), ("sampler", default), ("head", LinearHead(tol=TOL))]
+    steps = [
+        ("scaler", CommonScaler()),
+        ("sampler", default),
+        ("head", LinearHead(alpha=0.01, tol=TOL)),
+    ]
     steps[1][1].set_params(random_state=0)
     grid = {"head__alpha": [0.01, *ALPHAS]}
     for name, values in METHODS[method].grid.items():
@@ -83,7 +88,7 @@ def test_strength_of_logit_adjustment_is_chosen(rows):
     (result,) = compare_embeddings(Z, y, samplers=["none"], seeds=1)
     settings, train = result.methods["logit_adjustment"].settings, result.fitted.train
     scores = {}
-    for alpha in (0.01, *ALPHAS):
+    for alpha in (0.03, *ALPHAS):
         for tau in (1.0, *TAUS):
             steps = [
                 ("scaler", CommonScaler()),
@@ -129,8 +134,8 @@ def test_test_rows_do_not_choose(rows):
 
 def test_without_validation_rows_the_defaults_run(rows):
     (result,) = compare_embeddings(*rows, seeds=1, validation_folds=0)
-    assert result.methods["eos"].settings == {"n_neighbors": 1000, "max_step": 0.5, "alpha": 0.01}
-    assert result.methods["logit_adjustment"].settings == {"alpha": 0.01, "tau": 1.0}
+    assert result.methods["eos"].settings == {"n_neighbors": 1000, "max_step": 0.5, "alpha": 0.03}
+    assert result.methods["logit_adjustment"].settings == {"alpha": 0.03, "tau": 1.0}
 
 
 def test_no_tuning_means_one_candidate(rows):
@@ -198,7 +203,8 @@ def test_class_weights_and_averaged_heads_are_those_by_hand(rows):
         "EOS(max_step=0.5, n_neighbors=1000, random_state=0)"
     )
     eos = EOS(n_neighbors=1000, max_step=0.5, random_state=0)
-    heads = LinearHead(class_weight="balanced", tol=TOL), AveragedHead(eos, tol=TOL)
+    params = {"alpha": 0.03, "tol": TOL}
+    heads = LinearHead(class_weight="balanced", **params), AveragedHead(eos, **params)
     for name, head in zip(names, heads, strict=True):
         head.fit(scaler.transform(Z[train]), y[train])
         assert_allclose(result.fitted.heads[name].coef_, head.coef_, atol=1e-4)

@@ -91,15 +91,13 @@ def test_embeddings_are_over_sampled_and_the_head_fitted_as_by_hand():
 def test_the_repr_shows_the_situation_and_the_sampler_but_not_the_whole_module(is_trained):
     text = repr(make_pipeline(CNN(), trained_on_rows=is_trained, random_state=None))
     assert f"FrozenModule(CNN, trained_on_rows={is_trained})" in text
-    assert (
-        "EOS(n_neighbors=1000)" if is_trained else "EOS(max_step=0.5, n_neighbors=1000)"
-    ) in text
+    assert ("'sampler', EOS(n_neighbors=1000)" if is_trained else "AveragedHead(alpha=0.03") in text
     assert "Conv2d" not in text
 
 
 def test_a_neighborhood_larger_than_the_data_is_clipped():
     assert len(X) < 1000
-    pipeline = make_pipeline().fit(X, y)
+    pipeline = make_pipeline(trained_on_rows=True).fit(X, y)
     expected = make_pipeline(sampler=EOS(n_neighbors=len(X))).fit(X, y)
     assert_array_equal(pipeline["sampler"].base_indices_, expected["sampler"].base_indices_)
 
@@ -298,7 +296,7 @@ def test_half_precision_modules_take_float32():
 
 def test_grid_search_shares_the_module():
     module = make_module()
-    grid = {"sampler__n_neighbors": [5, 1000], "head__alpha": [0.01, 1.0]}
+    grid = {"head__sampler__n_neighbors": [5, 1000], "head__alpha": [0.01, 1.0]}
     search = GridSearchCV(make_pipeline(module), grid, cv=3, error_score="raise").fit(X, y)
     assert set(search.best_params_) == set(grid)
     assert search.best_estimator_["embedder"].net_.module_ is module

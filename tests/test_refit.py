@@ -67,7 +67,7 @@ def test_settings_and_model_are_those_of_a_grid_search_on_the_folds_of_all_seeds
     results = list(compare_embeddings(Z, y, samplers=["none"], seeds=SEEDS))
     splits = make_splits(y, SEEDS, test_size=0.3, imbalance_ratio=None)
     steps = [("scaler", CommonScaler()), ("head", LinearHead(tol=TOL))]
-    grid = {"head__alpha": [0.01, *ALPHAS], "head__tau": [1.0, *TAUS]}
+    grid = {"head__alpha": [0.03, *ALPHAS], "head__tau": [1.0, *TAUS]}
     folds = [fold for split in splits for fold in split.folds]
     search = GridSearchCV(Pipeline(steps), grid, scoring="balanced_accuracy", cv=folds).fit(Z, y)
     model = refit(results, "logit_adjustment")
@@ -89,7 +89,7 @@ def test_settings_are_those_of_the_lowest_loss_or_cost(rows, method, scoring):
     Z, y = rows
     params = {"scoring": scoring} if scoring else {"cost_matrix": COSTS}
     results = list(compare_embeddings(Z, y, samplers=["none"], seeds=2, **params))
-    head, alphas = LinearHead(tol=TOL), [0.01, *ALPHAS]
+    head, alphas = LinearHead(alpha=0.03, tol=TOL), [0.03, *ALPHAS]
     if method == "cost":
         head, grid = CostSensitiveClassifier(head, COSTS), {"head__classifier__alpha": alphas}
     else:
@@ -182,7 +182,7 @@ def test_without_validation_rows_it_is_eos_with_its_default(rows):
     results = list(compare_embeddings(*rows, seeds=1, validation_folds=0))
     model = refit_recommended(results)
     assert model.method == "eos"
-    assert model.settings == {"n_neighbors": 1000, "max_step": 0.5, "alpha": 0.01}
+    assert model.settings == {"n_neighbors": 1000, "max_step": 0.5, "alpha": 0.03}
 
 
 # --- rows -----------------------------------------------------------------------------------------

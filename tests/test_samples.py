@@ -14,7 +14,7 @@ from skorch.exceptions import NotInitializedError
 from skorch.helper import SliceDataset
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from imblearn_eos import Embedder, make_embedding_pipeline
+from imblearn_eos import Embedder, LinearHead, make_embedding_pipeline
 from imblearn_eos._torch_datasets import dataset_labels
 from imblearn_eos.embedding import _gap, _pipeline
 
@@ -272,7 +272,9 @@ def test_a_module_with_weights_serves_as_a_frozen_net():
     module = trained().net_.module_
     net = make_net(module).initialize()
     pipeline = make_embedding_pipeline(FrozenEstimator(net), random_state=0).fit(X, y)
-    expected = make_embedding_pipeline(make_net(), pipeline["sampler"], random_state=0)
+    expected = make_embedding_pipeline(
+        make_net(), pipeline["sampler"], pipeline["head"], random_state=0
+    )
     expected.set_params(embedder__random_state=0).fit(X, y)
     assert_array_equal(pipeline.predict_proba(X), expected.predict_proba(X))
     probabilities = pipeline.to_module()(torch.from_numpy(X)).softmax(dim=1).detach().numpy()
@@ -281,14 +283,26 @@ def test_a_module_with_weights_serves_as_a_frozen_net():
 
 def test_sampler_and_head_can_be_fitted_again_without_training():
     pipeline = make_embedding_pipeline(make_net(), random_state=0).fit(X, y)
-    net, sampler = FrozenEstimator(pipeline["embedder"].net_), pipeline["sampler"]
-    again = make_embedding_pipeline(net, sampler, random_state=0)
+    net = FrozenEstimator(pipeline["embedder"].net_)
+    again = make_embedding_pipeline(net, pipeline["sampler"], pipeline["head"], random_state=0)
     assert_array_equal(again.fit(X, y).predict_proba(X), pipeline.predict_proba(X))
 
 
-def test_the_default_sampler_takes_half_steps_in_a_frozen_net():
-    pipeline = make_embedding_pipeline(FrozenEstimator(trained().net_))
-    assert repr(pipeline["sampler"]) == "EOS(max_step=0.5, n_neighbors=1000)"
+def test_a_frozen_net_has_the_averaged_head_and_half_steps_by_default():
+    half_steps = "EOS(max_step=0.5, n_neighbors=1000)"
+    net = FrozenEstimator(trained().net_)
+    pipeline = make_embedding_pipeline(net)
+    assert pipeline["sampler"] == "passthrough"
+    assert repr(pipeline["head"]) == f"AveragedHead(alpha=0.03, sampler={half_steps})"
+    seeded = make_embedding_pipeline(net, random_state=0)
+    assert seeded["head"].sampler.random_state is not None
+    pipeline = make_embedding_pipeline(net, head=LinearHead(alpha=1))
+    assert [repr(step) for step in (pipeline["sampler"], pipeline["head"])] == [
+        half_steps,
+        "LinearHead(alpha=1)",
+    ]
+    pipeline = make_embedding_pipeline(net, "passthrough")
+    assert repr(pipeline["head"]) == "LinearHead(alpha=0.03)"
 
 
 def test_cross_validation_keeps_a_frozen_net():

@@ -162,7 +162,11 @@ def add_options(parser):
     add_option(method, "--max-step", "longest step of EOS, instead of a choice", type=float)
     text = "where EOS looks for enemies: neighborhood or nearest"
     add_option(method, "--enemy-search", text)
-    add_option(method, "--alpha", "L2 penalty of the linear heads", 0.01, type=float)
+    text = (
+        "L2 penalty of the linear heads (default: 0.03 for embeddings of a network that was not "
+        "trained on the rows, else 0.01)"
+    )
+    add_option(method, "--alpha", text, type=float)
     add_option(method, "--classifier", "classifier of a table", "logistic", choices=CLASSIFIERS)
     add_option(method, "--seeds", "number of seeds: 0, 1, 2...", 5, type=int)
     output = parser.add_argument_group("output")

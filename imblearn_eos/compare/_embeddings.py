@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_array
 
 from imblearn_eos._compat import HasMethods, Interval, validate_params
-from imblearn_eos._defaults import eos_for_embeddings
+from imblearn_eos._defaults import alpha_for_embeddings, eos_for_embeddings
 from imblearn_eos._validation import to_array
 from imblearn_eos.compare._candidates import make_candidates
 from imblearn_eos.compare._memorized import find_memorized
@@ -48,7 +48,7 @@ NO_TEST = (
         "Z": "no_validation",
         "trained_on_rows": ["boolean"],
         "head": [HasMethods(["fit", "predict", "predict_proba"]), None],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left"), None],
     },
     prefer_skip_nested_validation=True,
 )
@@ -70,7 +70,7 @@ def compare_embeddings(
     tune: bool = True,
     scoring: str | Callable | None = None,
     cost_matrix: ArrayLike | None = None,
-    alpha: float = 0.01,
+    alpha: float | None = None,
     device: str | torch.device = "auto",
     n_jobs: int | None = None,
 ) -> Iterator[SeedResult]:
@@ -132,8 +132,8 @@ def compare_embeddings(
         those of a pandas DataFrame have the names of the classes, in any order. Each method gets
         its mean cost on the test rows, and "cost" is added: the head or classifier of "none", with
         decisions of least expected cost.
-    alpha : float, default=0.01
-        L2 penalty of the default head.
+    alpha : float or None, default=None
+        L2 penalty of the default head. None means 0.03, or 0.01 for ``trained_on_rows``.
     device : str or torch.device, default="auto"
         Where EOS and the default head compute.
     n_jobs : int or None, default=None
@@ -162,6 +162,8 @@ def compare_embeddings(
     True
     """
     Z = check_array(to_array(Z, "Z"), dtype=np.float32, input_name="Z")
+    if alpha is None:
+        alpha = alpha_for_embeddings(trained_on_rows=trained_on_rows)
     candidates = partial(
         make_candidates,
         samplers,

@@ -14,7 +14,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
-from imblearn_eos._defaults import eos_for_embeddings
 from imblearn_eos._validation import encode_labels
 from imblearn_eos.embedding._embedder import Embedder
 from imblearn_eos.embedding._gap import PipelineWithGap
@@ -145,7 +144,9 @@ class EmbeddingPipeline(PipelineWithGap):
             samples.
 
         head : object, default=None
-            A classifier in the sense of scikit-learn. None means :class:`LinearHead`.
+            A classifier in the sense of scikit-learn. None means :class:`LinearHead`. If the module
+            was not trained on these samples, its ``alpha`` is 0.03, and without ``sampler`` it is
+            an :class:`AveragedHead` of that EOS, in the place of both.
 
         batch_size : int, default=64
             Samples that the module takes at once.
@@ -176,18 +177,22 @@ class EmbeddingPipeline(PipelineWithGap):
         >>> X = torch.from_numpy(X.reshape(-1, 1, 8, 8) / 16).float()
         >>> module = SmallCNN(n_classes=1000)  # Or one with trained weights.
         >>> pipeline = EmbeddingPipeline.from_module(module, trained_on_rows=False)
-        >>> pipeline.named_steps["sampler"]
-        EOS(max_step=0.5, n_neighbors=1000)
+        >>> pipeline.named_steps["head"]
+        AveragedHead(alpha=0.03, sampler=EOS(max_step=0.5, n_neighbors=1000))
         >>> pipeline.fit(X, y).to_module()(X[:2]).shape
         torch.Size([2, 10])
         """
         net = FrozenModule(
             module, trained_on_rows=trained_on_rows, preprocess=preprocess, batch_size=batch_size
         )
-        embedder = Embedder(net, layer=layer, verbose=verbose)
-        if sampler is None:
-            sampler = eos_for_embeddings(trained_on_rows=trained_on_rows)
-        steps = make_steps(embedder, sampler, head, random_state=random_state, verbose=verbose)
+        steps = make_steps(
+            Embedder(net, layer=layer, verbose=verbose),
+            sampler,
+            head,
+            trained_on_rows=trained_on_rows,
+            random_state=random_state,
+            verbose=verbose,
+        )
         return cls(steps, verbose=verbose)
 
     def fit(
@@ -346,7 +351,9 @@ def make_embedding_pipeline(
         ``EOS(n_neighbors=1000)``, with ``max_step=0.5`` for a net in a ``FrozenEstimator``.
 
     head : object, default=None
-        A classifier in the sense of scikit-learn. None means :class:`LinearHead`.
+        A classifier in the sense of scikit-learn. None means :class:`LinearHead`. For a net in a
+        ``FrozenEstimator`` its ``alpha`` is 0.03, and without ``sampler`` it is an
+        :class:`AveragedHead` of that EOS, in the place of both.
 
     layer : str, default=None
         Dotted name of the network's head, as in :class:`Embedder`.
@@ -390,8 +397,12 @@ def make_embedding_pipeline(
     >>> grid = {"sampler__n_neighbors": [5, 10], "head__alpha": [0.01, 0.1]}
     >>> pipeline = pipeline.set_params(embedder__net__lr=0.1)
     """
-    embedder = Embedder(net, layer=layer, memory=memory, verbose=verbose)
-    if sampler is None:
-        sampler = eos_for_embeddings(trained_on_rows=not isinstance(net, FrozenEstimator))
-    steps = make_steps(embedder, sampler, head, random_state=random_state, verbose=verbose)
+    steps = make_steps(
+        Embedder(net, layer=layer, memory=memory, verbose=verbose),
+        sampler,
+        head,
+        trained_on_rows=not isinstance(net, FrozenEstimator),
+        random_state=random_state,
+        verbose=verbose,
+    )
     return EmbeddingPipeline(steps, verbose=verbose)

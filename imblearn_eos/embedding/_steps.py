@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from imblearn_eos._compat import check_parameters
+from imblearn_eos._defaults import alpha_for_embeddings, eos_for_embeddings
 from imblearn_eos._device import resolve_device
 from imblearn_eos.embedding._averaged_head import AveragedHead
 from imblearn_eos.embedding._head import LinearHead
@@ -62,24 +63,29 @@ def check_later_steps(steps, y):
         check_sampling_strategy("auto" if callable(strategy) else strategy, y, "over-sampling")
 
 
-def make_steps(embedder, sampler, head, *, random_state, verbose):
+def make_steps(embedder, sampler, head, *, trained_on_rows, random_state, verbose):
     """Return the named steps of a pipeline, seeded.
 
     Parameters
     ----------
     embedder : Embedder
         The first step.
-    sampler : object
-        The second.
-    head : object, default=None
-        The last. None means a LinearHead.
+    sampler, head : object or None
+        The others. None means the default, by whether the network is trained on the rows.
+    trained_on_rows : bool
     random_state : int, RandomState instance or None
         Seeds every step whose ``random_state`` is None. None leaves them as they are.
     verbose : bool
         Of the head, if it is None.
     """
-    steps = [("embedder", embedder), ("sampler", cloned(sampler))]
-    steps.append(("head", LinearHead(verbose=verbose) if head is None else cloned(head)))
+    eos = eos_for_embeddings(trained_on_rows=trained_on_rows)
+    alpha = alpha_for_embeddings(trained_on_rows=trained_on_rows)
+    if sampler is head is None and not trained_on_rows:
+        # The best untuned rule for the features of a frozen network: see benchmarks/frozen.py.
+        sampler, head = "passthrough", AveragedHead(eos, alpha=alpha, verbose=verbose)
+    sampler = eos if sampler is None else sampler
+    head = LinearHead(alpha=alpha, verbose=verbose) if head is None else head
+    steps = [("embedder", embedder), ("sampler", cloned(sampler)), ("head", cloned(head))]
     if random_state is not None:
         random_state = check_random_state(random_state)
         embedder.random_state = draw_seed(random_state)
