@@ -1,0 +1,220 @@
+"""Tensors on a GPU stay there: each public path runs on an emulated CUDA device.
+
+Its arithmetic is that of the CPU, with which results are compared. Products of matrices differ in
+their last bits, because they depend on where the memory of a tensor begins.
+"""
+
+import numpy as np
+import pytest
+import torch
+from emulated_cuda import EmulatedCuda
+from networks import MLP
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from skorch import NeuralNetClassifier
+
+from imblearn_eos import EOS, AveragedHead, Embedder, LinearHead, TorchNearestNeighbors
+from imblearn_eos.losses import (
+    AsymmetricLoss,
+    BalancedSoftmaxLoss,
+    ClassBalancedLoss,
+    FocalLoss,
+    LDAMLoss,
+    LogitAdjustedLoss,
+)
+
+N_CLASSES, COUNTS = 3, [250, 110, 40]
+without_triton = pytest.mark.filterwarnings("ignore:Triton does not work:RuntimeWarning")
+
+
+@pytest.fixture
+def cuda():
+    with EmulatedCuda() as cuda:
+        yield cuda
+
+
+@pytest.fixture
+def rows():
+    random_state = np.random.RandomState(0)
+    y = np.repeat(np.arange(N_CLASSES), COUNTS)
+    return (random_state.normal(size=(len(y), 16)) + y[:, None]).astype(np.float32), y
+
+
+def on_cuda(*arrays):
+    return [torch.from_numpy(array).cuda() for array in arrays]
+
+
+class Twice:
+    """A sampler that returns all rows twice, where they are."""
+
+    def get_params(self, deep=True):
+        return {}
+
+    def fit_resample(self, X, y):
+        return torch.cat([X, X]), np.concatenate([y, y])
+
+
+def make_net(**params):
+    params = {"module__n_features": 16, "train_split": None, "verbose": 0, **params}
+    params = {"max_epochs": 2, "batch_size": 32, "criterion": torch.nn.CrossEntropyLoss, **params}
+    return NeuralNetClassifier(MLP, **params)
+
+
+# --- the emulated device --------------------------------------------------------------------------
+
+
+def test_devices_cannot_be_mixed(cuda):
+    here, there = torch.ones(3, 3), torch.ones(3, 3, device="cuda")
+    assert (there.device, there.is_cuda, here.is_cuda) == (torch.device("cuda:0"), True, False)
+    assert (there @ here.to(there)).device == there.device
+    for operation in (
+        lambda: there @ here,
+        lambda: torch.cat([here, there]),
+        lambda: here[torch.tensor([0, 1], device="cuda")],
+        lambda: torch.nn.Linear(3, 2)(there),
+    ):
+        with pytest.raises(RuntimeError, match="device"):
+            operation()
+    with pytest.raises(TypeError, match="numpy"):
+        np.asarray(there)
+    assert type(there.cpu()) is torch.Tensor
+
+
+def test_waits_and_copies_are_counted(cuda):
+    there = torch.zeros(5, 2).to("cuda")
+    assert cuda.copies_to_device == [5 * 2 * 4]
+    assert float(there.sum()) == there[0, 0].item() == 0
+    assert not (there > 0).any()
+    there[np.array([0, 1])] = 1
+    assert len(there[there[:, 0] > 0]) == 2
+    assert cuda.waits == {"__float__": 1, "item": 1, "__bool__": 1, "mask": 1}
+    assert cuda.copies_to_device[1:] == [2 * 8]
+    assert there.cpu().sum() == 4
+    assert cuda.copies_to_host == [5 * 2 * 4]
+
+
+def test_gradients_flow_between_devices(cuda):
+    here = torch.tensor([2.0, 3.0], requires_grad=True)
+    there = here.cuda()
+    (there * there.detach()).sum().cpu().backward()
+    assert here.grad.tolist() == [2, 3]
+
+
+# --- heads ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("params", [{}, {"tol": 1e-4}, {"class_weight": "balanced"}])
+@pytest.mark.parametrize("n_rows", [400, 12])
+def test_head_is_fitted_where_the_rows_are(cuda, rows, params, n_rows):
+    X, y = (array[:: 400 // n_rows] for array in rows)
+    expected = LinearHead(**params, device="cpu").fit(X, y)
+    tensors = on_cuda(X, y)
+    cuda.reset()
+    head = LinearHead(**params).fit(*tensors)
+    assert_allclose(head.coef_, expected.coef_, atol=10 * head.tol)
+    assert_allclose(head.intercept_, expected.intercept_, atol=10 * head.tol)
+    if n_rows == 400:
+        assert max(cuda.copies_to_host + cuda.copies_to_device) < X.nbytes / 4
+
+
+def test_head_takes_arrays_and_sparse_rows_to_the_device(cuda, rows):
+    X, y = rows
+    for given in (X, sparse.csr_matrix(X)):
+        expected = LinearHead(device="cpu").fit(given, y)
+        head = LinearHead(device="cuda").fit(given, y)
+        assert_allclose(head.coef_, expected.coef_, atol=1e-6)
+        assert_allclose(head.predict_proba(given), expected.predict_proba(given), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_rows_are_predicted_where_they_are(cuda, rows, method):
+    X, y = rows
+    head = LinearHead(device="cpu").fit(X, y)
+    expected = getattr(head, method)(X)
+    (tensor,) = on_cuda(X)
+    cuda.reset()
+    assert_allclose(getattr(head.set_params(device="auto"), method)(tensor), expected)
+    # Only the results.
+    assert max(cuda.copies_to_host) <= expected.nbytes
+    assert len(cuda.copies_to_host) == 1
+
+
+def test_averaged_head_leaves_rows_to_the_sampler_where_they_are(cuda, rows):
+    expected = AveragedHead(Twice(), device="cpu").fit(torch.from_numpy(rows[0]), rows[1])
+    tensors = on_cuda(*rows)
+    cuda.reset()
+    head = AveragedHead(Twice()).fit(*tensors)
+    assert_allclose(head.coef_, expected.coef_, atol=1e-6)
+    assert max(cuda.copies_to_host + cuda.copies_to_device) < rows[0].nbytes / 2
+
+
+# --- losses ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        FocalLoss(),
+        AsymmetricLoss(),
+        ClassBalancedLoss(class_counts=COUNTS),
+        LDAMLoss(class_counts=COUNTS),
+        LogitAdjustedLoss(class_counts=COUNTS),
+        BalancedSoftmaxLoss(class_counts=COUNTS),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_losses_do_not_wait(cuda, rows, loss):
+    results = []
+    for device in ("cpu", "cuda"):
+        X, y = (torch.from_numpy(array).to(device) for array in rows)
+        weights = torch.ones(16, N_CLASSES, device=device, requires_grad=True)
+        cuda.reset()
+        result = loss(X @ weights, y)
+        result.backward()
+        assert result.device.type == weights.grad.device.type == device
+        assert not cuda.waits
+        results.append(weights.grad.tolist())
+    assert_allclose(*results, rtol=1e-4, atol=1e-6)
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_tensor", [True, False], ids=["tensors", "arrays"])
+def test_embeddings_are_where_the_samples_are(cuda, rows, is_tensor):
+    expected = Embedder(make_net(), random_state=0).fit(*rows).transform(rows[0])
+    given = on_cuda(*rows) if is_tensor else rows
+    embedder = Embedder(make_net(device="cuda"), random_state=0).fit(*given)
+    cuda.reset()
+    embeddings = embedder.transform(given[0])
+    if is_tensor:
+        assert embeddings.is_cuda
+        embeddings = embeddings.cpu().numpy()
+    assert_allclose(embeddings, expected, rtol=1e-3, atol=1e-4)
+    assert_array_equal(embedder.predict(given[0]), embedder.predict(rows[0]))
+
+
+# --- sampler and neighbors ------------------------------------------------------------------------
+
+
+@without_triton
+def test_eos_makes_rows_where_the_rows_are(cuda, rows):
+    expected = EOS(random_state=0, device="cpu").fit_resample(*rows)
+    tensors = on_cuda(*rows)
+    cuda.reset()
+    found = EOS(random_state=0).fit_resample(*tensors)
+    for one, other in zip(found, expected, strict=True):
+        assert one.is_cuda
+        assert_array_equal(one.cpu().numpy(), other)
+
+
+@without_triton
+def test_neighbors_are_where_the_rows_are(cuda, rows):
+    expected = TorchNearestNeighbors(5, device="cpu").fit(rows[0]).kneighbors()
+    (tensor,) = on_cuda(rows[0])
+    cuda.reset()
+    found = TorchNearestNeighbors(5).fit(tensor).kneighbors()
+    assert not cuda.copies_to_host
+    for one, other in zip(found, expected, strict=True):
+        assert one.is_cuda
+        assert_array_equal(one.cpu().numpy(), other)
