@@ -50,6 +50,32 @@ def resolve_device(device, like=None):
     return resolved
 
 
+def seeded_devices(device):
+    """Return the CUDA devices whose generators :func:`seed_torch` seeds for a net's device."""
+    return range(0 if _is_cpu(device) else torch.cuda.device_count())
+
+
+def seed_torch(seed, device):
+    """Seed the generators of torch that a net may draw from.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    device : str, torch.device or None
+        Where the net is; None means that its user moves it. On the CPU, generators of other devices
+        stay as they are, whereas `torch.manual_seed` seeds those of all devices.
+    """
+    if _is_cpu(device):
+        torch.default_generator.manual_seed(int(seed))
+    else:
+        torch.manual_seed(seed)
+
+
+def _is_cpu(device):
+    return device is not None and torch.device(device).type == "cpu"
+
+
 def has_bfloat16(device_type):
     """Return whether a kind of device, "cpu" or "cuda", multiplies bfloat16 numbers by itself."""
     if device_type == "cuda":

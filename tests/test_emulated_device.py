@@ -22,6 +22,7 @@ from imblearn_eos.losses import (
     LDAMLoss,
     LogitAdjustedLoss,
 )
+from imblearn_eos.training import BatchAugmentation, Resume
 
 N_CLASSES, COUNTS = 3, [250, 110, 40]
 without_triton = pytest.mark.filterwarnings("ignore:Triton does not work:RuntimeWarning")
@@ -192,6 +193,22 @@ def test_embeddings_are_where_the_samples_are(cuda, rows, is_tensor):
         embeddings = embeddings.cpu().numpy()
     assert_allclose(embeddings, expected, rtol=1e-3, atol=1e-4)
     assert_array_equal(embedder.predict(given[0]), embedder.predict(rows[0]))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", None])
+def test_generators_of_the_device_are_left_as_they_were(cuda, rows, device):
+    before, states = torch.cuda.get_rng_state(), []
+    callbacks = [Resume(), BatchAugmentation(lambda samples: note_state(states, samples))]
+    Embedder(make_net(device=device, callbacks=callbacks), random_state=0).fit(*rows)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    # Where a net may run on the device, its random numbers are seeded there, too.
+    assert all(torch.equal(state, before) == (device == "cpu") for state in states)
+    assert states
+
+
+def note_state(states, samples):
+    states.append(torch.cuda.get_rng_state())
+    return samples
 
 
 # --- sampler and neighbors ------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from sklearn.utils import check_random_state
 
+from imblearn_eos._device import seed_torch, seeded_devices
 from imblearn_eos._threads import one_thread_after_fork
 
 # The random states are those of the whole process: one thread at a time may set them.
@@ -18,16 +19,14 @@ _lock = threading.RLock()
 def seeded(seed, device):
     """Seed Python, NumPy and torch to run a net, and restore their global states afterwards."""
     numpy_random = check_random_state(None)
-    device = torch.device(device or "cpu")
-    devices = [device] if device.type == "cuda" else []
-    fork_rng = torch.random.fork_rng(devices=devices)
+    fork_rng = torch.random.fork_rng(devices=seeded_devices(device))
     with _lock, one_thread_after_fork(), fork_rng, warnings.catch_warnings():
         python_state, numpy_state = random.getstate(), numpy_random.get_state()
         # Data frames and joblib's memory maps are read-only, and batches are copies of them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         random.seed(seed)
         numpy_random.seed(seed)
-        torch.manual_seed(seed)
+        seed_torch(seed, device)
         try:
             yield
         finally:

@@ -10,6 +10,8 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, Checkpoint
 
+from imblearn_eos._device import seed_torch
+
 
 class Resume(Callback):
     """Train only the missing epochs after skorch loaded a checkpoint.
@@ -45,7 +47,7 @@ class Resume(Callback):
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Seed torch for the epoch, and restore ``max_epochs``, which skorch has read."""
         net.max_epochs, self.n_left_ = self.max_epochs_, None
-        torch.manual_seed(self.seed_ + len(net.history))
+        seed_torch(self.seed_ + len(net.history), net.device)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Restore ``max_epochs`` if no epoch was missing."""
