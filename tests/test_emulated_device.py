@@ -178,6 +178,17 @@ def test_losses_do_not_wait(cuda, rows, loss):
     assert_allclose(*results, rtol=1e-4, atol=1e-6)
 
 
+def test_class_counts_are_copied_to_the_device_once(cuda, rows):
+    loss = LogitAdjustedLoss(class_counts=COUNTS)
+    logits, target = torch.zeros(2, N_CLASSES, device="cuda"), torch.tensor([0, 0], device="cuda")
+    expected = loss(logits.cpu(), target.cpu())
+    for _ in range(3):
+        assert loss(logits, target).cpu() == expected
+    assert len(cuda.copies_to_device) == 1
+    loss.set_class_counts(COUNTS[::-1])
+    assert loss(logits, target).cpu() != expected
+
+
 # --- networks -------------------------------------------------------------------------------------
 
 

@@ -548,3 +548,16 @@ def test_criterion_without_weights_of_classes_is_an_error(criterion):
 def test_a_start_that_is_no_number_of_epochs_is_an_error(start):
     with pytest.raises(ValueError, match="'start' parameter of DeferredReweighting must be an int"):
         make_deferred(start=start).fit(X, y)
+
+
+def test_class_counts_follow_logits_of_any_dtype_in_and_out_of_inference_mode():
+    loss = LDAMLoss(class_counts=COUNTS)
+    target = torch.tensor([0, 1, 2])
+    with torch.inference_mode():
+        loss(torch.zeros(3, 3), target)
+    for dtype in (torch.float32, torch.float64, torch.float32):
+        logits = torch.zeros(3, 3, dtype=dtype, requires_grad=True)
+        loss(logits, target).backward()
+        assert logits.grad.dtype == dtype
+    assert len(pickle.dumps(loss)) == len(pickle.dumps(LDAMLoss(class_counts=COUNTS)))
+    assert pickle.loads(pickle.dumps(loss))(logits, target) == loss(logits, target)

@@ -142,6 +142,8 @@ class _CountedLoss(nn.CrossEntropyLoss):
         self.class_counts = class_counts
         # Not a buffer: it must not be loaded from a checkpoint, and some devices lack float64.
         self.per_class: torch.Tensor | None = None
+        # Of the values per class, by dtype and device: not one from the host for every batch.
+        self._copies: dict[tuple, torch.Tensor] = {}
         if class_counts is not None:
             self.set_class_counts(class_counts)
 
@@ -158,13 +160,22 @@ class _CountedLoss(nn.CrossEntropyLoss):
         ValueError
             When a count is below 1 or not finite.
         """
-        self.per_class = self._from_counts(check_class_counts(class_counts))
+        self.per_class, self._copies = self._from_counts(check_class_counts(class_counts)), {}
 
     def _matched(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the values per class with the dtype and device of logits, after checking both."""
         owner = type(self).__name__
         check_logits(owner, logits, target)
-        return matched_to_logits(owner, self.per_class, logits)
+        place = logits.dtype, logits.device
+        # Autograd could not use a copy that inference mode made.
+        with torch.inference_mode(False):
+            values = matched_to_logits(owner, self._copies.get(place, self.per_class), logits)
+        self._copies[place] = values
+        return values
+
+    def __getstate__(self) -> dict:
+        # Files load on machines without the device, and caches see no difference.
+        return {**vars(self), "_copies": {}}
 
     @abstractmethod
     def _from_counts(self, counts: torch.Tensor) -> torch.Tensor:
