@@ -14,6 +14,7 @@ from scipy import sparse
 from skorch import NeuralNetClassifier
 
 from imblearn_eos import EOS, AveragedHead, Embedder, LinearHead, TorchNearestNeighbors
+from imblearn_eos.embedding import _head_inputs
 from imblearn_eos.losses import (
     AsymmetricLoss,
     BalancedSoftmaxLoss,
@@ -199,11 +200,24 @@ def test_embeddings_are_where_the_samples_are(cuda, rows, is_tensor):
     embedder = Embedder(make_net(device="cuda"), random_state=0).fit(*given)
     cuda.reset()
     embeddings = embedder.transform(given[0])
+    # Not one copy for each batch, and no outputs.
+    assert cuda.copies_to_host == ([] if is_tensor else [expected.nbytes])
     if is_tensor:
         assert embeddings.is_cuda
         embeddings = embeddings.cpu().numpy()
     assert_allclose(embeddings, expected, rtol=1e-3, atol=1e-4)
     assert_array_equal(embedder.predict(given[0]), embedder.predict(rows[0]))
+
+
+def test_memory_of_embeddings_that_wait_on_the_device_is_bounded(cuda, rows, monkeypatch):
+    embedder = Embedder(make_net(device="cuda"), random_state=0).fit(*rows)
+    expected = embedder.transform(rows[0])
+    monkeypatch.setattr(_head_inputs, "COPIED_BYTES", expected[:100].nbytes)
+    cuda.reset()
+    assert_array_equal(embedder.transform(rows[0]), expected)
+    # The batches have 32 rows.
+    row = expected[0].nbytes
+    assert cuda.copies_to_host == [128 * row, 128 * row, 128 * row, 16 * row]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", None])

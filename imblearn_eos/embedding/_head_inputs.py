@@ -6,6 +6,9 @@ from contextlib import contextmanager
 import torch
 from tqdm import tqdm
 
+# A copy from a GPU waits for all that it computes, so this many bytes are copied at once.
+COPIED_BYTES = 2**26
+
 
 def scores_of(output):
     """Return the scores, or the embedding, in what a module returns.
@@ -68,16 +71,28 @@ def head_inputs(net, layer, X, device="cpu", verbose=False):
         As :func:`single_input`, when torch cannot run the net on such samples, or when the net's
         iterator leaves out samples.
     """
-    captured, batches = [], []
+    embeddings = torch.cat(list(_moved(_batches(net, layer, X, verbose), device)))
+    if len(embeddings) != len(X):
+        raise ValueError(
+            f"The net returned {len(embeddings)} embeddings for {len(X)} samples. Its "
+            "'iterator_valid' must return every sample once."
+        )
+    return embeddings
+
+
+def _batches(net, layer, X, verbose):
+    """Yield the embeddings of each batch, where the net is."""
+    captured = []
 
     def capture(_, values, __):
         # A copy, because the network may change its tensors in place later on.
-        captured.append(values.detach().to(device, torch.float32, copy=True))
+        captured.append(values.detach().to(torch.float32, copy=True))
 
     layers = {} if layer is None else {layer: net.module_.get_submodule(layer)}
     with watched(layers, capture), ShapeExplained(X):
         batches_of_outputs = tqdm(
-            net.forward_iter(X),
+            # Outputs stay where they are: only what flows into the layer is wanted.
+            net.forward_iter(X, device=None),
             desc="Embedding",
             total=-(-len(X) // net.batch_size) if net.batch_size > 0 else 1,
             unit="batch",
@@ -86,15 +101,21 @@ def head_inputs(net, layer, X, device="cpu", verbose=False):
         for output in batches_of_outputs:
             if layer is None:
                 capture(None, scores_of(output), None)
-            batches.append(single_input(layer, captured))
+            yield single_input(layer, captured)
             captured.clear()
-    embeddings = torch.cat(batches)
-    if len(embeddings) != len(X):
-        raise ValueError(
-            f"The net returned {len(embeddings)} embeddings for {len(X)} samples. Its "
-            "'iterator_valid' must return every sample once."
-        )
-    return embeddings
+
+
+def _moved(batches, device):
+    """Yield tensors on a device: those that are elsewhere joined, up to ``COPIED_BYTES``."""
+    waiting, n_bytes = [], 0
+    for batch in batches:
+        waiting.append(batch)
+        n_bytes += batch.nbytes
+        if n_bytes >= COPIED_BYTES:
+            yield torch.cat(waiting).to(device)
+            waiting, n_bytes = [], 0
+    if waiting:
+        yield torch.cat(waiting).to(device)
 
 
 def single_input(layer, inputs):

@@ -64,13 +64,15 @@ class FrozenModule:
         """Where the module is."""
         return self.weight.device
 
-    def forward_iter(self, X: Any) -> Iterator[Any]:
+    def forward_iter(self, X: Any, device: None = None) -> Iterator[Any]:
         """Yield the outputs of the module, batch by batch and in order.
 
         Parameters
         ----------
         X : ndarray, torch.Tensor or Dataset of shape (n_samples, ...)
             The items of a dataset are pairs of a sample and a label that is not used.
+        device : None
+            Outputs stay where the module is, as those of a skorch net with this argument.
         """
         self.module_.eval()
         dataset = X if isinstance(X, Dataset) else SkorchDataset(X)

@@ -97,6 +97,6 @@ def probabilities(net, X):
     ndarray of shape (n_samples, n_classes)
     """
     nonlinearity = predict_nonlinearity(net)
-    return np.concatenate(
-        [to_array(nonlinearity(scores_of(output))) for output in net.forward_iter(X)]
-    )
+    # A mapping may hold much more than the scores, which stays where it is.
+    outputs = net.forward_iter(X, device=None)
+    return np.concatenate([to_array(nonlinearity(scores_of(output))) for output in outputs])
