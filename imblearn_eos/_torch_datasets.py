@@ -96,12 +96,22 @@ def _targets(dataset):
         labels, indices = _targets(dataset.dataset), dataset.indices_
     # A subclass may change labels.
     elif type(dataset) is Subset:
-        labels, indices = _targets(dataset.dataset), np.asarray(dataset.indices)
+        labels, indices = _targets(dataset.dataset), indices_of(dataset)
     elif (arrays := arrays_of(dataset)) is not None and len(arrays) == 2 and arrays[1].ndim == 1:
         labels, indices = arrays[1], slice(None)
     else:
         labels, indices = getattr(dataset, "targets", None), slice(None)
-    return None if labels is None else np.asarray(labels)[indices]
+    return None if labels is None else _on_host(labels)[indices]
+
+
+def indices_of(subset):
+    """Return the positions of a subset's samples as an array."""
+    return _on_host(subset.indices)
+
+
+def _on_host(values):
+    """Return a list, or a tensor on any device, as an array."""
+    return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values)
 
 
 def arrays_of(dataset):
@@ -112,7 +122,7 @@ def arrays_of(dataset):
     """
     arrays = None
     if type(dataset) is Subset:
-        whole, indices = arrays_of(dataset.dataset), np.asarray(dataset.indices)
+        whole, indices = arrays_of(dataset.dataset), indices_of(dataset)
         return None if whole is None else tuple(array[indices] for array in whole)
     if type(dataset) is TensorDataset:
         arrays = dataset.tensors

@@ -12,6 +12,7 @@ from networks import MLP
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from skorch import NeuralNetClassifier
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from imblearn_eos import EOS, AveragedHead, Embedder, LinearHead, TorchNearestNeighbors
 from imblearn_eos.embedding import _head_inputs
@@ -23,7 +24,7 @@ from imblearn_eos.losses import (
     LDAMLoss,
     LogitAdjustedLoss,
 )
-from imblearn_eos.training import BatchAugmentation, Resume
+from imblearn_eos.training import BatchAugmentation, BatchLoader, Resume
 
 N_CLASSES, COUNTS = 3, [250, 110, 40]
 without_triton = pytest.mark.filterwarnings("ignore:Triton does not work:RuntimeWarning")
@@ -218,6 +219,31 @@ def test_memory_of_embeddings_that_wait_on_the_device_is_bounded(cuda, rows, mon
     # The batches have 32 rows.
     row = expected[0].nbytes
     assert cuda.copies_to_host == [128 * row, 128 * row, 128 * row, 16 * row]
+
+
+class Labeled(Dataset):
+    def __init__(self, X, y):
+        self.X, self.targets = X, y
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, index):
+        return self.X[index], self.targets[index]
+
+
+@pytest.mark.parametrize("kind", [TensorDataset, Labeled])
+@pytest.mark.parametrize("loader", [DataLoader, BatchLoader])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_datasets_on_the_device_are_taken(cuda, rows, kind, loader, device):
+    net = make_net(device=device, iterator_train=loader, iterator_valid=loader)
+    expected = Embedder(net, random_state=0).fit(rows[0][::2], rows[1][::2])
+    even = torch.arange(0, len(rows[0]), 2, device="cuda")
+    dataset = Subset(kind(*on_cuda(*rows)), even)
+    embedder = Embedder(net, random_state=0).fit(dataset)
+    assert_array_equal(embedder.classes_, expected.classes_)
+    Z = embedder.transform(dataset)
+    assert_allclose(Z, expected.transform(rows[0][::2]), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", None])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Subset, default_collate
 
-from imblearn_eos._torch_datasets import arrays_of
+from imblearn_eos._torch_datasets import arrays_of, indices_of
 
 
 class BatchLoader(DataLoader):
@@ -59,7 +59,7 @@ class _Batches(torch.utils.data.Dataset):
     def __getitems__(self, indices):
         dataset, indices = self.dataset, np.asarray(indices)
         while type(dataset) is Subset:
-            dataset, indices = dataset.dataset, np.asarray(dataset.indices)[indices]
+            dataset, indices = dataset.dataset, indices_of(dataset)[indices]
         arrays = arrays_of(dataset)
         if arrays is None or not all(map(_is_numeric, arrays)):
             return default_collate([dataset[i] for i in indices.tolist()])
