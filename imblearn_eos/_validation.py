@@ -134,8 +134,8 @@ def _name_of(estimator):
 def _problem_of_values(X, largest):
     if not X.is_floating_point() or not X.numel():
         return None
-    # One pass over the data; NaN is the largest of all.
-    low, high = (end.item() for end in X.aminmax())
+    # One pass over the data, and one wait for a GPU; NaN is the largest of all.
+    low, high = torch.stack(X.aminmax()).tolist()
     size = max(-low, high)
     if size != size:
         return "contains NaN"

@@ -15,7 +15,7 @@ from skorch import NeuralNetClassifier
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from imblearn_eos import EOS, AveragedHead, Embedder, LinearHead, TorchNearestNeighbors
-from imblearn_eos.embedding import _head_inputs
+from imblearn_eos.embedding import _head, _head_inputs, scale_weights
 from imblearn_eos.losses import (
     AsymmetricLoss,
     BalancedSoftmaxLoss,
@@ -140,6 +140,29 @@ def test_rows_are_predicted_where_they_are(cuda, rows, method):
     # Only the results.
     assert max(cuda.copies_to_host) <= expected.nbytes
     assert len(cuda.copies_to_host) == 1
+
+
+def test_each_evaluation_of_a_loss_waits_once(cuda, rows, monkeypatch):
+    evaluations = []
+
+    def count(weights, *args):
+        evaluations.append(len(weights))
+        return original(weights, *args)
+
+    original = _head._penalized_loss
+    monkeypatch.setattr(_head, "_penalized_loss", count)
+    head, tensors = LinearHead(), on_cuda(*rows)
+    cuda.reset()
+    head.fit(*tensors)
+    assert len(evaluations) > 10
+    # Of the others, one checks X, three choose directions, and three copy labels and the result.
+    assert cuda.waits.total() <= len(evaluations) + 7
+    expected = scale_weights(head.set_params(device="cpu"), *rows)
+    cuda.reset()
+    scaled = scale_weights(head.set_params(device="auto"), *tensors)
+    assert_allclose(scaled.coef_, expected.coef_, atol=1e-4)
+    assert set(cuda.waits) == {"tolist", "copy to the host"}
+    assert cuda.waits["tolist"] == 1
 
 
 def test_averaged_head_leaves_rows_to_the_sampler_where_they_are(cuda, rows):

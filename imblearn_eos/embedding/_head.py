@@ -359,4 +359,6 @@ def _penalized_loss(weights, features, codes, alpha):
     gradient = torch.empty_like(weights)
     gradient[:, :-1] = features.gradient(residuals, coef, alpha)
     gradient[:, -1] = residuals.sum(dim=0)
-    return loss.item(), gradient.double().cpu().numpy().ravel()
+    # Both at once, because a copy from a GPU waits for all that it computes.
+    values = torch.cat([gradient.ravel(), loss[None]]).double().cpu().numpy()
+    return values[-1].item(), values[:-1]

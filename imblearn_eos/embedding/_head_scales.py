@@ -141,12 +141,13 @@ def scale_weights(head: Head, Z: Rows, y: ArrayLike | torch.Tensor, *, alpha: fl
 
     def loss_and_gradient(factors):
         log_proba = (logits * torch.from_numpy(factors).to(logits.device)).log_softmax(dim=1)
-        loss = -(weights @ log_proba.gather(1, chosen)).item()
+        loss = -(weights @ log_proba.gather(1, chosen))
         residuals = log_proba.exp_()
         residuals.scatter_add_(1, chosen, -torch.ones_like(chosen, dtype=residuals.dtype))
-        gradient = (weights @ (residuals * logits)).cpu().numpy()
+        # Both at once, because a copy from a GPU waits for all that it computes.
+        values = torch.cat([weights @ (residuals * logits), loss]).cpu().numpy()
         distance = factors - 1
-        return loss + alpha / 2 * distance @ distance, gradient + alpha * distance
+        return values[-1] + alpha / 2 * distance @ distance, values[:-1] + alpha * distance
 
     start = np.ones(logits.shape[1])
     factors = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B").x
