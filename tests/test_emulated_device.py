@@ -24,6 +24,7 @@ from imblearn_eos.losses import (
     LDAMLoss,
     LogitAdjustedLoss,
 )
+from imblearn_eos.metrics import generalization_gap, generalization_gap_report
 from imblearn_eos.training import BatchAugmentation, BatchLoader, Resume
 
 N_CLASSES, COUNTS = 3, [250, 110, 40]
@@ -172,6 +173,25 @@ def test_averaged_head_leaves_rows_to_the_sampler_where_they_are(cuda, rows):
     head = AveragedHead(Twice()).fit(*tensors)
     assert_allclose(head.coef_, expected.coef_, atol=1e-6)
     assert max(cuda.copies_to_host + cuda.copies_to_device) < rows[0].nbytes / 2
+
+
+# --- generalization gap ---------------------------------------------------------------------------
+
+
+def test_embeddings_stay_where_they_are_when_their_gap_is_measured(cuda, rows):
+    train, test = [array[::2] for array in rows], [array[1::2] for array in rows]
+    y_pred = np.roll(test[1], 9)
+    given = [*train, *train, *test]
+    expected = generalization_gap_report(*given, y_pred=y_pred)
+    raw = generalization_gap(*train, *test, average="raw")
+    tensors = on_cuda(*given)
+    cuda.reset()
+    found = generalization_gap_report(*tensors, y_pred=y_pred)
+    for part in ("before", "after", "size_matched", "label_noise"):
+        for name, gaps in expected[part].items():
+            assert_array_equal(found[part][name], gaps)
+    assert_array_equal(generalization_gap(*tensors[:2], *tensors[4:], average="raw"), raw)
+    assert max(cuda.copies_to_host + cuda.copies_to_device) < train[0].nbytes / 4
 
 
 # --- losses ---------------------------------------------------------------------------------------

@@ -108,6 +108,12 @@ def test_gap_takes_tensors_and_any_labels(rows, dtype):
 @pytest.mark.parametrize(
     ("position", "value", "message"),
     [
+        (0, torch.tensor([[1.0, np.nan]]), "Z_train contains NaN"),
+        (2, torch.tensor([[1.0, -np.inf]]), "Z_test contains infinity"),
+        (2, torch.ones(1, 1), "Z_test has 1 features, but Z_train has 2"),
+        (0, torch.ones(1, 2, 3), "dim 3"),
+        (0, torch.ones(2), "Expected 2D array, got 1D array"),
+        (0, torch.empty(0, 2), "minimum of 1"),
         (0, [[1.0, np.nan]], "Z_train contains NaN"),
         (2, [[1.0, np.inf]], "Z_test contains infinity"),
         (2, [[1.0]], "Z_test has 1 features, but Z_train has 2"),

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from imblearn_eos._compat import PipelineWithHook
 from imblearn_eos._torch_datasets import is_dataset
-from imblearn_eos._validation import label_vector, to_array
+from imblearn_eos._validation import label_vector, tensor_from_array
 from imblearn_eos.embedding._nets import labels_for
 from imblearn_eos.embedding._samples import Samples
 from imblearn_eos.embedding._steps import is_active
@@ -90,7 +90,7 @@ class PipelineWithGap(PipelineWithHook):
         else:
             Z = self._embed(X)
         self._training_ranges = TrainingRanges(
-            np.asarray(to_array(Z)), y, np.asarray(to_array(Z_resampled)), y_resampled
+            _as_tensor(Z), y, _as_tensor(Z_resampled), y_resampled
         )
 
     def _labels(self, X, y):
@@ -103,3 +103,12 @@ class PipelineWithGap(PipelineWithHook):
             if is_active(step) and not hasattr(step, "fit_resample"):
                 X = step.transform(X)
         return X
+
+
+def _as_tensor(Z):
+    """Return embeddings as a tensor of float32 or float64; one on a GPU stays there."""
+    if isinstance(Z, torch.Tensor):
+        Z = Z.detach()
+        return Z if Z.dtype == torch.float32 else Z.double()
+    Z = np.asarray(Z)
+    return tensor_from_array(Z if Z.dtype == np.float32 else Z.astype(float, copy=False))

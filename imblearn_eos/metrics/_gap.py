@@ -10,15 +10,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.random import sample_without_replacement
 
 from imblearn_eos._compat import StrOptions, validate_params
 from imblearn_eos._validation import (
+    check_numbers,
     encode_known_labels,
     label_vector,
     sorted_classes,
+    tensor_from_array,
     to_array,
 )
 
@@ -199,14 +202,14 @@ class TrainingRanges:
 
     Parameters
     ----------
-    Z, y : ndarray of shape (n_train, n_features) and (n_train,)
-        Training embeddings and their labels.
-    Z_resampled, y_resampled : ndarray of shape (n_resampled, n_features) and (n_resampled,)
-        The same after over-sampling.
+    Z, Z_resampled : torch.Tensor of shape (n_train, n_features) and (n_resampled, n_features)
+        Training embeddings before and after over-sampling. They stay on their device.
+    y, y_resampled : ndarray of shape (n_train,) and (n_resampled,)
+        Their labels.
     """
 
     def __init__(
-        self, Z: np.ndarray, y: np.ndarray, Z_resampled: np.ndarray, y_resampled: np.ndarray
+        self, Z: torch.Tensor, y: np.ndarray, Z_resampled: torch.Tensor, y_resampled: np.ndarray
     ) -> None:
         self.classes, codes = np.unique(y, return_inverse=True)
         n_classes = len(self.classes)
@@ -230,23 +233,25 @@ class TrainingRanges:
             if len(others) == 0:
                 continue
             if n_rows > len(others):
-                drawn = Z[others[rng.randint(len(others), size=n_rows)]]
+                drawn = rng.randint(len(others), size=n_rows)
             else:
                 # Much faster than rng.choice, which permutes all of them.
-                drawn = Z[others[sample_without_replacement(len(others), n_rows, random_state=rng)]]
-            ranges[0, c] = np.minimum(ranges[0, c], drawn.min(axis=0))
-            ranges[1, c] = np.maximum(ranges[1, c], drawn.max(axis=0))
+                drawn = sample_without_replacement(len(others), n_rows, random_state=rng)
+            lowest, highest = to_array(_range(Z, others[drawn]))
+            ranges[0, c] = np.minimum(ranges[0, c], lowest)
+            ranges[1, c] = np.maximum(ranges[1, c], highest)
         return ranges
 
-    def report(self, Z_test: np.ndarray, y_test: np.ndarray, y_pred: Any = None) -> Bunch:
+    def report(self, Z_test: torch.Tensor, y_test: np.ndarray, y_pred: Any = None) -> Bunch:
         """Return what `generalization_gap_report` returns, for validated test rows."""
         codes, n_classes = _encode(y_test, self.classes), len(self.classes)
-        parts = {"all": np.full(len(codes), True)}
+        parts = {"all": np.arange(len(codes))}
         if y_pred is not None:
             y_pred = _check_labels(y_pred, "y_pred", Z_test)
             _encode(y_pred, self.classes, "y_pred")
-            parts.update(right=y_pred == y_test, wrong=y_pred != y_test)
-        tests = {p: _ranges_by_class(Z_test[r], codes[r], n_classes) for p, r in parts.items()}
+            is_right = y_pred == y_test
+            parts.update(right=np.flatnonzero(is_right), wrong=np.flatnonzero(~is_right))
+        tests = {p: _ranges_by_class(Z_test, codes, n_classes, r) for p, r in parts.items()}
         counts = {p: np.bincount(codes[r], minlength=n_classes) for p, r in parts.items()}
 
         def by_part(gaps: Callable[[str], np.ndarray]) -> Bunch:
@@ -273,10 +278,20 @@ class TrainingRanges:
 
 def check_rows(
     Z: Any, y: Any, part: str, n_features: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return embeddings and labels as arrays; errors name them, for example Z_train and y_train."""
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Return embeddings as a tensor, on their device if they are one, and labels as an array.
+
+    Errors name them, for example Z_train and y_train.
+    """
     name = f"Z_{part}"
-    Z = check_array(to_array(Z, name), dtype=[np.float64, np.float32], input_name=name)
+    if isinstance(Z, torch.Tensor):
+        # The shape, as that of an array; the numbers stay where they are.
+        check_array(np.broadcast_to(0.0, Z.shape), ensure_all_finite=False, input_name=name)
+        Z = check_numbers(Z, estimator="the generalization gap", name=name)
+        Z = Z if Z.dtype == torch.float32 else Z.double()
+    else:
+        Z = check_array(to_array(Z, name), dtype=[np.float64, np.float32], input_name=name)
+        Z = tensor_from_array(Z)
     if n_features not in (None, Z.shape[1]):
         raise ValueError(
             f"{name} has {Z.shape[1]} features, but Z_train has {n_features}. Embed all rows with "
@@ -297,26 +312,31 @@ def _encode(y, classes, name="y_test"):
     return encode_known_labels(y, classes, name, "y_train")
 
 
-def _ranges_by_class(Z, codes, n_classes):
+def _ranges_by_class(Z, codes, n_classes, rows=None):
     """Return minima and maxima (2, n_classes, n_features); NaN for classes without rows."""
-    ranges = np.full((2, n_classes, Z.shape[1]), np.nan, dtype=Z.dtype)
+    rows = np.arange(len(codes)) if rows is None else rows
+    codes = codes[rows]
     ends = np.cumsum(np.bincount(codes, minlength=n_classes))
-    # One class at a time, because sorting all rows at once would copy all of them.
-    for c, rows in enumerate(np.split(np.argsort(codes, kind="stable"), ends[:-1])):
-        if len(rows):
-            of_class = Z[rows]
-            ranges[:, c] = of_class.min(axis=0), of_class.max(axis=0)
-    return ranges
+    return _ranges(Z, np.split(rows[np.argsort(codes, kind="stable")], ends[:-1]))
 
 
 def _draw_ranges(Z, rows, counts, rng):
     """Return the ranges of random ``rows``, for each class as many as it has."""
-    ranges = np.full((2, len(counts), Z.shape[1]), np.nan, dtype=Z.dtype)
-    for c, n_rows in enumerate(np.minimum(counts, len(rows))):
-        if n_rows:
-            drawn = Z[rng.choice(rows, n_rows, replace=False)]
-            ranges[:, c] = drawn.min(axis=0), drawn.max(axis=0)
-    return ranges
+    n_drawn = np.minimum(counts, len(rows))
+    return _ranges(Z, (rng.choice(rows, n, replace=False) if n else rows[:0] for n in n_drawn))
+
+
+def _ranges(Z, parts):
+    """Return minima and maxima (2, n_parts, n_features) of parts of the rows, NaN for none."""
+    # One part at a time, because sorting all rows at once would copy all of them.
+    nothing = Z.new_full((2, Z.shape[1]), np.nan)
+    ranges = [_range(Z, rows) if len(rows) else nothing for rows in parts]
+    return to_array(torch.stack(ranges, dim=1))
+
+
+def _range(Z, rows):
+    some = Z[torch.from_numpy(rows).to(Z.device)]
+    return torch.stack([some.amin(dim=0), some.amax(dim=0)])
 
 
 def _gaps(train, test):
