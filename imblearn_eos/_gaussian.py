@@ -7,10 +7,11 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import torch
 from imblearn.over_sampling.base import BaseOverSampler
-from imblearn.utils import Substitution
+from imblearn.utils import Substitution, check_target_type
 from scipy import sparse
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 
 from imblearn_eos._compat import (
     Interval,
@@ -18,10 +19,16 @@ from imblearn_eos._compat import (
     random_state_docstring,
     sampling_strategy_docstring,
 )
-from imblearn_eos._frames import as_frame, labels_as_array
+from imblearn_eos._frames import as_frame, labels_as_array, repeat_rows
 from imblearn_eos._interpolation import round_to_integers
 from imblearn_eos._threads import one_thread_after_fork
-from imblearn_eos._validation import check_magnitude, refuse_booleans, to_array
+from imblearn_eos._validation import (
+    LARGEST,
+    check_magnitude,
+    check_tensor,
+    refuse_booleans,
+    to_array,
+)
 
 
 @Substitution(
@@ -127,20 +134,25 @@ class GaussianOverSampler(BaseOverSampler):
 
         Parameters
         ----------
-        X : {array-like, dataframe, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, dataframe, sparse matrix, torch.Tensor} of shape \
+                (n_samples, n_features)
             Finite numbers. A dataframe is of pandas or polars, its columns are integers or floats.
 
-        y : array-like of shape (n_samples,)
+        y : {array-like, torch.Tensor} of shape (n_samples,)
             Labels.
 
         Returns
         -------
-        X_resampled : {ndarray, dataframe, sparse matrix} of shape (n_samples_new, n_features)
-            The rows of X and the synthetic rows below them.
+        X_resampled : {ndarray, dataframe, sparse matrix, torch.Tensor} of shape \
+                (n_samples_new, n_features)
+            The rows of X and the synthetic rows below them; a tensor on the device of X.
 
-        y_resampled : {ndarray, series} of shape (n_samples_new,)
+        y_resampled : {ndarray, series, torch.Tensor} of shape (n_samples_new,)
             Their labels.
         """
+        if isinstance(y, torch.Tensor):
+            rows, _ = self.fit_resample(X, to_array(y))
+            return rows, repeat_rows(y, self.base_indices_)
         frame = as_frame(X)
         if frame is None:
             return super().fit_resample(X, y)
@@ -150,6 +162,13 @@ class GaussianOverSampler(BaseOverSampler):
         return frame.append(rows[len(X) :]), labels
 
     def _check_X_y(self, X, y, accept_sparse=None):
+        if isinstance(X, torch.Tensor):
+            X, y = check_tensor(X, estimator=self, largest=LARGEST), check_target_type(y)
+            check_consistent_length(X, y)
+            self.n_features_in_ = X.shape[1]
+            # A second fit on rows without names forgets the names of the first.
+            vars(self).pop("feature_names_in_", None)
+            return X, y, False
         X, y, is_one_hot = super()._check_X_y(to_array(X), y, accept_sparse=accept_sparse)
         check_magnitude(X, estimator=self)
         refuse_booleans(X, estimator=self)
@@ -160,11 +179,13 @@ class GaussianOverSampler(BaseOverSampler):
             rows, labels = self._fit_resample(X.toarray(), y)
             return type(X)(rows), labels
         random_state = check_random_state(self.random_state)
+        xp = torch if isinstance(X, torch.Tensor) else np
         classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
-        means = np.stack(
-            [X[codes == code].mean(axis=0, dtype=float) for code in range(len(counts))]
+        means = xp.stack(
+            [_take(X, codes == code).mean(axis=0, dtype=xp.float64) for code in range(len(counts))]
         )
-        residuals = X - means[codes]
+        residuals = X - _take(means, codes)
+        means = to_array(means)
         bases, rows, labels = [np.empty(0, dtype=np.int64)], [X], [y]
         self.lenders_ = {}
         for label, n_new in self.sampling_strategy_.items():
@@ -173,16 +194,17 @@ class GaussianOverSampler(BaseOverSampler):
             code = int(np.searchsorted(classes, label))
             lenders = self._find_lenders(means, counts, code)
             self.lenders_[classes.tolist()[code]] = classes[lenders].tolist()
-            pool = residuals[np.isin(codes, [code, *lenders])]
+            pool = _take(residuals, np.isin(codes, [code, *lenders]))
             # A matrix F with F'F the covariance, of at most n_features rows.
-            factor = np.linalg.qr(pool / np.sqrt(len(pool)), mode="r")
+            factor = xp.linalg.qr(pool / np.sqrt(len(pool)), mode="r")
+            factor = factor if xp is np else factor.R
             base = random_state.choice(np.flatnonzero(codes == code), n_new)
-            noise = random_state.normal(size=(n_new, len(factor))) @ factor
+            noise = _beside(factor, random_state.normal(size=(n_new, len(factor)))) @ factor
             bases.append(base)
-            rows.append(_cast(X[base] + self.spread * noise, X.dtype))
+            rows.append(_cast(_take(X, base) + self.spread * noise, X.dtype))
             labels.append(np.full(n_new, label, dtype=y.dtype))
         self.base_indices_ = np.concatenate(bases)
-        return np.concatenate(rows), np.concatenate(labels)
+        return xp.concatenate(rows), np.concatenate(labels)
 
     def _find_lenders(self, means, counts, code):
         """Return the nearest classes with more rows, the nearest first."""
@@ -191,7 +213,22 @@ class GaussianOverSampler(BaseOverSampler):
         return larger[np.argsort(distances, kind="stable")[: self.n_classes]]
 
 
+def _beside(rows, values):
+    """Return an array as what ``rows`` is, an array or a tensor on some device."""
+    return torch.from_numpy(values).to(rows.device) if isinstance(rows, torch.Tensor) else values
+
+
+def _take(rows, selected):
+    """Return the rows that an array of positions, or a mask, selects."""
+    # A mask on a GPU would make the host wait for the number of rows.
+    positions = np.flatnonzero(selected) if selected.dtype == bool else selected
+    return rows[_beside(rows, positions)]
+
+
 def _cast(rows, dtype):
+    if isinstance(rows, torch.Tensor):
+        rows = rows if dtype.is_floating_point else round_to_integers(rows, dtype, torch)
+        return rows.to(dtype)
     if np.issubdtype(dtype, np.integer):
         rows = round_to_integers(rows, dtype)
     return rows.astype(dtype)

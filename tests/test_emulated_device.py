@@ -14,7 +14,14 @@ from scipy import sparse
 from skorch import NeuralNetClassifier
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
-from imblearn_eos import EOS, AveragedHead, Embedder, LinearHead, TorchNearestNeighbors
+from imblearn_eos import (
+    EOS,
+    AveragedHead,
+    Embedder,
+    GaussianOverSampler,
+    LinearHead,
+    TorchNearestNeighbors,
+)
 from imblearn_eos.embedding import _head, _head_inputs, scale_weights
 from imblearn_eos.losses import (
     AsymmetricLoss,
@@ -306,6 +313,19 @@ def note_state(states, samples):
 
 
 # --- sampler and neighbors ------------------------------------------------------------------------
+
+
+def test_gaussian_rows_are_drawn_where_the_rows_are(cuda, rows):
+    expected, labels = GaussianOverSampler(random_state=0).fit_resample(*rows)
+    tensors = on_cuda(*rows)
+    cuda.reset()
+    found, y = GaussianOverSampler(random_state=0).fit_resample(*tensors)
+    assert found.is_cuda
+    assert y.is_cuda
+    # Means, and labels; random numbers come from the host.
+    assert max(cuda.copies_to_host) < rows[0].nbytes / 4
+    assert_allclose(found.cpu(), expected, rtol=1e-5, atol=1e-6)
+    assert_array_equal(y.cpu(), labels)
 
 
 @without_triton

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -135,3 +136,32 @@ def test_booleans_are_refused():
         GaussianOverSampler().fit_resample(X > 0, y)
     with pytest.raises(ValueError, match=r"column 'b' .* of dtype bool"):
         GaussianOverSampler().fit_resample(pd.DataFrame({"a": X[:, 0], "b": X[:, 1] > 0}), y)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rtol"),
+    [("float16", 1e-3), ("float32", 1e-6), ("float64", 1e-12), ("int16", 0), ("uint8", 0)],
+)
+def test_tensors_give_the_rows_of_arrays_but_for_rounding(dtype, rtol):
+    X, y = make_rows([40, 20, 10])
+    X = np.abs(10 * X).astype(dtype)
+    sampler = GaussianOverSampler(random_state=0)
+    expected, y_expected = sampler.fit_resample(X, y)
+    lenders = sampler.lenders_
+    found, y_found = sampler.fit_resample(torch.from_numpy(X), torch.from_numpy(y))
+    assert sampler.lenders_ == lenders
+    assert found.dtype == torch.from_numpy(X).dtype
+    assert_allclose(found, expected, rtol=rtol, atol=rtol)
+    assert_array_equal(y_found, y_expected)
+    assert isinstance(y_found, torch.Tensor)
+
+
+def test_bad_tensors_are_refused():
+    y = np.repeat([0, 1], [40, 10])
+    for tensor, message in (
+        (torch.full((50, 3), torch.nan), "X contains NaN"),
+        (torch.ones(50, 3, dtype=torch.bool), "X has dtype torch.bool"),
+        (torch.ones(49, 3), "inconsistent numbers of samples"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            GaussianOverSampler().fit_resample(tensor, y)
