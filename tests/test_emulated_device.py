@@ -18,6 +18,7 @@ from imblearn_eos import (
     EOS,
     AveragedHead,
     Embedder,
+    FeatureExtractor,
     GaussianOverSampler,
     LinearHead,
     TorchNearestNeighbors,
@@ -294,6 +295,18 @@ def test_datasets_on_the_device_are_taken(cuda, rows, kind, loader, device):
     assert_array_equal(embedder.classes_, expected.classes_)
     Z = embedder.transform(dataset)
     assert_allclose(Z, expected.transform(rows[0][::2]), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory':UserWarning")
+def test_each_batch_of_a_backbone_waits_once(cuda, rows):
+    samples = TensorDataset(*map(torch.from_numpy, rows))
+    params = {"preprocess": torch.as_tensor, "batch_size": 100, "dtype": "float32", "n_jobs": 1}
+    module = MLP(n_features=16)
+    expected = FeatureExtractor(module, **params, device="cpu").fit_transform(samples)
+    extractor = FeatureExtractor(module, **params, device="cuda").fit(samples)
+    cuda.reset()
+    assert_allclose(extractor.transform(samples), expected, rtol=1e-4, atol=1e-5)
+    assert cuda.waits == {"copy to the host": 4}
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", None])

@@ -154,10 +154,11 @@ def run(
         for dtype in dtypes:
             is_whole = dtype == torch.float32
             with nullcontext() if is_whole else torch.autocast(device.type, dtype=dtype):
-                Z = backbone.embed(inputs).float()
-            if Z.isfinite().all():
+                # Checked on the CPU, because the copy waits for a GPU already.
+                Z = backbone.embed(inputs).float().cpu().numpy()
+            if np.isfinite(Z).all():
                 break
-    return Z.cpu().numpy()
+    return Z
 
 
 def _move(inputs, device):
