@@ -145,7 +145,7 @@ class EmulatedCuda(TorchFunctionMode):
 
     def _make(self, func, name, args, kwargs):
         """Make a tensor on the device."""
-        kwargs.pop("device")
+        kwargs["device"] = "cpu"
         requires_grad = kwargs.pop("requires_grad", False)
         if name in DRAWING:
             kwargs.setdefault("generator", self.generator)

@@ -22,18 +22,20 @@ from imblearn_eos import (
     GaussianOverSampler,
     LinearHead,
     TorchNearestNeighbors,
+    make_embedding_pipeline,
 )
 from imblearn_eos.embedding import _head, _head_inputs, scale_weights
 from imblearn_eos.losses import (
     AsymmetricLoss,
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
+    DeferredReweighting,
     FocalLoss,
     LDAMLoss,
     LogitAdjustedLoss,
 )
 from imblearn_eos.metrics import generalization_gap, generalization_gap_report
-from imblearn_eos.training import BatchAugmentation, BatchLoader, Resume
+from imblearn_eos.training import BatchAugmentation, BatchLoader, Mixup, Resume
 
 N_CLASSES, COUNTS = 3, [250, 110, 40]
 without_triton = pytest.mark.filterwarnings("ignore:Triton does not work:RuntimeWarning")
@@ -270,6 +272,28 @@ def test_memory_of_embeddings_that_wait_on_the_device_is_bounded(cuda, rows, mon
     # The batches have 32 rows.
     row = expected[0].nbytes
     assert cuda.copies_to_host == [128 * row, 128 * row, 128 * row, 16 * row]
+
+
+def test_training_waits_only_for_the_losses_that_skorch_notes(cuda, rows):
+    callbacks = [Mixup(), DeferredReweighting(start=1)]
+    params = {"criterion": LDAMLoss, "callbacks": callbacks, "iterator_train": BatchLoader}
+    tensors = on_cuda(*rows)
+    cuda.reset()
+    Embedder(make_net(device="cuda", **params), random_state=0).fit(*tensors)
+    n_batches = 2 * 13
+    assert cuda.waits["item"] == n_batches
+    # One for X, one for y, and two for the first samples.
+    assert cuda.waits.total() <= n_batches + 4
+
+
+@without_triton
+def test_pipeline_is_fitted_and_exported_where_the_samples_are(cuda, rows):
+    X, y = on_cuda(*rows)
+    pipeline = make_embedding_pipeline(make_net(device="cuda"), random_state=0).fit(X, y)
+    module = pipeline.to_module().eval()
+    proba = module(X).softmax(dim=1).detach()
+    assert proba.is_cuda
+    assert_allclose(proba.cpu(), pipeline.predict_proba(X), rtol=1e-4, atol=1e-5)
 
 
 class Labeled(Dataset):
