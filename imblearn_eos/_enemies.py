@@ -1,6 +1,7 @@
 """Which rows of other classes a synthetic row may be moved toward."""
 
 from functools import cached_property, partial
+from itertools import groupby
 from numbers import Integral
 from typing import NamedTuple
 
@@ -64,7 +65,9 @@ def draw_segments(enemies, n_rows, max_step, random_state):
 
 
 class EnemySearch:
-    """The two ways to find the enemies of a class, as methods named like ``enemy_search``.
+    """The two ways to find enemies, as methods named like ``enemy_search``.
+
+    Both take encoded classes and yield the ``Enemies`` of each.
 
     Parameters
     ----------
@@ -97,56 +100,61 @@ class EnemySearch:
         self.X = X
         self.codes = codes
 
-    def neighborhood(self, code):
-        """Find the rows of other classes among the K nearest rows of each row of the class."""
+    def neighborhood(self, classes):
+        """Find the rows of other classes among the K nearest rows of each row of the classes."""
         n_neighbors = min(self.n_neighbors, len(self.codes) - 1)
-        return self._enemies(code, n_neighbors, self._nearest)
+        # Classes of few rows are searched together, because a search has a cost of its own.
+        n_found = np.bincount(self.codes)[classes].cumsum() * n_neighbors
+        searches = dict(zip(classes, n_found // NEIGHBORS_AT_ONCE, strict=True))
+        for _, together in groupby(classes, searches.get):
+            yield from self._enemies(list(together), n_neighbors, self._nearest)
 
-    def nearest(self, code):
-        """Find the K nearest rows of other classes of each row of the class."""
-        is_other = self.codes != code
-        n_neighbors = min(self.n_neighbors, int(is_other.sum()))
-        if isinstance(self.finder, TorchNearestNeighbors):
-            # What was computed from all rows serves every class.
-            allowed = torch.from_numpy(is_other)
-            return self._enemies(code, n_neighbors, partial(self._nearest, allowed=allowed))
-        others = np.flatnonzero(is_other)
-        finder = clone(self.finder).fit(self.X[others])
+    def nearest(self, classes):
+        """Find the K nearest rows of other classes of each row of the classes."""
+        for code in classes:
+            is_other = self.codes != code
+            n_neighbors = min(self.n_neighbors, int(is_other.sum()))
+            if isinstance(self.finder, TorchNearestNeighbors):
+                # What was computed from all rows serves every class.
+                nearest = partial(self._nearest, allowed=torch.from_numpy(is_other))
+            else:
+                nearest = partial(self._nearest_others, np.flatnonzero(is_other))
+            yield from self._enemies([code], n_neighbors, nearest)
 
-        def nearest_others(members, n_neighbors):
-            return np.sort(others[self._kneighbors(finder, members, n_neighbors)], axis=1)
-
-        return self._enemies(code, n_neighbors, nearest_others)
-
-    def _enemies(self, code, n_neighbors, nearest):
-        """Find the enemies of each row of a class among its nearest rows, block by block."""
-        members = np.flatnonzero(self.codes == code)
+    def _enemies(self, classes, n_neighbors, nearest):
+        """Find the enemies of each row of some classes among its nearest rows, block by block."""
+        members = [np.flatnonzero(self.codes == code) for code in classes]
+        every = np.concatenate(members)
         dtype = np.int32 if len(self.codes) <= np.iinfo(np.int32).max else np.int64
         counts, rows = [], []
         n_members = max(1, NEIGHBORS_AT_ONCE // n_neighbors)
-        for start in range(0, len(members), n_members):
-            found = nearest(members[start : start + n_members], n_neighbors)
-            is_enemy = self.codes[found] != code
+        for start in range(0, len(every), n_members):
+            block = every[start : start + n_members]
+            found = nearest(block, n_neighbors)
+            is_enemy = self.codes[found] != self.codes[block, None]
             counts.append(is_enemy.sum(axis=1))
             rows.append(found[is_enemy].astype(dtype))
-        counts = np.concatenate(counts)
-        is_base = counts > 0
-        return Enemies(members[is_base], counts[is_base], np.concatenate(rows))
+        counts, rows = np.concatenate(counts), np.concatenate(rows)
+        for own in members:
+            mine, counts = np.split(counts, [len(own)])
+            enemies, rows = np.split(rows, [mine.sum()])
+            yield Enemies(own[mine > 0], mine[mine > 0], enemies)
 
     def _nearest(self, members, n_neighbors, allowed=None):
         """Find the nearest rows of some rows, themselves excluded: row numbers, ascending."""
         if isinstance(self.finder, TorchNearestNeighbors):
-            own = torch.from_numpy(members)
-            return _to_array(
-                nearest_sets(
-                    self._fitted_finder, self.X[members], n_neighbors, own=own, allowed=allowed
-                )
-            )
+            found = nearest_sets(self._fitted_finder, members, n_neighbors, allowed=allowed)
+            return _to_array(found)
         found = self._kneighbors(self._fitted_finder, members, n_neighbors + 1)
         # With duplicates a row need not find itself; then the last of the K + 1 is one too many.
         surplus = found == members[:, None]
         surplus[~surplus.any(axis=1), -1] = True
         return np.sort(found[~surplus].reshape(len(members), -1), axis=1)
+
+    def _nearest_others(self, others, members, n_neighbors):
+        """Find the nearest of some other rows."""
+        finder = clone(self.finder).fit(self.X[others])
+        return np.sort(others[self._kneighbors(finder, members, n_neighbors)], axis=1)
 
     @cached_property
     def _fitted_finder(self):

@@ -228,7 +228,6 @@ class EOS(BaseOverSampler):
         # With these, imbalanced-learn's checks say neither which argument is wrong nor why.
         if np.ndim(y) == 1 and (as_array := np.asarray(y)).dtype == object:
             sorted_classes(as_array)
-        check_classification_targets(y)
         return y
 
     def _check_X_y(self, X, y, accept_sparse=None):
@@ -243,6 +242,7 @@ class EOS(BaseOverSampler):
             )
         resolve_device(self.device, like=X)
         y = self._check_labels(y)
+        check_classification_targets(y)
         if isinstance(X, torch.Tensor):
             y = check_target_type(y)
             X = check_tensor(X, estimator=self, largest=LARGEST)
@@ -262,11 +262,13 @@ class EOS(BaseOverSampler):
         search = EnemySearch(X, codes, self.n_neighbors, self.device)
         nothing = np.empty(0, dtype=np.int64)
         segments, new_codes = [(nothing, nothing, np.empty(0))], [nothing]
-        for label, n_rows in self.sampling_strategy_.items():
-            if n_rows == 0:
-                continue
-            code = np.searchsorted(classes, label)
-            enemies = getattr(search, self.enemy_search)(code)
+        wanted = {
+            int(np.searchsorted(classes, label)): n_rows
+            for label, n_rows in self.sampling_strategy_.items()
+            if n_rows > 0
+        }
+        found = getattr(search, self.enemy_search)(list(wanted))
+        for (code, n_rows), enemies in zip(wanted.items(), found, strict=True):
             if not len(enemies.bases):
                 warnings.warn(
                     f"No row of class {classes.tolist()[code]!r} has a row of another class among "
@@ -276,7 +278,7 @@ class EOS(BaseOverSampler):
                     UserWarning,
                     stacklevel=2,
                 )
-                enemies = search.nearest(code)
+                (enemies,) = search.nearest([code])
             segments.append(draw_segments(enemies, n_rows, self.max_step, random_state))
             new_codes.append(np.full(n_rows, code))
         base, enemy, steps = map(np.concatenate, zip(*segments, strict=True))

@@ -49,7 +49,7 @@ def assert_same_neighbors(X, k, **params):
     assert_allclose(distances, expected_distances, rtol=1e-12)
     # Less is measured for less.
     assert_array_equal(fitted.kneighbors(return_distance=False), expected)
-    found = nearest_sets(fitted, X, k, own=torch.arange(len(X)))
+    found = nearest_sets(fitted, np.arange(len(X)), k)
     assert_array_equal(found, np.sort(expected, axis=1))
 
 
@@ -188,8 +188,9 @@ def test_more_ties_than_spare_candidates_across_tiles(monkeypatch, engine):
     assert_same_neighbors(X, 5)
 
 
-def test_wide_rows_are_read_again_for_many_queries_at_once(monkeypatch):
+def test_wide_rows_are_read_again_for_many_queries_at_once(monkeypatch, use_engine):
     # So wide and long that float32 proves nothing, and every query is searched in float64.
+    use_engine("tiles")
     X, n_queries = np.random.RandomState(0).randn(150, 5000), []
     X[:75, 0] += 1000
     search_again = _search.ExactSearch._search_again

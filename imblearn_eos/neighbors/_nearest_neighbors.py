@@ -199,9 +199,11 @@ class TorchNearestNeighbors(BaseEstimator):
         return found if return_distance else found[1]
 
     @one_thread_after_fork()
-    def _find(self, X, n_neighbors, result, own=None, allowed=None):
+    def _find(self, X, n_neighbors, result, members=None, allowed=None):
+        own = None
         if X is None:
-            queries, own = self._fit_X, torch.arange(self.n_samples_fit_, device="cpu")
+            queries = self._fit_X if members is None else self._fit_X[members]
+            own = torch.from_numpy(np.arange(self.n_samples_fit_) if members is None else members)
             as_tensor, like = self._fitted_on_tensor, self._like()
         else:
             queries = self._validate(X, reset=False)
@@ -307,7 +309,7 @@ class TorchNearestNeighbors(BaseEstimator):
         return tags
 
 
-def nearest_sets(neighbors, X, n_neighbors, *, own=None, allowed=None):
+def nearest_sets(neighbors, members, n_neighbors, *, allowed=None):
     """Find which rows are the nearest, in no order of distance. Internal to the package.
 
     What was computed from all fitted rows serves any choice of allowed rows.
@@ -316,18 +318,16 @@ def nearest_sets(neighbors, X, n_neighbors, *, own=None, allowed=None):
     ----------
     neighbors : TorchNearestNeighbors
         Fitted.
-    X : {array-like, sparse matrix, torch.Tensor} of shape (n_queries, n_features)
-        The queries.
+    members : ndarray of shape (n_queries,), dtype=int64
+        The fitted rows to search for; none is its own neighbor.
     n_neighbors : int
         At most the number of rows that each query may have as neighbors.
-    own : torch.Tensor of shape (n_queries,), dtype=int64, default=None
-        The fitted row that each query is, and that is not its neighbor.
     allowed : torch.Tensor of shape (n_samples_fit,), dtype=bool, default=None
         Which of the fitted rows may be found. None means all.
 
     Returns
     -------
-    ndarray of shape (n_queries, n_neighbors), dtype=int64
+    {ndarray, torch.Tensor} of shape (n_queries, n_neighbors), dtype=int64
         Numbers of the fitted rows, ascending.
     """
-    return neighbors._find(X, n_neighbors, "sets", own, allowed)[1]
+    return neighbors._find(None, n_neighbors, "sets", members, allowed)[1]
