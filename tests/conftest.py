@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from imblearn_eos.neighbors import _base, _boxes, _choose, _search, _tiles
+from imblearn_eos.neighbors import _base, _boxes, _choose, _direct, _search, _tiles
 
 # Triton looks at this when it is imported, which libraries of backbones do as well.
 if not torch.cuda.is_available() and find_spec("triton"):
@@ -50,6 +50,10 @@ def chain_of(name):
     """Return the chain of engines that a name stands for."""
     if name == "tiles":
         return (_tiles.Tiles,)
+    if name == "direct":
+        return (_direct.Direct,)
+    if name == "direct in float64":
+        return (_direct.DoubleDirect,)
     if name == "boxes":
         return (SmallBoxes,)
     pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
@@ -87,7 +91,10 @@ def use_engine(monkeypatch):
     return use
 
 
-@pytest.fixture(params=["tiles", "boxes", "tree", "compiled tiles", "bfloat16"])
+ENGINES = ["direct", "direct in float64", "tiles", "boxes", "tree", "compiled tiles", "bfloat16"]
+
+
+@pytest.fixture(params=ENGINES)
 def engine(request, use_engine):
     """Search with one engine after the other; by itself a search would choose by size."""
     use_engine(request.param)

@@ -177,6 +177,23 @@ def test_little_work_uses_one_thread(least, expected, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, "Direct"),
+        ({"n_wanted": 110}, "DoubleDirect"),
+        ({"n_wanted": 110, "is_sorted": False}, "Direct"),
+        ({"dtype": torch.float64}, "DoubleDirect"),
+        ({"n_bytes": 2**22}, "Tiles"),
+        ({"n_features": 10**4}, "Tiles"),
+    ],
+)
+def test_few_rows_are_multiplied_at_once_where_memory_allows(change, expected):
+    size = _choose.Size(1000, 64, 1000, 20, True, torch.device("cpu"), torch.float32, 2**28)
+    ((engine,),) = _choose.choose_engines(size._replace(**change))
+    assert engine.__name__ == expected
+
+
+@pytest.mark.parametrize(
     ("owner", "step"),
     [
         (_choose.CoarseRows, "__init__"),

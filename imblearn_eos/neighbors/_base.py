@@ -209,6 +209,10 @@ class Engine(ABC):
         """Return the memory for a query: candidates and their rows, and what sorts them."""
         return 100 * n_kept
 
+    def centred(self, queries, numbers):
+        """Read some queries, centre and scale them."""
+        return self.coarse.centred(queries[numbers])
+
     @abstractmethod
     def candidates(self, block, queries, n_kept, allowed):
         """Find rows of least estimated distance.

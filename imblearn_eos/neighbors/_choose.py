@@ -8,13 +8,16 @@ from typing import NamedTuple
 import torch
 
 from imblearn_eos._device import has_bfloat16
-from imblearn_eos.neighbors._base import CoarseRows, bytes_kept
+from imblearn_eos.neighbors._base import BLOCK_QUERIES, CoarseRows, bytes_kept
 from imblearn_eos.neighbors._boxes import Boxes
+from imblearn_eos.neighbors._direct import Direct, DoubleDirect
 from imblearn_eos.neighbors._tiles import Tiles
 
 # Ruling rows out pays from about this many pairs and rows on.
 MIN_PAIRS = 2**24
 MIN_ROWS = 4096
+# With fewer rows for each neighbor wanted, products in float64 pay.
+ROWS_PER_WANTED = 32
 # Wide rows that are in doubt are measured several times faster by compiled loops.
 MIN_PRODUCTS = 2**32
 # Neighbors from which on thresholds select a set faster than compiled loops.
@@ -59,6 +62,11 @@ def choose_engines(size):
     A chain lists engines from rough to precise: what one leaves in doubt goes to the next. The last
     chain must pay on any rows.
     """
+    n_pairs = size.n_queries * size.n_rows
+    if size.device.type == "cpu" and n_pairs < MIN_PAIRS and _is_small(size):
+        # To measure all that float32 leaves in doubt takes longer than products in float64.
+        is_double = size.is_sorted and size.n_rows <= ROWS_PER_WANTED * size.n_wanted
+        return [(DoubleDirect if is_double or size.dtype == torch.float64 else Direct,)]
     n_bytes = bytes_kept(size.n_rows, size.n_features, size.dtype)
     # Sketches, and the bounds of the other engines, are in float32.
     if n_bytes >= size.n_bytes / 2 or size.dtype != torch.float32:
@@ -71,7 +79,6 @@ def choose_engines(size):
     # Selecting many rows takes longer than ruling out the others saves.
     if size.n_wanted > MAX_WANTED and not size.is_sorted:
         return [(Tiles,)]
-    n_pairs = size.n_queries * size.n_rows
     is_loaded = "imblearn_eos.neighbors._kernels" in sys.modules
     if n_pairs >= (MIN_PAIRS if is_loaded else MIN_PAIRS_TO_LOAD) and _has_numba():
         from imblearn_eos.neighbors import _bfloat16, _compiled, _tree
@@ -88,6 +95,11 @@ def choose_engines(size):
 
         return [(_compiled.CompiledTiles,)]
     return [(Tiles,)]
+
+
+def _is_small(size):
+    """Return whether all rows can be read in float64 at once, and a block of queries beside."""
+    return size.n_rows * (size.n_features + BLOCK_QUERIES["cpu"]) * 24 <= size.n_bytes / 4
 
 
 def make_engines(chains, rows, dtype, n_bytes):

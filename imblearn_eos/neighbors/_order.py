@@ -38,6 +38,9 @@ def in_order(found, bound, unit, n_neighbors, measure, *, measure_all):
     every = bound.of(slice(None))
     # Candidates form runs: whatever is in different runs has a certain order.
     is_joined = estimates[:, 1:] <= every.reach(estimates[:, :-1])
+    if not measure_all and not is_joined[:, :n_neighbors].any():
+        nearest = estimates[:, :n_neighbors]
+        return rows[:, :n_neighbors], every.largest_distance(nearest) / unit
     run = torch.nn.functional.pad((~is_joined).cumsum(1), (1, 0))
     is_open = run <= run[:, n_neighbors - 1, None]
     if not measure_all:

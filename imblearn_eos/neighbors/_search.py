@@ -167,13 +167,13 @@ class ExactSearch:
 
     def _search_block(self, engine, block, task, n_kept):
         """Compare an engine's candidates with each other, and with what it left out."""
-        queries = task.queries[block.numbers]
-        centred = engine.coarse.centred(queries)
+        centred = engine.centred(task.queries, block.numbers)
         found = engine.candidates(block, centred, n_kept, task.allowed)
         if task.own is not None:
             found.estimates.masked_fill_(found.rows == task.own[block.numbers, None], math.inf)
 
         def measure_pairs(query, row):
+            queries = task.queries[block.numbers]
             return engine.measure(queries, self.rows, query, row, self.pairs_at_once)
 
         bound, unit, k = engine.bound(centred), engine.coarse.unit, task.n_neighbors
