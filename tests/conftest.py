@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from imblearn_eos.neighbors import _base, _boxes, _choose, _direct, _search, _tiles
+from imblearn_eos.neighbors import _base, _boxes, _choose, _direct, _kd_tree, _search, _tiles
 
 # Triton looks at this when it is imported, which libraries of backbones do as well.
 if not torch.cuda.is_available() and find_spec("triton"):
@@ -54,6 +54,9 @@ def chain_of(name):
         return (_direct.Direct,)
     if name == "direct in float64":
         return (_direct.DoubleDirect,)
+    if name == "k-d tree":
+        # What does not pay is right too.
+        return (type("AnyTree", (_kd_tree.KDTrees,), {"pays": lambda self: True}),)
     if name == "boxes":
         return (SmallBoxes,)
     pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
@@ -91,7 +94,16 @@ def use_engine(monkeypatch):
     return use
 
 
-ENGINES = ["direct", "direct in float64", "tiles", "boxes", "tree", "compiled tiles", "bfloat16"]
+ENGINES = [
+    "direct",
+    "direct in float64",
+    "tiles",
+    "boxes",
+    "k-d tree",
+    "tree",
+    "compiled tiles",
+    "bfloat16",
+]
 
 
 @pytest.fixture(params=ENGINES)

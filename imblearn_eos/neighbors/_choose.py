@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from imblearn_eos._device import has_bfloat16
+from imblearn_eos.neighbors import _kd_tree
 from imblearn_eos.neighbors._base import BLOCK_QUERIES, CoarseRows, bytes_kept
 from imblearn_eos.neighbors._boxes import Boxes
 from imblearn_eos.neighbors._direct import Direct, DoubleDirect
@@ -22,6 +23,8 @@ ROWS_PER_WANTED = 32
 MIN_PRODUCTS = 2**32
 # Neighbors from which on thresholds select a set faster than compiled loops.
 MAX_WANTED = 512
+# Features up to which the k-d tree is tried, and those from which the compiled tree is faster.
+MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_TREE = 16, 4
 # The first time that compiled loops are used they must be loaded, which takes a second.
 MIN_PAIRS_TO_LOAD = 2**28
 
@@ -76,11 +79,24 @@ def choose_engines(size):
         if triton is not None and triton.pays(size.n_rows, size.n_wanted):
             return [(triton.Fused,)]
         return [(Tiles,)]
-    # Selecting many rows takes longer than ruling out the others saves.
-    if size.n_wanted > MAX_WANTED and not size.is_sorted:
-        return [(Tiles,)]
     is_loaded = "imblearn_eos.neighbors._kernels" in sys.modules
-    if n_pairs >= (MIN_PAIRS if is_loaded else MIN_PAIRS_TO_LOAD) and _has_numba():
+    least = MIN_PAIRS if is_loaded else MIN_PAIRS_TO_LOAD
+    is_set = size.n_wanted > MAX_WANTED and not size.is_sorted
+    is_compiled = n_pairs >= least and not is_set and _has_numba()
+    chains = _choose_products(size, n_bytes, is_set, is_compiled, is_loaded)
+    n_bytes = _kd_tree.bytes_kept(size.n_rows, size.n_features)
+    most_features = MAX_KD_FEATURES_BESIDE_TREE if is_compiled else MAX_KD_FEATURES
+    if size.n_features <= most_features and n_bytes < size.n_bytes / 2:
+        chains.insert(0, (_kd_tree.KDTrees,))
+    return chains
+
+
+def _choose_products(size, n_bytes, is_set, is_compiled, is_loaded):
+    """Return chains of engines for the CPU and any number of features."""
+    # Selecting many rows takes longer than ruling out the others saves.
+    if is_set:
+        return [(Tiles,)]
+    if is_compiled:
         from imblearn_eos.neighbors import _bfloat16, _compiled, _tree
 
         chains = [(_tree.Tree,), (_compiled.CompiledTiles,)]
@@ -88,6 +104,7 @@ def choose_engines(size):
         if has_bfloat16(size.device.type) and n_bytes < size.n_bytes / 2:
             chains.insert(1, (_bfloat16.Bfloat16, _compiled.CompiledTiles))
         return chains
+    n_pairs = size.n_queries * size.n_rows
     if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS:
         return [(Boxes,)]
     if is_loaded and n_pairs * size.n_features >= MIN_PRODUCTS and _has_numba():

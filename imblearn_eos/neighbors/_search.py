@@ -15,14 +15,13 @@ from typing import NamedTuple
 import torch
 
 from imblearn_eos._threads import one_thread
+from imblearn_eos.neighbors._base import SPARE_CANDIDATES
 from imblearn_eos.neighbors._certificate import bound_of_products
 from imblearn_eos.neighbors._choose import Size, choose_engines, coarse_dtype, make_engines
 from imblearn_eos.neighbors._exact import Rows, first_by_distance, measure
 from imblearn_eos.neighbors._order import as_set, in_order
 from imblearn_eos.neighbors._selection import in_lines
 
-# Candidates kept beyond k, for rows that float32 cannot tell from the k-th, and for ties.
-SPARE_CANDIDATES = 8
 # Rows that are looked at together in float64, and the most queries.
 TILE_AGAIN, QUERIES_AGAIN = 1024, 128
 # Multiplications from which on more than one thread pays; they take about 10 ms.

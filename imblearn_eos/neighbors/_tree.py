@@ -13,6 +13,8 @@ from imblearn_eos.neighbors._compiled import CompiledEngine
 BLOCK_QUERIES = 4096
 # What a compiled loop does with one coordinate takes as long as so many in a product.
 COST = 15
+# To select among the products takes as long as so many more of their features.
+SELECTION = 32
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Tree(CompiledEngine):
         _, _, work = self._search(kept.values[sample], sketches, 16, None)
         n_sketches, n_measured = work.mean(0)
         cost = n_sketches * sketches.shape[1] + n_measured * n_features
-        return COST * cost < n_rows * n_features
+        return COST * cost < n_rows * (n_features + SELECTION)
 
     def blocks(self, queries, numbers, n_kept):
         """Split queries into blocks of neighbors, as :meth:`Engine.blocks`."""
