@@ -97,7 +97,7 @@ def test_one_fit_serves_few_queries_and_then_many(monkeypatch):
 
     def choose(size):
         sizes.append(size)
-        return [(_choose.Tiles,)] if size.n_queries < 100 else [(_choose.Boxes,)]
+        return [(_choose.Tiles,)] if size.n_queries < 100 else [(_choose.Boxes,), (_choose.Tiles,)]
 
     monkeypatch.setattr(_search, "choose_engines", choose)
     X = scattered(400)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
+from imblearn_eos.neighbors import _base, _boxes, _exact
 from imblearn_eos.neighbors._selection import SmallestScores
 
 
@@ -48,3 +49,13 @@ def test_scores_that_are_no_number_are_not_kept():
     best = SmallestScores(1, 3, scores)
     best.offer(scores, torch.arange(5))
     assert_array_equal(best.scores.sort().values, [[-1, 1, 2]])
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("clusters", True), ("noise", False)])
+def test_boxes_are_used_where_they_rule_rows_out(kind, expected):
+    random_state = np.random.RandomState(0)
+    X = random_state.standard_normal((16384, 40))
+    if kind == "clusters":
+        X += 30 * random_state.standard_normal((40, 40))[random_state.randint(40, size=16384)]
+    rows = _exact.Rows(torch.from_numpy(X), torch.device("cpu"))
+    assert _boxes.Boxes(_base.CoarseRows(rows, torch.float32, 2**28)).pays() == expected

@@ -16,7 +16,7 @@ from imblearn_eos.neighbors import _certificate, _exact
 
 # Columns of scores that stay in the processor's cache while the selection reads them again.
 TILE_ROWS = {"cpu": 2048, "cuda": 65536}
-BLOCK_QUERIES = {"cpu": 1024, "cuda": 4096}
+BLOCK_QUERIES = {"cpu": 512, "cuda": 4096}
 # Candidates kept beyond k, for rows that float32 cannot tell from the k-th, and for ties.
 SPARE_CANDIDATES = 8
 # A tile has so many rows for each that is kept; fewer would be kept in vain, tile after tile.

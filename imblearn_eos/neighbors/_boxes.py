@@ -10,6 +10,8 @@ from imblearn_eos.neighbors._tiles import Tiles
 
 # A block of queries that needs more than this share of the cells reads all rows, in order.
 DENSE_SHARE = 0.6
+# Neighbors of the trial.
+N_NEAREST = 16
 
 
 @dataclass
@@ -39,6 +41,17 @@ class Boxes(Tiles):
         self.sketched = SketchedRows(coarse, self.box_queries)
         self.cells = self.sketched.cells.merged(self.cell_rows)
         super().__init__(coarse, self.sketched.kept)
+
+    def pays(self):
+        """Return whether cells are ruled out, for one block of the rows in 32."""
+        rows = self.coarse.rows
+        blocks = list(self.blocks(rows, self.sketched.numbers, N_NEAREST))
+        is_sparse = []
+        for block in blocks[len(blocks) // 2 :: -32]:
+            queries = self.coarse.centred(rows[block.numbers]).to(self.coarse.dtype)
+            best = self.selection(len(queries), min(N_NEAREST, len(rows)), queries)
+            is_sparse.append(self._search_cells(best, block, queries, None))
+        return 2 * sum(is_sparse) >= len(is_sparse)
 
     def blocks(self, queries, numbers, n_kept):
         """Split queries into blocks of neighbors, as :meth:`Engine.blocks`."""

@@ -106,7 +106,7 @@ def _choose_products(size, n_bytes, is_set, is_compiled, is_loaded):
         return chains
     n_pairs = size.n_queries * size.n_rows
     if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS:
-        return [(Boxes,)]
+        return [(Boxes,), (Tiles,)]
     if is_loaded and n_pairs * size.n_features >= MIN_PRODUCTS and _has_numba():
         from imblearn_eos.neighbors import _compiled
 

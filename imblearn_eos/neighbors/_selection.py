@@ -11,7 +11,9 @@ class SmallestScores:
 
     Selection costs more than the product that gives the scores, unless most scores are never looked
     at one by one. So a threshold comes first: the n-th smallest of the minima of groups of scores
-    is at least the n-th smallest score, and not much larger. What exceeds it is left out.
+    is at least the n-th smallest score, and not much larger. Groups whose minima exceed it are left
+    out. So are groups that exceed the limit of earlier offers, which spares most other offers the
+    threshold.
 
     Parameters
     ----------
@@ -46,12 +48,16 @@ class SmallestScores:
         n_queries, n_rows = scores.shape
         # What only equals the limit is not needed.
         threshold = self.limit.nextafter(torch.full_like(self.limit, -math.inf))
-        if n_rows > self.n_kept:
-            n_groups = max(math.isqrt(n_rows * self.n_kept), n_rows // 8)
-            few = group_minima(scores, n_groups) if n_groups < n_rows // 2 else scores
+        n_groups = max(math.isqrt(n_rows * self.n_kept), n_rows // 8)
+        few = group_minima(scores, n_groups) if n_groups < n_rows // 2 else scores
+        is_small = few <= threshold[:, None]
+        if n_rows > self.n_kept and int(is_small.sum()) > self.n_kept * n_queries:
             threshold = torch.minimum(threshold, kth_smallest(few, self.n_kept))
-        place = where(scores <= threshold[:, None])
-        query = place.div(n_rows, rounding_mode="floor")
+            is_small = few <= threshold[:, None]
+        place = where(is_small)
+        query = place.div(few.shape[1], rounding_mode="floor")
+        if few is not scores:
+            place, query = in_groups(place, query, scores, few, threshold)
         kept = scores.view(-1)[place]
         found, found_rows = in_lines(
             query, n_queries, (kept, math.inf), (rows[place - query * n_rows], 0)
@@ -105,6 +111,27 @@ def in_lines(line, n_lines, *parts):
     for array, (values, _) in zip(arrays, parts, strict=True):
         array[line, place] = values
     return arrays
+
+
+def in_groups(group, query, scores, minima, threshold):
+    """Return the places of scores up to a threshold, and their queries, from groups with some.
+
+    Parameters
+    ----------
+    group, query : torch.Tensor of shape (n_found,), dtype=int64
+        Places in the flattened minima, ascending, and their queries.
+    scores, minima : torch.Tensor
+        As of :func:`group_minima`.
+    threshold : torch.Tensor of shape (n_queries,)
+    """
+    n_rows, n_groups = scores.shape[1], minima.shape[1]
+    depth = torch.arange(-(-n_rows // n_groups), device=scores.device)
+    place = (group + query * (n_rows - n_groups))[:, None] + depth * n_groups
+    # The last member of some groups is missing.
+    is_member = place < (query[:, None] + 1) * n_rows
+    place.masked_fill_(~is_member, 0)
+    is_small = (scores.view(-1)[place] <= threshold[query, None]) & is_member
+    return place[is_small], query[:, None].expand_as(place)[is_small]
 
 
 def group_minima(scores, n_groups):
