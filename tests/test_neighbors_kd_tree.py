@@ -54,9 +54,8 @@ def test_finds_allowed_rows_only(kind, engine):
         for members in (np.flatnonzero(~allowed), rows[:9]):
             found = nearest_sets(
                 fitted,
-                X[members],
+                members,
                 7,
-                own=torch.from_numpy(members),
                 allowed=torch.from_numpy(allowed),
             )
             squared = oracle.squared_distances(X[members], X[rows])

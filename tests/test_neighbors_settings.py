@@ -184,7 +184,7 @@ def test_little_work_uses_one_thread(least, expected, monkeypatch):
         ({"n_wanted": 110, "is_sorted": False}, "Direct"),
         ({"dtype": torch.float64}, "DoubleDirect"),
         ({"n_bytes": 2**22}, "Tiles"),
-        ({"n_features": 10**4}, "Tiles"),
+        ({"n_features": 4000}, "Tiles"),
     ],
 )
 def test_few_rows_are_multiplied_at_once_where_memory_allows(change, expected):
