@@ -1,5 +1,6 @@
 """Which rows of other classes a synthetic row may be moved toward."""
 
+from collections.abc import Callable
 from functools import cached_property, partial
 from itertools import groupby
 from numbers import Integral
@@ -34,40 +35,85 @@ class Enemies(NamedTuple):
     counts: np.ndarray
     rows: np.ndarray
 
+    def pick(self, base, enemy):
+        """Return the row numbers of bases and enemies that are given as :func:`draw` does."""
+        starts = self.counts.cumsum() - self.counts
+        return self.bases[base], self.rows[starts[base] + enemy].astype(np.int64)
 
-def draw_segments(enemies, n_rows, max_step, random_state):
+
+class NearestEnemies(NamedTuple):
+    """The rows of one class, each a base. Their enemies are searched when bases are picked.
+
+    Attributes
+    ----------
+    bases, counts : ndarray of shape (n_bases,), dtype=int64
+        As those of :class:`Enemies`.
+    search : callable
+        Takes some bases, ascending, and returns their :class:`Enemies`.
+    """
+
+    bases: np.ndarray
+    counts: np.ndarray
+    search: Callable
+
+    def pick(self, base, enemy):
+        """Return what :meth:`Enemies.pick` returns; search the enemies of no other bases."""
+        is_picked = np.zeros(len(self.bases), dtype=bool)
+        is_picked[base] = True
+        place = is_picked.cumsum() - 1
+        return self.search(self.bases[is_picked]).pick(place[base], enemy)
+
+
+def draw(counts, n_rows, max_step, for_bases, for_enemies, for_steps):
     """Draw the segments on which synthetic rows of one class lie.
 
     Parameters
     ----------
-    enemies : Enemies
-        Of one class, at least one base.
+    counts : ndarray of shape (n_bases,), dtype=int64
+        The number of enemies of each base.
     n_rows : int
         Number of rows to make.
     max_step : float
         Upper end of the steps, at most 1.
-    random_state : RandomState
-        Draws all bases, then all enemies, then all steps.
+    for_bases, for_enemies, for_steps : RandomState
+        One object draws all bases, then all enemies, then all steps.
 
     Returns
     -------
     base, enemy : ndarray of shape (n_rows,), dtype=int64
-        Row numbers; bases drawn uniformly, then uniformly among the enemies of each.
+        The position of each base among the bases, drawn uniformly, and of each enemy among the
+        enemies of its base, drawn uniformly, too.
     steps : ndarray of shape (n_rows,), dtype=float64
         Uniform on [0, max_step).
     """
-    drawn = random_state.randint(len(enemies.bases), size=n_rows)
-    position = random_state.randint(enemies.counts[drawn])
-    steps = random_state.uniform(0, max_step, size=n_rows)
-    starts = enemies.counts.cumsum() - enemies.counts
-    enemy = enemies.rows[starts[drawn] + position]
-    return enemies.bases[drawn], enemy.astype(np.int64), steps
+    base = for_bases.randint(len(counts), size=n_rows)
+    enemy = for_enemies.randint(counts[base])
+    return base, enemy, for_steps.uniform(0, max_step, size=n_rows)
+
+
+def make_finder(n_neighbors, device):
+    """Return a neighbors object that is set to K + 1, of K or of such an object.
+
+    Raises
+    ------
+    ValueError
+        When an object is not set to at least 2 neighbors.
+    """
+    if isinstance(n_neighbors, Integral):
+        return TorchNearestNeighbors(int(n_neighbors) + 1, device=device)
+    n_found = getattr(n_neighbors, "n_neighbors", None)
+    if not isinstance(n_found, Integral) or n_found < 2:
+        raise ValueError(
+            f"The 'n_neighbors' parameter is {n_neighbors!r}. An object must be set to "
+            "K + 1 neighbors, at least 2, because each row finds itself."
+        )
+    return clone(n_neighbors)
 
 
 class EnemySearch:
     """The two ways to find enemies, as methods named like ``enemy_search``.
 
-    Both take encoded classes and yield the ``Enemies`` of each.
+    Both take encoded classes and yield the enemies of each.
 
     Parameters
     ----------
@@ -82,19 +128,10 @@ class EnemySearch:
     """
 
     def __init__(self, X, codes, n_neighbors, device):
-        if isinstance(n_neighbors, Integral):
-            self.finder = TorchNearestNeighbors(int(n_neighbors) + 1, device=device)
-        else:
-            n_found = getattr(n_neighbors, "n_neighbors", None)
-            if not isinstance(n_found, Integral) or n_found < 2:
-                raise ValueError(
-                    f"The 'n_neighbors' parameter is {n_neighbors!r}. An object must be set to "
-                    "K + 1 neighbors, at least 2, because each row finds itself."
-                )
-            self.finder = clone(n_neighbors)
-            if not isinstance(n_neighbors, TorchNearestNeighbors):
-                # Other libraries' objects take arrays.
-                X = to_array(X)
+        self.finder = make_finder(n_neighbors, device)
+        if not isinstance(self.finder, TorchNearestNeighbors):
+            # Other libraries' objects take arrays.
+            X = to_array(X)
         # By imbalanced-learn's convention an object is set to K + 1, for the row itself.
         self.n_neighbors = self.finder.n_neighbors - 1
         self.X = X
@@ -107,10 +144,15 @@ class EnemySearch:
         n_found = np.bincount(self.codes)[classes].cumsum() * n_neighbors
         searches = dict(zip(classes, n_found // NEIGHBORS_AT_ONCE, strict=True))
         for _, together in groupby(classes, searches.get):
-            yield from self._enemies(list(together), n_neighbors, self._nearest)
+            members = [self._members(code) for code in together]
+            _, counts, rows = self._search(np.concatenate(members), n_neighbors, self._nearest)
+            for own in members:
+                mine, counts = np.split(counts, [len(own)])
+                enemies, rows = np.split(rows, [mine.sum()])
+                yield Enemies(own[mine > 0], mine[mine > 0], enemies)
 
     def nearest(self, classes):
-        """Find the K nearest rows of other classes of each row of the classes."""
+        """Return the K nearest rows of other classes of each row of the classes."""
         for code in classes:
             is_other = self.codes != code
             n_neighbors = min(self.n_neighbors, int(is_other.sum()))
@@ -118,27 +160,34 @@ class EnemySearch:
                 # What was computed from all rows serves every class.
                 nearest = partial(self._nearest, allowed=torch.from_numpy(is_other))
             else:
-                nearest = partial(self._nearest_others, np.flatnonzero(is_other))
-            yield from self._enemies([code], n_neighbors, nearest)
+                others = np.flatnonzero(is_other)
+                finder = clone(self.finder).fit(self.X[others])
+                nearest = partial(self._nearest_others, finder, others)
+            search = partial(self._search, n_neighbors=n_neighbors, nearest=nearest)
+            members = self._members(code)
+            yield NearestEnemies(members, np.full(len(members), n_neighbors), search)
 
-    def _enemies(self, classes, n_neighbors, nearest):
-        """Find the enemies of each row of some classes among its nearest rows, block by block."""
-        members = [np.flatnonzero(self.codes == code) for code in classes]
-        every = np.concatenate(members)
+    def _members(self, code):
+        return np.flatnonzero(self.codes == code)
+
+    def _search(self, members, n_neighbors, nearest):
+        """Find the enemies of some rows among their nearest rows, block by block.
+
+        Returns
+        -------
+        Enemies
+            Of all of them, also where there are none.
+        """
         dtype = np.int32 if len(self.codes) <= np.iinfo(np.int32).max else np.int64
         counts, rows = [], []
         n_members = max(1, NEIGHBORS_AT_ONCE // n_neighbors)
-        for start in range(0, len(every), n_members):
-            block = every[start : start + n_members]
+        for start in range(0, len(members), n_members):
+            block = members[start : start + n_members]
             found = nearest(block, n_neighbors)
             is_enemy = self.codes[found] != self.codes[block, None]
             counts.append(is_enemy.sum(axis=1))
             rows.append(found[is_enemy].astype(dtype))
-        counts, rows = np.concatenate(counts), np.concatenate(rows)
-        for own in members:
-            mine, counts = np.split(counts, [len(own)])
-            enemies, rows = np.split(rows, [mine.sum()])
-            yield Enemies(own[mine > 0], mine[mine > 0], enemies)
+        return Enemies(members, np.concatenate(counts), np.concatenate(rows))
 
     def _nearest(self, members, n_neighbors, allowed=None):
         """Find the nearest rows of some rows, themselves excluded: row numbers, ascending."""
@@ -151,9 +200,8 @@ class EnemySearch:
         surplus[~surplus.any(axis=1), -1] = True
         return np.sort(found[~surplus].reshape(len(members), -1), axis=1)
 
-    def _nearest_others(self, others, members, n_neighbors):
+    def _nearest_others(self, finder, others, members, n_neighbors):
         """Find the nearest of some other rows."""
-        finder = clone(self.finder).fit(self.X[others])
         return np.sort(others[self._kneighbors(finder, members, n_neighbors)], axis=1)
 
     @cached_property

@@ -25,7 +25,7 @@ from imblearn_eos._compat import (
     sampling_strategy_docstring,
 )
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
-from imblearn_eos._enemies import EnemySearch, draw_segments
+from imblearn_eos._enemies import EnemySearch, draw
 from imblearn_eos._frames import as_frame, labels_as_array, repeat_rows
 from imblearn_eos._interpolation import interpolate
 from imblearn_eos._threads import one_thread_after_fork
@@ -262,24 +262,9 @@ class EOS(BaseOverSampler):
         search = EnemySearch(X, codes, self.n_neighbors, self.device)
         nothing = np.empty(0, dtype=np.int64)
         segments, new_codes = [(nothing, nothing, np.empty(0))], [nothing]
-        wanted = {
-            int(np.searchsorted(classes, label)): n_rows
-            for label, n_rows in self.sampling_strategy_.items()
-            if n_rows > 0
-        }
-        found = getattr(search, self.enemy_search)(list(wanted))
-        for (code, n_rows), enemies in zip(wanted.items(), found, strict=True):
-            if not len(enemies.bases):
-                warnings.warn(
-                    f"No row of class {classes.tolist()[code]!r} has a row of another class among "
-                    f"its {search.n_neighbors} nearest neighbors, so EOS uses "
-                    "enemy_search='nearest' for this class. Increase n_neighbors to widen the "
-                    "neighborhood, or set enemy_search='nearest' for all classes.",
-                    UserWarning,
-                    stacklevel=2,
-                )
-                (enemies,) = search.nearest([code])
-            segments.append(draw_segments(enemies, n_rows, self.max_step, random_state))
+        for code, n_rows, enemies in self._plan(search, classes):
+            drawn = draw(enemies.counts, n_rows, self.max_step, *[random_state] * 3)
+            segments.append((*enemies.pick(*drawn[:2]), drawn[2]))
             new_codes.append(np.full(n_rows, code))
         base, enemy, steps = map(np.concatenate, zip(*segments, strict=True))
         self.base_indices_, self.enemy_indices_, self.steps_ = base, enemy, steps
@@ -292,3 +277,33 @@ class EOS(BaseOverSampler):
         else:
             X_resampled = np.concatenate([X, rows])
         return X_resampled, np.concatenate([y, classes[np.concatenate(new_codes)]])
+
+    def _plan(self, search, classes):
+        """Yield the code of each class to over-sample, its number of new rows, and its enemies.
+
+        Parameters
+        ----------
+        search : object
+            Has the attribute ``n_neighbors`` and methods named like ``enemy_search``: they take the
+            codes of some classes and yield the enemies of each, with ``counts``.
+        classes : ndarray of shape (n_classes,)
+            The classes in sorted order.
+        """
+        wanted = {
+            int(np.searchsorted(classes, label)): n_rows
+            for label, n_rows in self.sampling_strategy_.items()
+            if n_rows > 0
+        }
+        found = getattr(search, self.enemy_search)(list(wanted))
+        for (code, n_rows), enemies in zip(wanted.items(), found, strict=True):
+            if not len(enemies.counts):
+                warnings.warn(
+                    f"No row of class {classes.tolist()[code]!r} has a row of another class among "
+                    f"its {search.n_neighbors} nearest neighbors, so EOS uses "
+                    "enemy_search='nearest' for this class. Increase n_neighbors to widen the "
+                    "neighborhood, or set enemy_search='nearest' for all classes.",
+                    UserWarning,
+                    stacklevel=3,
+                )
+                (enemies,) = search.nearest([code])
+            yield code, n_rows, enemies

@@ -26,7 +26,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from imblearn_eos import TorchNearestNeighbors
 from imblearn_eos.neighbors import _choose, _exact, _search
-from imblearn_eos.neighbors._nearest_neighbors import nearest_sets
+from imblearn_eos.neighbors._nearest_neighbors import nearest_sets, nearest_squared
 
 rng = np.random.RandomState(0)
 
@@ -51,6 +51,52 @@ def assert_same_neighbors(X, k, **params):
     assert_array_equal(fitted.kneighbors(return_distance=False), expected)
     found = nearest_sets(fitted, np.arange(len(X)), k)
     assert_array_equal(found, np.sort(expected, axis=1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1, 7, 200])
+@pytest.mark.parametrize("X", [scattered(), rng.randint(0, 3, (200, 3))], ids=["any", "ties"])
+def test_rows_within_reach_are_found_by_their_squared_distances(X, k, dtype, engine):
+    X = X.astype(dtype)
+    queries, is_allowed = X[::7], rng.uniform(size=len(X)) < 0.9
+    k = min(k, int(is_allowed.sum()))
+    squared = oracle.squared_distances(queries, X[is_allowed])
+    order = np.argsort(squared, axis=1, kind="stable")[:, :k]
+    expected = np.take_along_axis(squared, order, axis=1)
+    # Some reach no row, some a few, as far as the last of them, and some all.
+    reach = np.take_along_axis(expected, rng.randint(0, k, (len(queries), 1)), axis=1)[:, 0]
+    reach[::5], reach[1::5] = -1, np.inf
+    found, rows = nearest_squared(
+        TorchNearestNeighbors().fit(X),
+        queries,
+        k,
+        allowed=torch.from_numpy(is_allowed),
+        reach=torch.from_numpy(reach),
+    )
+    # The oracle sums in another order.
+    is_near = expected <= reach[:, None] * (1 + 1e-12)
+    assert_array_equal(found <= reach[:, None] * (1 + 1e-12), is_near)
+    assert_allclose(found[is_near], expected[is_near], rtol=1e-12)
+    assert_array_equal(rows[is_near], np.flatnonzero(is_allowed)[order][is_near])
+
+
+def test_different_squares_of_one_root_are_told_apart():
+    far = np.sqrt(2.5) + np.arange(20, 0, -1) * 2.0**-52
+    X = np.column_stack([np.ones(20), far])
+    squared = oracle.squared_distances(np.zeros((1, 2)), X)[0]
+    assert len(np.unique(np.sqrt(squared))) < len(np.unique(squared))
+    found, rows = nearest_squared(TorchNearestNeighbors().fit(X), np.zeros((1, 2)), 20)
+    assert_array_equal(rows[0], np.argsort(squared, kind="stable"))
+    assert_array_equal(found[0], np.sort(squared))
+
+
+def test_distances_are_correctly_rounded_roots():
+    squared, rows = nearest_squared(
+        fitted := TorchNearestNeighbors().fit(scattered()), scattered(), 9
+    )
+    distances, indices = fitted.kneighbors(scattered(), 9)
+    assert_array_equal(distances, np.sqrt(squared))
+    assert_array_equal(indices, rows)
 
 
 @pytest.mark.parametrize(

@@ -404,6 +404,28 @@ def test_a_neighbors_object_set_to_one_more_gives_the_same_rows(enemy_search, ma
     assert not hasattr(finder, "n_features_in_"), "the caller's object is cloned"
 
 
+def test_nearest_searches_the_enemies_of_drawn_bases_only():
+    X, y = three_classes()
+    searched = []
+
+    class Recording(NearestNeighbors):
+        def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+            searched.extend(X.tolist())
+            return super().kneighbors(X, n_neighbors, return_distance)
+
+    strategy = {1: 35, 2: 14}
+    params = {"enemy_search": "nearest", "sampling_strategy": strategy, "random_state": 0}
+    sampler = EOS(n_neighbors=Recording(n_neighbors=6), **params)
+    sampler.fit_resample(X, y)
+    assert sorted(searched) == sorted(X[np.unique(sampler.base_indices_)].tolist())
+    assert len(searched) < 25 + 12
+    to_add = sampler.sampling_strategy_
+    expected = oracle.eos(X, y, k=5, enemy_search="nearest", to_add=to_add, seed=0)
+    assert_array_equal(sampler.base_indices_, expected[0])
+    assert_array_equal(sampler.enemy_indices_, expected[1])
+    assert_array_equal(sampler.steps_, expected[2])
+
+
 def test_a_neighbors_object_that_does_not_find_the_row_itself_loses_its_last():
     X, y = np.repeat([[0.0], [1.0]], 6, axis=0), np.array([0] * 4 + [1] * 8)
 

@@ -199,7 +199,7 @@ class TorchNearestNeighbors(BaseEstimator):
         return found if return_distance else found[1]
 
     @one_thread_after_fork()
-    def _find(self, X, n_neighbors, result, members=None, allowed=None):
+    def _find(self, X, n_neighbors, result, members=None, allowed=None, reach=None):
         own = None
         if X is None:
             queries = self._fit_X if members is None else self._fit_X[members]
@@ -210,10 +210,11 @@ class TorchNearestNeighbors(BaseEstimator):
             as_tensor = isinstance(X, torch.Tensor)
             like = X if as_tensor else self._like()
         search = self._search(resolve_device(self.device, like=like))
+        kind = "distances" if result == "squared" else result
         squared, indices = search.nearest(
-            queries, n_neighbors, own=own, allowed=allowed, result=result
+            queries, n_neighbors, own=own, allowed=allowed, reach=reach, result=kind
         )
-        found = None if squared is None else squared.sqrt_(), indices
+        found = _root(squared) if result == "distances" else squared, indices
         if as_tensor:
             return tuple(x if x is None else x.to(queries.device) for x in found)
         return tuple(x if x is None else x.cpu().numpy() for x in found)
@@ -309,6 +310,15 @@ class TorchNearestNeighbors(BaseEstimator):
         return tags
 
 
+def _root(squared):
+    """Replace squared distances by their square roots."""
+    if squared.device.type != "cpu":
+        return squared.sqrt_()
+    # Correctly rounded, so the same everywhere; those of torch on a CPU are not.
+    np.sqrt(squared.numpy(), out=squared.numpy())
+    return squared
+
+
 def nearest_sets(neighbors, members, n_neighbors, *, allowed=None):
     """Find which rows are the nearest, in no order of distance. Internal to the package.
 
@@ -331,3 +341,33 @@ def nearest_sets(neighbors, members, n_neighbors, *, allowed=None):
         Numbers of the fitted rows, ascending.
     """
     return neighbors._find(None, n_neighbors, "sets", members, allowed)[1]
+
+
+def nearest_squared(neighbors, X, n_neighbors, *, allowed=None, reach=None):
+    """Find the nearest rows and their squared distances. Internal to the package.
+
+    Different squares can have the same root. So only squared distances can be compared with those
+    of a search among other rows.
+
+    Parameters
+    ----------
+    neighbors : TorchNearestNeighbors
+        Fitted.
+    X : {array-like, sparse matrix, torch.Tensor} of shape (n_queries, n_features)
+        The queries.
+    n_neighbors : int
+        At most the number of rows that each query may have as neighbors.
+    allowed : torch.Tensor of shape (n_samples_fit,), dtype=bool, default=None
+        Which of the fitted rows may be found. None means all.
+    reach : torch.Tensor of shape (n_queries,), dtype=float64, default=None
+        Squared distances beyond which rows are not needed; what is returned beyond them is
+        arbitrary. None means infinity.
+
+    Returns
+    -------
+    squared : ndarray of shape (n_queries, n_neighbors), dtype=float64
+        Squared Euclidean distances, ascending.
+    indices : ndarray of shape (n_queries, n_neighbors), dtype=int64
+        Numbers of the fitted rows, ascending where distances are equal.
+    """
+    return neighbors._find(X, n_neighbors, "squared", allowed=allowed, reach=reach)

@@ -38,6 +38,7 @@ class Task(NamedTuple):
     own: torch.Tensor | None
     allowed: torch.Tensor | None
     n_allowed: int
+    reach: torch.Tensor | None
     result: str
 
 
@@ -67,7 +68,9 @@ class ExactSearch:
         self._prepared = {}
         self._lock = threading.Lock()
 
-    def nearest(self, queries, n_neighbors, *, own=None, allowed=None, result="distances"):
+    def nearest(
+        self, queries, n_neighbors, *, own=None, allowed=None, reach=None, result="distances"
+    ):
         """Find the nearest rows.
 
         Parameters
@@ -80,6 +83,9 @@ class ExactSearch:
             The row that each query is, and that is not its neighbor.
         allowed : torch.Tensor of shape (n_rows,), dtype=bool, default=None
             Which rows may be neighbors. None means all.
+        reach : torch.Tensor of shape (n_queries,), dtype=float64, default=None
+            Squared distances beyond which neighbors are not needed: what is returned beyond them
+            is arbitrary. Only for results with distances. None means infinity.
         result : {"distances", "order", "sets"}, default="distances"
             What is needed: neighbors in order with their distances, neighbors in order, or
             neighbors by row number. Less is measured for less.
@@ -98,9 +104,11 @@ class ExactSearch:
         with self._lock, self._as_torch_is(), one_thread(is_little):
             is_own = queries is self.given
             queries = self.rows if is_own else Rows(queries, self.device)
-            own, allowed = (None if x is None else x.to(self.device) for x in (own, allowed))
+            own, allowed, reach = (
+                None if x is None else x.to(self.device) for x in (own, allowed, reach)
+            )
             n_allowed = len(self.rows) if allowed is None else int(allowed.sum())
-            return self._nearest(Task(queries, n_neighbors, own, allowed, n_allowed, result))
+            return self._nearest(Task(queries, n_neighbors, own, allowed, n_allowed, reach, result))
 
     @contextmanager
     def _as_torch_is(self):
@@ -185,6 +193,8 @@ class ExactSearch:
                 found, bound, unit, k, measure_pairs, measure_all=measure_all
             )
             farthest = squared[:, -1]
+        if task.reach is not None:
+            farthest = torch.minimum(farthest, task.reach[block.numbers])
         farthest = farthest * unit
         is_certain = found.limit > bound.largest_estimate(farthest)
         is_overflow = found.limit.isnan()
@@ -228,4 +238,7 @@ class ExactSearch:
             )
             if squared.shape[1] == k:
                 bound = torch.minimum(bound, squared[:, -1] * coarse.unit)
-        return squared, indices
+        # Fewer than k may be within reach.
+        missing = (0, k - squared.shape[1])
+        pad = torch.nn.functional.pad
+        return pad(squared, missing, value=math.inf), pad(indices, missing)
