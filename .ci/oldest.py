@@ -26,7 +26,7 @@ def requirements(project, extras):
 
 def lower_bound(requirement):
     """Return the name and the lowest version that a requirement allows."""
-    match = re.match(r"([\w.-]+)>=([\w.]+)", requirement)
+    match = re.match(r"([\w.-]+)(?:\[[\w,-]+\])?>=([\w.]+)", requirement)
     if match is None:
         raise SystemExit(f"{requirement!r} in pyproject.toml has no lower bound. Add one with >=.")
     return match.groups()

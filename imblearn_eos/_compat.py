@@ -43,6 +43,7 @@ __all__ = [
     "fit_context",
     "fix_threshold",
     "get_feature_names",
+    "meta_of",
     "name_of_scorer",
     "predict_nonlinearity",
     "random_state_docstring",
@@ -134,3 +135,11 @@ def fix_threshold(tuned):
     )
     fixed.estimator_ = fixed.estimator
     return fixed
+
+
+def meta_of(collection):
+    """Return an array or frame without rows, of the dtypes that a Dask collection has.
+
+    Works with Dask 2025.1 to 2026.8.
+    """
+    return collection._meta

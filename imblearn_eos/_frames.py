@@ -24,10 +24,21 @@ def as_frame(X: Any) -> Frame | None:
     return None
 
 
+def is_dask(X: Any) -> bool:
+    """Return whether ``X`` is a Dask collection, without an import of dask."""
+    dask = sys.modules.get("dask")
+    return dask is not None and dask.is_dask_collection(X)
+
+
 def refuse_lazy(X: Any, name: str = "X") -> None:
-    """Raise TypeError if ``X``, called by ``name`` in the error, is a polars LazyFrame."""
+    """Raise TypeError if ``X``, called by ``name`` in the error, has no rows in memory."""
     if _is_polars(X, "LazyFrame"):
         raise TypeError(f"{name} is a polars LazyFrame, without rows. Pass {name}.collect().")
+    if is_dask(X):
+        raise TypeError(
+            f"{name} is a Dask collection, which is not accepted here. Pass {name}.compute() if it "
+            "fits into memory."
+        )
 
 
 def labels_as_array(y: Any) -> Any:

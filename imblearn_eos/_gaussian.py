@@ -153,11 +153,11 @@ class GaussianOverSampler(BaseOverSampler):
         if isinstance(y, torch.Tensor):
             rows, _ = self.fit_resample(X, to_array(y))
             return rows, repeat_rows(y, self.base_indices_)
-        frame = as_frame(X)
+        frame, y = as_frame(X), labels_as_array(y)
         if frame is None:
             return super().fit_resample(X, y)
         frame.check_columns(estimator=type(self).__name__)
-        rows, labels = super().fit_resample(frame.to_array(), labels_as_array(y))
+        rows, labels = super().fit_resample(frame.to_array(), y)
         check_feature_names(self, X, reset=True)
         return frame.append(rows[len(X) :]), labels
 

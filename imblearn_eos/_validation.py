@@ -11,6 +11,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from imblearn_eos._compat import check_feature_names, check_n_features
+from imblearn_eos._frames import refuse_lazy
 from imblearn_eos._torch_datasets import is_dataset
 
 NUMBERS = (
@@ -218,7 +219,10 @@ def to_array(Z, name="X"):
     ValueError
         When an array, which errors call ``name``, has masked entries. Converted to other arrays,
         masked arrays show the values behind their masks.
+    TypeError
+        When it is a lazy collection.
     """
+    refuse_lazy(Z, name)
     if not isinstance(Z, torch.Tensor):
         if np.ma.is_masked(Z):
             raise ValueError(

@@ -26,7 +26,7 @@ from imblearn_eos._compat import (
 )
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._enemies import EnemySearch, draw
-from imblearn_eos._frames import as_frame, labels_as_array, repeat_rows
+from imblearn_eos._frames import as_frame, is_dask, labels_as_array, repeat_rows
 from imblearn_eos._interpolation import interpolate
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import (
@@ -126,6 +126,15 @@ class EOS(BaseOverSampler):
     resembles rows that carry another label. Probabilities of a classifier trained on over-sampled
     rows are not calibrated to the original class frequencies.
 
+    Rows beyond one machine's memory can come as a Dask array or dataframe (the extra ``dask``).
+    Bases, enemies, steps and rows have the same bits as on one machine, whatever the chunks are.
+    The search runs at once, on the active scheduler, or on the synchronous one if none is. The
+    rows and ``base_indices_``, ``enemy_indices_`` and ``steps_`` are lazy. X is read about three
+    times: for the rows of the classes to over-sample, for the search, and for the result. Call
+    ``X.persist()`` before if reading is slow and X fits into the memory of the cluster. Workers
+    use one thread each, unless the environment variable ``OMP_NUM_THREADS`` is set. On Dask,
+    ``n_neighbors`` must be an int or a TorchNearestNeighbors.
+
     To keep groups apart in cross-validation, let each synthetic row inherit the groups of its base
     and its enemy through ``base_indices_`` and ``enemy_indices_``.
 
@@ -180,26 +189,32 @@ class EOS(BaseOverSampler):
 
         Parameters
         ----------
-        X : {array-like, dataframe, sparse matrix, torch.Tensor} of shape \
-                (n_samples, n_features)
-            Finite numbers. A dataframe is of pandas or polars, its columns are integers or
+        X : {array-like, dataframe, sparse matrix, torch.Tensor, Dask array or dataframe} of \
+                shape (n_samples, n_features)
+            Finite numbers. A dataframe is of pandas, polars or Dask, its columns are integers or
             floats, and nulls are refused. Gradients of a tensor are not tracked.
 
-        y : {array-like, series, dataframe, sparse matrix, torch.Tensor} of shape (n_samples,) or \
-                (n_samples, n_classes)
-            Labels of any kind, or one-hot rows.
+        y : {array-like, series, dataframe, sparse matrix, torch.Tensor, Dask array or series} of \
+                shape (n_samples,) or (n_samples, n_classes)
+            Labels of any kind, or one-hot rows. Labels of a Dask collection are not one-hot.
 
         Returns
         -------
         X_resampled : {array-like, dataframe, sparse matrix, torch.Tensor} of shape \
                 (n_samples_new, n_features)
             The rows of X and the synthetic rows below them, in X's container and dtype and on its
-            device; sparse formats other than CSR and CSC become CSR.
+            device; sparse formats other than CSR and CSC become CSR. For a Dask collection, a lazy
+            one with one chunk of columns.
 
         y_resampled : {array-like, series, dataframe, sparse matrix, torch.Tensor} of shape \
                 (n_samples_new,) or (n_samples_new, n_classes)
-            Their labels, in y's container and dtype and on its device.
+            Their labels, in y's container and dtype and on its device. If X is a Dask collection,
+            a Dask series or array.
         """
+        if is_dask(X):
+            from imblearn_eos._dask import fit_resample
+
+            return fit_resample(self, X, y)
         labels = self._check_labels(y)
         if frame := self._as_frame(X):
             resampled, y_resampled = super().fit_resample(frame.to_array(), labels)

@@ -50,11 +50,12 @@ def package_files():
 
 
 def test_imported_packages_are_declared():
-    extras = ("images", "tables", "report", "fast", "timm", "torchvision", "transformers", "text")
+    extras = ("images", "tables", "report", "fast", "dask")
+    extras += ("timm", "torchvision", "transformers", "text")
     optional = names([line for extra in extras for line in EXTRAS[extra]])
     # torch brings Triton, and only where it can run; polars is imported only if its user has it.
-    # Libraries of backbones bring the last one.
-    optional |= {"triton", "polars", "huggingface-hub"}
+    # Dask's own extra brings distributed, libraries of backbones bring the last one.
+    optional |= {"triton", "polars", "distributed", "huggingface-hub"}
     needed = distributions(imports_of(package_files(), all_levels=True)) - optional
     assert needed == names(PROJECT["dependencies"])
 
@@ -64,8 +65,8 @@ def test_imported_packages_of_the_tests_are_declared():
     declared = names(PROJECT["dependencies"] + [line for name in extras for line in EXTRAS[name]])
     own = {path.stem for path in [*ROOT.glob("tests/*.py"), *ROOT.glob("benchmarks/*.py")]}
     modules = imports_of(ROOT.glob("tests/*.py"), all_levels=True) - own
-    # Libraries of backbones bring the last ones.
-    assert distributions(modules) <= declared | {"huggingface-hub", "tokenizers"}
+    # Dask's own extra brings distributed, libraries of backbones bring the last ones.
+    assert distributions(modules) <= declared | {"distributed", "huggingface-hub", "tokenizers"}
 
 
 def test_oldest_versions_are_the_lower_bounds():

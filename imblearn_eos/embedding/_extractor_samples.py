@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset, default_collate
 
 from imblearn_eos._extras import import_extra
+from imblearn_eos._frames import refuse_lazy
 from imblearn_eos._images import convert_image, is_content, read_image
 from imblearn_eos._torch_datasets import is_dataset
 from imblearn_eos._validation import to_array
@@ -126,6 +127,7 @@ class Samples(Dataset):
 
 def check_sequence(X: Any) -> Any:
     """Return X as something with a length and one sample per position."""
+    refuse_lazy(X)
     if is_dataset(X):
         return X
     # One image of Pillow has the shape of many grey images.

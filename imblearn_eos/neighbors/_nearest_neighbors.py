@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from imblearn_eos._compat import Interval, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
-from imblearn_eos._frames import refuse_lazy
+from imblearn_eos._frames import is_dask, refuse_lazy
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import (
     LARGEST,
@@ -134,8 +134,11 @@ class TorchNearestNeighbors(BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
-            Finite real numbers, at most 1e150 in size. Float arrays are kept without a copy.
+        X : {array-like, sparse matrix, torch.Tensor, Dask array or dataframe} of shape \
+                (n_samples, n_features)
+            Finite real numbers, at most 1e150 in size. Float arrays are kept without a copy. The
+            rows of a Dask collection are counted here if need be, and checked when they are
+            searched.
 
         y : Ignored
             Present for API consistency.
@@ -152,10 +155,17 @@ class TorchNearestNeighbors(BaseEstimator):
             ``device`` is not one of the above.
         """
         resolve_device(self.device, like=X)
-        self._fit_X = self._validate(X, reset=True)
         self._fitted_on_tensor = isinstance(X, torch.Tensor)
         self._searches: dict = {}
-        self.n_samples_fit_ = self._fit_X.shape[0]
+        self._fitted_on_dask = is_dask(X)
+        if self._fitted_on_dask:
+            from imblearn_eos._dask import rows_to_search
+
+            self._fit_X = rows_to_search(self, X)
+            self.n_samples_fit_ = int(self._fit_X.sizes.sum())
+        else:
+            self._fit_X = self._validate(X, reset=True)
+            self.n_samples_fit_ = self._fit_X.shape[0]
         return self
 
     def kneighbors(
@@ -171,7 +181,8 @@ class TorchNearestNeighbors(BaseEstimator):
         X : {array-like, sparse matrix, torch.Tensor} of shape (n_queries, n_features), \
                 default=None
             The queries. None means the fitted rows; then a row is not its own neighbor. Rows
-            are identified by index, so a duplicate of a row is its neighbor.
+            are identified by index, so a duplicate of a row is its neighbor. After a fit to a Dask
+            collection, also a Dask array or dataframe.
 
         n_neighbors : int, default=None
             Number of neighbors of each query; None means the constructor's.
@@ -183,7 +194,8 @@ class TorchNearestNeighbors(BaseEstimator):
         -------
         distances : {ndarray, torch.Tensor} of shape (n_queries, n_neighbors), dtype=float64
             Euclidean distances, nearest first; only if ``return_distance``. Queries in a tensor
-            give tensors on the queries' device, all others give arrays.
+            give tensors on the queries' device, all others give arrays. After a fit to a Dask
+            collection, lazy Dask arrays of the same bits.
 
         indices : {ndarray, torch.Tensor} of shape (n_queries, n_neighbors), dtype=int64
             Numbers of the fitted rows.
@@ -195,7 +207,16 @@ class TorchNearestNeighbors(BaseEstimator):
         """
         check_is_fitted(self)
         n_neighbors = self._check_n_neighbors(n_neighbors, excluded=int(X is None))
-        found = self._find(X, n_neighbors, "distances" if return_distance else "order")
+        if self._fitted_on_dask:
+            from imblearn_eos._dask import kneighbors
+
+            queries: Any = X
+            if X is not None and not is_dask(X):
+                queries = self._validate(X, reset=False)
+                queries = queries.toarray() if issparse(queries) else to_array(queries)
+            found = kneighbors(self, self._fit_X, queries, n_neighbors)
+        else:
+            found = self._find(X, n_neighbors, "distances" if return_distance else "order")
         return found if return_distance else found[1]
 
     @one_thread_after_fork()
@@ -253,7 +274,9 @@ class TorchNearestNeighbors(BaseEstimator):
             raise ValueError(
                 f"The 'mode' parameter must be 'connectivity' or 'distance'. Got {mode!r} instead."
             )
-        distances, indices = map(torch.as_tensor, self.kneighbors(X, n_neighbors))
+        found = self.kneighbors(X, n_neighbors)
+        refuse_lazy(found[0], "kneighbors(X)")
+        distances, indices = map(torch.as_tensor, found)
         weights = distances if mode == "distance" else torch.ones_like(distances)
         n_queries, n_neighbors = indices.shape
         pointers = np.arange(0, n_queries * n_neighbors + 1, n_neighbors)

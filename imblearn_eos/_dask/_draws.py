@@ -1,0 +1,133 @@
+"""The draws of a sampler, block by block of synthetic rows.
+
+The client draws once, to learn which rows are used and where in the stream of random numbers each
+block begins; workers draw their blocks again. So no machine holds all draws.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from imblearn_eos._dask._enemies import LaterEnemies
+from imblearn_eos._enemies import Enemies, draw
+
+
+class Table(NamedTuple):
+    """What the synthetic rows of one class are drawn from.
+
+    Attributes
+    ----------
+    counts : ndarray of shape (n_bases,), dtype=int64
+        The number of enemies of each base.
+    used : ndarray of shape (n_used,), dtype=int64
+        The positions of bases that are drawn, ascending.
+    enemies : Enemies
+        Of these bases.
+    """
+
+    counts: np.ndarray
+    used: np.ndarray
+    enemies: Enemies
+
+
+class ClassPlan(NamedTuple):
+    """The synthetic rows of one class.
+
+    Attributes
+    ----------
+    code : int
+        The class.
+    sizes : list of int
+        Numbers of rows, block by block.
+    states : list of tuple
+        Where the bases, the enemies and the steps of each block begin: states of a RandomState.
+    table : Table
+    ends : ndarray of int64
+        The numbers of the rows that are bases or enemies.
+    """
+
+    code: int
+    sizes: list
+    states: list
+    table: Table
+    ends: np.ndarray
+
+
+def plan_draws(sampler, search, classes, block_rows):
+    """Draw all synthetic rows, in blocks of at most some rows; return a list of ClassPlan.
+
+    Parameters
+    ----------
+    sampler : EOS
+        Has ``sampling_strategy_``.
+    search : BlockEnemySearch
+    classes : ndarray of shape (n_classes,)
+    block_rows : int
+    """
+    random_state = check_random_state(sampler.random_state)
+    walks = []
+    for code, n_rows, enemies in sampler._plan(search, classes):
+        sizes = [min(block_rows, n_rows - i) for i in range(0, n_rows, block_rows)]
+        walks.append((code, sizes, enemies, *_walk(enemies.counts, sizes, random_state)))
+    # All classes at once, when it is known which bases are drawn.
+    found = search.search_nearest(
+        {code: used for code, _, enemies, _, used, _ in walks if isinstance(enemies, LaterEnemies)}
+    )
+    plans = []
+    for code, sizes, enemies, states, used, is_drawn in walks:
+        is_used = np.zeros(len(enemies.counts), dtype=bool)
+        is_used[used] = True
+        is_of_used = np.repeat(is_used, enemies.counts)
+        table = found.get(code)
+        if table is None:
+            rows = enemies.rows[is_of_used]
+            table = Enemies(enemies.bases[is_used], enemies.counts[is_used], rows)
+        ends = np.concatenate([table.bases, table.rows[is_drawn[is_of_used]]])
+        plans.append(ClassPlan(code, sizes, states, Table(enemies.counts, used, table), ends))
+    return plans
+
+
+def _walk(counts, sizes, random_state):
+    """Draw as :func:`imblearn_eos._enemies.draw` does, in blocks.
+
+    Returns
+    -------
+    states : list of tuple
+        As in :class:`ClassPlan`.
+    used : ndarray of shape (n_used,), dtype=int64
+        Positions of bases that were drawn, ascending.
+    is_drawn : ndarray of shape (sum of counts,), dtype=bool
+        Which enemies were drawn, base by base.
+    """
+    starts = counts.cumsum() - counts
+    is_drawn = np.zeros(counts.sum(), dtype=bool)
+    again = _restored(random_state.get_state())
+    for_bases, for_enemies, for_steps = [], [], []
+    for n_rows in sizes:
+        for_bases.append(random_state.get_state())
+        random_state.randint(len(counts), size=n_rows)
+    for n_rows in sizes:
+        for_enemies.append(random_state.get_state())
+        base = again.randint(len(counts), size=n_rows)
+        is_drawn[starts[base] + random_state.randint(counts[base])] = True
+    for n_rows in sizes:
+        for_steps.append(random_state.get_state())
+        random_state.uniform(size=n_rows)
+    used = np.unique(np.searchsorted(starts, np.flatnonzero(is_drawn), side="right") - 1)
+    return list(zip(for_bases, for_enemies, for_steps, strict=True)), used, is_drawn
+
+
+def _restored(state):
+    random_state = np.random.RandomState()
+    random_state.set_state(state)
+    return random_state
+
+
+# --- in tasks -------------------------------------------------------------------------------------
+
+
+def draw_again(table, *, n_rows, max_step, states):
+    """Return the bases, the enemies and the steps of one block of synthetic rows."""
+    base, enemy, steps = draw(table.counts, n_rows, max_step, *map(_restored, states))
+    return *table.enemies.pick(np.searchsorted(table.used, base), enemy), steps
