@@ -25,6 +25,8 @@ MIN_PRODUCTS = 2**32
 MAX_WANTED = 512
 # Features up to which the k-d tree is tried, and those from which the compiled tree is faster.
 MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_TREE = 16, 4
+# Building a tree takes at least as long as products with so many queries.
+MIN_TREE_QUERIES = 1024
 # The first time that compiled loops are used they must be loaded, which takes a second.
 MIN_PAIRS_TO_LOAD = 2**28
 
@@ -99,11 +101,11 @@ def _choose_products(size, n_bytes, is_set, is_compiled, is_loaded):
     if is_compiled:
         from imblearn_eos.neighbors import _bfloat16, _compiled, _tree
 
-        chains = [(_tree.Tree,), (_compiled.CompiledTiles,)]
+        chains = [(_tree.Tree,)] if size.n_queries >= MIN_TREE_QUERIES else []
         n_bytes += _bfloat16.bytes_kept(size.n_rows, size.n_features)
         if has_bfloat16(size.device.type) and n_bytes < size.n_bytes / 2:
-            chains.insert(1, (_bfloat16.Bfloat16, _compiled.CompiledTiles))
-        return chains
+            chains.append((_bfloat16.Bfloat16, _compiled.CompiledTiles))
+        return [*chains, (_compiled.CompiledTiles,)]
     n_pairs = size.n_queries * size.n_rows
     if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS:
         return [(Boxes,), (Tiles,)]
