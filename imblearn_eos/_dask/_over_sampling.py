@@ -1,6 +1,5 @@
 """EOS on Dask: counts, searches and draws at once; synthetic rows lazily."""
 
-import numpy as np
 from imblearn.utils import check_sampling_strategy
 
 from imblearn_eos._compat import check_feature_names, check_parameters
