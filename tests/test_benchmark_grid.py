@@ -110,7 +110,7 @@ def test_engines_are_those_of_the_search():
     fitted = TorchNearestNeighbors(2).fit(X)
     assert neighbors.engines_of(fitted) == ""
     fitted.kneighbors()
-    assert neighbors.engines_of(fitted) == "Tiles"
+    assert neighbors.engines_of(fitted) == "DoubleDirect"
 
 
 def test_neighbors_are_measured_and_shown_again(tmp_path, embeddings, capsys, monkeypatch):
@@ -123,14 +123,14 @@ def test_neighbors_are_measured_and_shown_again(tmp_path, embeddings, capsys, mo
     # 100 neighbors among 300 rows only.
     assert len(records) == 3 * 5
     for record in records:
-        assert record["engines"] == dict.fromkeys(record["engines"], "Tiles")
+        assert record["engines"] == dict.fromkeys(record["engines"], "DoubleDirect")
         assert ("sklearn auto" in record["seconds"]) == (record["cell"]["features"] <= 15)
         assert min(record["agreement"].values()) > 0.99
         assert record["settings"]["threads"] == 1
     monkeypatch.setattr(neighbors, "measure", None)
     neighbors.main(["--report", "--output", str(output), "--plot", str(plot)])
     assert capsys.readouterr().out == shown
-    assert "| Tiles    | real embeddings | 3 " in shown
+    assert "| DoubleDirect | real embeddings | 3 " in shown
     assert plot.stat().st_size > 5000
 
 

@@ -383,6 +383,7 @@ def test_neighbors_are_where_the_rows_are(cuda, rows):
     cuda.reset()
     found = TorchNearestNeighbors(5).fit(tensor).kneighbors()
     assert not cuda.copies_to_host
-    for one, other in zip(found, expected, strict=True):
-        assert one.is_cuda
-        assert_array_equal(one.cpu().numpy(), other)
+    assert all(one.is_cuda for one in found)
+    # The roots of torch on a CPU, which emulates the device, are not those of a GPU to the last bit.
+    assert_allclose(found[0].cpu().numpy(), expected[0], rtol=1e-15)
+    assert_array_equal(found[1].cpu().numpy(), expected[1])

@@ -18,7 +18,7 @@ n_threads = int(sys.argv[1])
 torch.set_num_threads(n_threads)
 from imblearn_eos import TorchNearestNeighbors
 before = counts()
-X = np.random.RandomState(0).randn(17_000, 3)
+X = np.random.RandomState(0).randn(17_000, 8)
 TorchNearestNeighbors(5).fit(X).kneighbors(X)
 if "imblearn_eos.neighbors._kernels" in sys.modules:
     import numba
@@ -34,7 +34,7 @@ import joblib, numpy as np, torch
 torch.set_num_threads(2)
 from imblearn_eos import EOS, TorchNearestNeighbors
 
-X = np.random.RandomState(0).randn(4500, 3)
+X = np.random.RandomState(0).randn(4500, 8)
 y = (X[:, 0] > 1.5).astype(int)
 fitted = TorchNearestNeighbors(5).fit(X)
 
