@@ -99,8 +99,9 @@ def use_engine(monkeypatch):
 
 
 ENGINES = [
-    "direct",
-    "direct in float64",
+    # Other tests search few rows, which these do by themselves.
+    pytest.param("direct", marks=pytest.mark.slow),
+    pytest.param("direct in float64", marks=pytest.mark.slow),
     "tiles",
     "boxes",
     "k-d tree",
