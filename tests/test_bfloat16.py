@@ -89,6 +89,9 @@ def test_chosen_where_the_processor_multiplies_bfloat16(is_supported, monkeypatc
     size = _choose.Size(10**5, 64, 10**5, 20, True, torch.device("cpu"), torch.float32, 2**30)
     chains = _choose.choose_engines(size)
     assert any(chain[0] is _bfloat16.Bfloat16 for chain in chains) == is_supported
+    # For many neighbors, candidates cost more than the products save.
+    chains = _choose.choose_engines(size._replace(n_wanted=100))
+    assert not any(chain[0] is _bfloat16.Bfloat16 for chain in chains)
     # Little memory, and products of low precision.
     for other in (size._replace(n_bytes=2**20), size._replace(dtype=torch.float64)):
         assert [chain[0].__name__ for chain in _choose.choose_engines(other)] == ["Tiles"]

@@ -23,6 +23,8 @@ ROWS_PER_WANTED = 32
 MIN_PRODUCTS = 2**32
 # Neighbors from which on thresholds select a set faster than compiled loops.
 MAX_WANTED = 512
+# Neighbors from which on more candidates cost more than products in bfloat16 save.
+MAX_WANTED_BFLOAT16 = 64
 # Features up to which the k-d tree is tried, and those from which the compiled tree is faster.
 MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_TREE = 16, 4
 # Building a tree takes at least as long as products with so many queries.
@@ -81,11 +83,12 @@ def choose_engines(size):
         if triton is not None and triton.pays(size.n_rows, size.n_wanted):
             return [(triton.Fused,)]
         return [(Tiles,)]
+    # To select many rows takes longer than to rule out the others saves.
+    if size.n_wanted > MAX_WANTED and not size.is_sorted:
+        return [(Tiles,)]
     is_loaded = "imblearn_eos.neighbors._kernels" in sys.modules
-    least = MIN_PAIRS if is_loaded else MIN_PAIRS_TO_LOAD
-    is_set = size.n_wanted > MAX_WANTED and not size.is_sorted
-    is_compiled = n_pairs >= least and not is_set and _has_numba()
-    chains = _choose_products(size, n_bytes, is_set, is_compiled, is_loaded)
+    is_compiled = n_pairs >= (MIN_PAIRS if is_loaded else MIN_PAIRS_TO_LOAD) and _has_numba()
+    chains = _choose_products(size, n_bytes, is_compiled, is_loaded)
     n_bytes = _kd_tree.bytes_kept(size.n_rows, size.n_features)
     most_features = MAX_KD_FEATURES_BESIDE_TREE if is_compiled else MAX_KD_FEATURES
     if size.n_features <= most_features and n_bytes < size.n_bytes / 2:
@@ -93,17 +96,15 @@ def choose_engines(size):
     return chains
 
 
-def _choose_products(size, n_bytes, is_set, is_compiled, is_loaded):
+def _choose_products(size, n_bytes, is_compiled, is_loaded):
     """Return chains of engines for the CPU and any number of features."""
-    # Selecting many rows takes longer than ruling out the others saves.
-    if is_set:
-        return [(Tiles,)]
     if is_compiled:
         from imblearn_eos.neighbors import _bfloat16, _compiled, _tree
 
         chains = [(_tree.Tree,)] if size.n_queries >= MIN_TREE_QUERIES else []
         n_bytes += _bfloat16.bytes_kept(size.n_rows, size.n_features)
-        if has_bfloat16(size.device.type) and n_bytes < size.n_bytes / 2:
+        is_few = size.n_wanted <= MAX_WANTED_BFLOAT16
+        if is_few and has_bfloat16(size.device.type) and n_bytes < size.n_bytes / 2:
             chains.append((_bfloat16.Bfloat16, _compiled.CompiledTiles))
         return [*chains, (_compiled.CompiledTiles,)]
     n_pairs = size.n_queries * size.n_rows
