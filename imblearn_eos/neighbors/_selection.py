@@ -5,6 +5,9 @@ import math
 import numpy as np
 import torch
 
+# With fewer groups for each score that is kept, all scores are read.
+GROUPS_PER_KEPT = 8
+
 
 class SmallestScores:
     """The smallest scores offered so far, for each query, and the rows that have them.
@@ -54,9 +57,11 @@ class SmallestScores:
         if n_rows > self.n_kept and int(is_small.sum()) > self.n_kept * n_queries:
             threshold = torch.minimum(threshold, kth_smallest(few, self.n_kept))
             is_small = few <= threshold[:, None]
-        place = where(is_small)
-        query = place.div(few.shape[1], rounding_mode="floor")
-        if few is not scores:
+        # Where most of the scores would be read, they are read in order.
+        by_group = few is not scores and GROUPS_PER_KEPT * self.n_kept <= n_groups
+        place = where(is_small if by_group else scores <= threshold[:, None])
+        query = place.div(n_groups if by_group else n_rows, rounding_mode="floor")
+        if by_group:
             place, query = in_groups(place, query, scores, few, threshold)
         kept = scores.view(-1)[place]
         found, found_rows = in_lines(
