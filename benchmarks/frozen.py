@@ -260,13 +260,17 @@ def report(folder):
             rows.append(row)
         print(f"\n{title}, {len(results)} subsets\n")
         print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
-    print("\nmeans at each penalty\n")
-    rows = [
-        {"candidate": name}
-        | {f"{a:g}": f"{np.mean([r[name, a][1] for r in results.values()]):.1f}" for a in ALPHAS}
-        for name in CANDIDATES
-    ]
-    print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
+    for title, part in (("folds of the training rows", 0), ("test images", 1)):
+        print(f"\nmeans at each penalty, {title}\n")
+        rows = [
+            {"candidate": name}
+            | {
+                f"{a:g}": f"{np.mean([r[name, a][part] for r in results.values()]):.1f}"
+                for a in ALPHAS
+            }
+            for name in CANDIDATES
+        ]
+        print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
 
 
 def _describe(scores, others):
