@@ -17,7 +17,7 @@ demo: .venv/.demo
 	$(BIN)/imblearn-eos compare --report demo-report --overwrite
 
 test: .venv/.dev
-	$(TEST) $(BIN)/python -m pytest
+	$(TEST) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/.dev
 	$(TEST) $(BIN)/python -m pytest -m slow

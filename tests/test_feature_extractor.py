@@ -187,7 +187,9 @@ def test_output_that_is_no_vector_is_an_error(photos):
         extractor.fit(photos)
 
 
-@pytest.mark.parametrize("X", ["a.jpg", [], np.zeros((3, 4)), None, DataLoader([1])], ids=repr)
+@pytest.mark.parametrize(
+    "X", ["a.jpg", [], np.zeros((3, 4)), None, DataLoader([1])], ids=lambda X: type(X).__name__
+)
 def test_what_is_no_sequence_of_samples_is_an_error(X):
     with pytest.raises((TypeError, ValueError), match=r"^X must be"):
         FeatureExtractor(TINY).fit(X)
