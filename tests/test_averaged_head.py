@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from imblearn_eos import EOS, AveragedHead, EmbeddingPipeline, LinearHead, make_embedding_pipeline
@@ -148,6 +149,22 @@ def test_a_pipeline_checks_parameters_for_classes_before_training(params):
 )
 def test_a_pipeline_checks_its_sampler_before_training(sampler, message):
     assert_checked_before_training(AveragedHead(sampler), message)
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_no_sampler_is_put_before_it(is_frozen):
+    net = FrozenEstimator(make_net()) if is_frozen else make_net()
+    pipeline = make_embedding_pipeline(net, head=AveragedHead(SAMPLER))
+    assert pipeline["sampler"] == "passthrough"
+
+
+@pytest.mark.parametrize("sampler", [EOS(), RandomOverSampler()])
+def test_a_pipeline_refuses_to_over_sample_before_it(sampler):
+    embedder = Embedder(make_net())
+    steps = [("embedder", embedder), ("sampler", sampler), ("head", AveragedHead(SAMPLER))]
+    with pytest.raises(ValueError, match=f"{type(sampler).__name__} before .* 'passthrough'"):
+        EmbeddingPipeline(steps).fit(X, NAMES)
+    assert not hasattr(embedder, "net_")
 
 
 def test_settings_of_the_sampler_can_be_searched():

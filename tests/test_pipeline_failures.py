@@ -211,8 +211,9 @@ def test_no_net_of_skorch_or_transformer_of_the_network_before_is_left():
 def test_a_frozen_network_with_another_layer_counts_as_another():
     trained = make_pipeline().fit(X, y)["embedder"].net_
     pipeline = make_pipeline(net=FrozenEstimator(trained)).fit(X, y)
+    steps = {"sampler": Interrupted(), "head": LinearHead()}
     with pytest.raises(KeyboardInterrupt):
-        pipeline.set_params(sampler=Interrupted(), embedder__layer="hidden").fit(X, y)
+        pipeline.set_params(**steps, embedder__layer="hidden").fit(X, y)
     with pytest.raises(NotFittedError):
         pipeline.predict(X)
 

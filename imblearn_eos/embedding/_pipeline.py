@@ -141,12 +141,12 @@ class EmbeddingPipeline(PipelineWithGap):
         sampler : object, default=None
             A sampler in the sense of imbalanced-learn, or "passthrough" for none. None means
             ``EOS(n_neighbors=1000)``, with ``max_step=0.5`` if the module was not trained on these
-            samples.
+            samples, and none before an :class:`AveragedHead`, which has its own.
 
         head : object, default=None
             A classifier in the sense of scikit-learn. None means :class:`LinearHead`. If the module
             was not trained on these samples, its ``alpha`` is 0.03, and without ``sampler`` it is
-            an :class:`AveragedHead` of that EOS, in the place of both.
+            an AveragedHead of that EOS, in the place of both.
 
         batch_size : int, default=64
             Samples that the module takes at once.
@@ -222,8 +222,9 @@ class EmbeddingPipeline(PipelineWithGap):
         ValueError, TypeError
             As :meth:`Embedder.fit` and the other steps. The parameters of steps, and the
             ``sampling_strategy`` of an over-sampler behind the Embedder, are checked before
-            training. If a later step fails all the same, or is interrupted, the first step keeps
-            the trained network, and the later steps are not fitted to any other network.
+            training. An over-sampler before an :class:`AveragedHead` is refused. If a later step
+            fails all the same, or is interrupted, the first step keeps the trained network, and the
+            later steps are not fitted to any other network.
         """
         return super().fit(X, y, **params)
 
@@ -348,12 +349,14 @@ def make_embedding_pipeline(
 
     sampler : object, default=None
         A sampler in the sense of imbalanced-learn, or "passthrough" for none. None means
-        ``EOS(n_neighbors=1000)``, with ``max_step=0.5`` for a net in a ``FrozenEstimator``.
+        ``EOS(n_neighbors=1000)``, with ``max_step=0.5`` for a net in a ``FrozenEstimator``, and
+        none before an :class:`AveragedHead`, which has its own.
 
     head : object, default=None
         A classifier in the sense of scikit-learn. None means :class:`LinearHead`. For a net in a
-        ``FrozenEstimator`` its ``alpha`` is 0.03, and without ``sampler`` it is an
-        :class:`AveragedHead` of that EOS, in the place of both.
+        ``FrozenEstimator`` its ``alpha`` is 0.03, and without ``sampler`` it is an AveragedHead of
+        that EOS, in the place of both. These defaults are for a net that was not trained on these
+        samples; for one that was, pass ``EOS(n_neighbors=1000)`` and ``LinearHead()``.
 
     layer : str, default=None
         Dotted name of the network's head, as in :class:`Embedder`.

@@ -48,6 +48,7 @@ def check_later_steps(steps, y):
     """
     steps = [step for _, step in steps if is_active(step)]
     if steps and isinstance(steps[-1], AveragedHead):
+        _refuse_over_sampling_twice(steps)
         steps.insert(-1, steps[-1].sampler)
     for step in filter(_is_known, steps):
         check_parameters(step)
@@ -71,7 +72,8 @@ def make_steps(embedder, sampler, head, *, trained_on_rows, random_state, verbos
     embedder : Embedder
         The first step.
     sampler, head : object or None
-        The others. None means the default, by whether the network is trained on the rows.
+        The others. None means the default, by whether the network is trained on the rows. An
+        AveragedHead has its own sampler.
     trained_on_rows : bool
     random_state : int, RandomState instance or None
         Seeds every step whose ``random_state`` is None. None leaves them as they are.
@@ -82,8 +84,9 @@ def make_steps(embedder, sampler, head, *, trained_on_rows, random_state, verbos
     alpha = alpha_for_embeddings(trained_on_rows=trained_on_rows)
     if sampler is head is None and not trained_on_rows:
         # The best untuned rule for the features of a frozen network: see benchmarks/frozen.py.
-        sampler, head = "passthrough", AveragedHead(eos, alpha=alpha, verbose=verbose)
-    sampler = eos if sampler is None else sampler
+        head = AveragedHead(eos, alpha=alpha, verbose=verbose)
+    if sampler is None:
+        sampler = "passthrough" if isinstance(head, AveragedHead) else eos
     head = LinearHead(alpha=alpha, verbose=verbose) if head is None else head
     steps = [("embedder", embedder), ("sampler", cloned(sampler)), ("head", cloned(head))]
     if random_state is not None:
@@ -114,6 +117,16 @@ def seed_step(step, random_state):
 def draw_seed(random_state):
     """Draw an int that can be a ``random_state``."""
     return random_state.randint(np.iinfo(np.int32).max)
+
+
+def _refuse_over_sampling_twice(steps):
+    for step in steps[:-1]:
+        if isinstance(step, BaseOverSampler):
+            raise ValueError(
+                f"The {type(step).__name__} before an AveragedHead would over-sample the rows that "
+                f"its own sampler, {type(steps[-1].sampler).__name__}, takes as they are. Set this "
+                "step to 'passthrough', or the head to LinearHead()."
+            )
 
 
 def _is_known(step):
