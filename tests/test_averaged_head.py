@@ -167,6 +167,15 @@ def test_a_pipeline_refuses_to_over_sample_before_it(sampler):
     assert not hasattr(embedder, "net_")
 
 
+def test_a_parameter_of_no_sampler_names_the_one_to_set():
+    pipeline = make_embedding_pipeline(make_net(), head=AveragedHead(SAMPLER))
+    with pytest.raises(ValueError, match=r"'sampler__max_step' .* 'head__sampler__max_step'"):
+        pipeline.set_params(sampler__max_step=0.5)
+    assert pipeline.set_params(head__sampler__max_step=0.5)["head"].sampler.max_step == 0.5
+    pipeline.set_params(sampler=EOS(), sampler__max_step=0.25)
+    assert pipeline["sampler"].max_step == 0.25
+
+
 def test_settings_of_the_sampler_can_be_searched():
     grid = {"sampler__n_neighbors": [3, 30], "tau": [0.5, 1.0]}
     search = GridSearchCV(AveragedHead(SAMPLER), grid, cv=2, error_score="raise").fit(X, NAMES)

@@ -250,6 +250,35 @@ class EmbeddingPipeline(PipelineWithGap):
         """
         return super().score(X, self._labels(X, y), **params)
 
+    def set_params(self, **params: Any) -> EmbeddingPipeline:
+        """Set parameters of the pipeline and of its steps.
+
+        Parameters
+        ----------
+        **params : dict
+            As in :class:`imblearn.pipeline.Pipeline`, for example ``embedder__net__lr``.
+
+        Returns
+        -------
+        self : EmbeddingPipeline
+            The pipeline.
+
+        Raises
+        ------
+        ValueError
+            When a parameter is unknown, or of a step that is "passthrough".
+        """
+        steps = dict(params.get("steps", self.steps)) | params
+        for name in params:
+            step, _, parameter = name.partition("__")
+            if parameter and step in steps and not is_active(steps[step]):
+                raise ValueError(
+                    f"{name!r} cannot be set, because the step {step!r} is {steps[step]!r}. Set it "
+                    "to an estimator; the sampler of an AveragedHead is a parameter of that step, "
+                    f"as in 'head__sampler__{parameter}'."
+                )
+        return super().set_params(**params)
+
     def to_module(self) -> torch.nn.Module:
         """Put the fitted head on the trained network.
 
