@@ -110,7 +110,7 @@ def test_a_threshold_is_tuned_by_cost(costs):
         ([[0, 1, 2], [1, 0, 2]], r"cost_matrix .*shape \(3, 3\).*Got the shape \(2, 3\)"),
         ([[0, 1], [1, 0]], r"cost_matrix .*shape \(3, 3\).*Got the shape \(2, 2\)"),
         (np.full((3, 3), np.nan), "cost_matrix contains NaN"),
-        ([1, 2, 3], "2D array"),
+        ([1, 2, 3], r"cost_matrix .*shape \(3, 3\).*Got the shape \(3,\)"),
     ],
 )
 def test_bad_costs_are_named(costs, message):
@@ -120,9 +120,15 @@ def test_bad_costs_are_named(costs, message):
         make_cost_scorer(costs, labels=["ant", "bee", "cat"])
 
 
-def test_costs_need_probabilities():
-    with pytest.raises(ValueError, match="proba must hold probabilities"):
-        expected_cost_predict([[2.0, -1.0]], [[0, 1], [1, 0]])
+@pytest.mark.parametrize("proba", [[[2.0, -1.0]], [0.2, 0.8], [[[0.2, 0.8]]]])
+def test_costs_need_probabilities(proba):
+    with pytest.raises(ValueError, match="proba must hold probabilities: a column for each class"):
+        expected_cost_predict(proba, [[0, 1], [1, 0]])
+
+
+def test_labels_name_each_column_of_the_probabilities():
+    with pytest.raises(ValueError, match=r"labels .* 2 columns of proba, got \['ant'\]"):
+        expected_cost_predict([[0.2, 0.8]], [[0, 1], [1, 0]], labels=["ant"])
 
 
 def test_classes_that_the_costs_lack_are_named():

@@ -108,7 +108,14 @@ def check_probabilities(proba, name):
     -------
     ndarray of shape (n_samples, n_classes), dtype=float64
     """
-    proba = check_array(to_array(proba, name), dtype=np.float64, input_name=name)
-    if proba.min() < 0 or not np.allclose(proba.sum(axis=1), 1, atol=1e-3):
-        raise ValueError(f"{name} must hold probabilities: none below 0, and each row sums to 1.")
+    # scikit-learn's advice for an array of one dimension would not make it one of probabilities.
+    proba = check_array(
+        to_array(proba, name), dtype=np.float64, ensure_2d=False, allow_nd=True, input_name=name
+    )
+    is_2d = proba.ndim == 2
+    if not is_2d or proba.min() < 0 or not np.allclose(proba.sum(axis=1), 1, atol=1e-3):
+        raise ValueError(
+            f"{name} must hold probabilities: a column for each class, none below 0, and each row "
+            f"sums to 1. Got the shape {proba.shape}. Pass what predict_proba returns."
+        )
     return proba

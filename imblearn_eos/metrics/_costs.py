@@ -45,8 +45,8 @@ def expected_cost_predict(
     Raises
     ------
     ValueError
-        When ``proba`` does not hold probabilities, or when ``cost_matrix`` is not a square array of
-        finite numbers with a row for each of their columns.
+        When ``proba`` does not hold probabilities, when ``cost_matrix`` is not a square array of
+        finite numbers with a row for each of their columns, or when ``labels`` differ in number.
 
     Examples
     --------
@@ -57,8 +57,14 @@ def expected_cost_predict(
     array([1, 0])
     """
     proba = check_probabilities(proba, "proba")
-    classes = np.arange(proba.shape[1]) if labels is None else column_or_1d(to_array(labels))
-    costs = check_cost_matrix(cost_matrix, len(classes))
+    n_classes = proba.shape[1]
+    costs = check_cost_matrix(cost_matrix, n_classes)
+    classes = np.arange(n_classes) if labels is None else column_or_1d(to_array(labels, "labels"))
+    if len(classes) != n_classes:
+        raise ValueError(
+            f"labels must name the class of each of the {n_classes} columns of proba, got "
+            f"{classes.tolist()}. Pass the classes_ of the classifier."
+        )
     return classes[(proba @ costs).argmin(axis=1)]
 
 
@@ -128,7 +134,12 @@ def check_cost_matrix(cost_matrix, n_classes=None):
         When it has another shape or other values.
     """
     costs = check_array(
-        to_array(cost_matrix, "cost_matrix"), dtype=np.float64, copy=True, input_name="cost_matrix"
+        to_array(cost_matrix, "cost_matrix"),
+        dtype=np.float64,
+        copy=True,
+        ensure_2d=False,
+        allow_nd=True,
+        input_name="cost_matrix",
     )
     size = len(costs) if n_classes is None else n_classes
     if costs.shape != (size, size):
