@@ -310,7 +310,10 @@ def test_options_of_the_command_reach_the_comparison(rows, tmp_path):
             ["--scoring", "luck"],
             ["'scoring'", "'luck'", "no scorer", "f1_macro", "recall_at_precision=0.9"],
         ),
-        (["--max-step", "2"], ["'max_step'", "(0.0, 1.0]", "Got 2.0"]),
+        (
+            ["--max-step", "2"],
+            ["'max_step' parameter of the sampler 'eos'", "(0.0, 1.0]", "Got 2.0"],
+        ),
     ],
 )
 def test_impossible_options_are_named(options, words, capsys):

@@ -406,6 +406,11 @@ def test_any_classifier_and_the_same_seed_gives_the_same(rows, wrap):
     assert not hasattr(classifier, "classes_")
 
 
+def test_a_class_as_classifier_is_refused(rows):
+    with pytest.raises(TypeError, match=r"an instance .* instead of a class"):
+        compare_table(*rows, classifier=LogisticRegression)
+
+
 def test_feature_missing_in_all_training_rows_is_no_obstacle(rows):
     X, y = rows[0].copy(), rows[1]
     X[:, 2] = np.nan

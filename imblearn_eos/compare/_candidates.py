@@ -87,7 +87,10 @@ def make_candidates(
     """
     if eos is not None:
         params = eos.get_params(deep=False)
-        validate_parameter_constraints(eos._parameter_constraints, params, caller_name="EOS")
+        # One word would be replaced by the name of the comparison.
+        validate_parameter_constraints(
+            eos._parameter_constraints, params, caller_name="the sampler 'eos'"
+        )
     heads = _vary(head, {"alpha": ALPHAS} if tune and tune_head else {})
     of_eos = default_eos if eos is None else eos
     grid = (eos_grid or METHODS["eos"].grid) if tune and eos is None else {}
@@ -133,7 +136,8 @@ def _combine(samplers, heads):
 
 def _vary(estimator, grid):
     """Return pairs of settings and an estimator with them, its own settings first."""
-    params = estimator.get_params()
+    # A class instead of an estimator is refused by clone, with a reason.
+    params = clone(estimator).get_params()
     grid = {n: [params[n], *(v for v in values if v != params[n])] for n, values in grid.items()}
     settings = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     return [(setting, clone(estimator).set_params(**setting)) for setting in settings]
