@@ -19,11 +19,12 @@ from imblearn_eos._compat import (
     random_state_docstring,
     sampling_strategy_docstring,
 )
-from imblearn_eos._frames import as_frame, labels_as_array, repeat_rows
+from imblearn_eos._frames import as_frame, repeat_rows
 from imblearn_eos._interpolation import round_to_integers
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import (
     LARGEST,
+    check_labels,
     check_magnitude,
     check_tensor,
     refuse_booleans,
@@ -138,8 +139,9 @@ class GaussianOverSampler(BaseOverSampler):
                 (n_samples, n_features)
             Finite numbers. A dataframe is of pandas or polars, its columns are integers or floats.
 
-        y : {array-like, torch.Tensor} of shape (n_samples,)
-            Labels.
+        y : {array-like, series, dataframe, sparse matrix, torch.Tensor} of shape (n_samples,) or \
+                (n_samples, n_classes)
+            Labels of any kind, or one-hot rows.
 
         Returns
         -------
@@ -147,21 +149,25 @@ class GaussianOverSampler(BaseOverSampler):
                 (n_samples_new, n_features)
             The rows of X and the synthetic rows below them; a tensor on the device of X.
 
-        y_resampled : {ndarray, series, torch.Tensor} of shape (n_samples_new,)
-            Their labels.
+        y_resampled : {array-like, series, dataframe, sparse matrix, torch.Tensor} of shape \
+                (n_samples_new,) or (n_samples_new, n_classes)
+            Their labels, in y's container and dtype and on its device.
         """
-        if isinstance(y, torch.Tensor):
-            rows, _ = self.fit_resample(X, to_array(y))
-            return rows, repeat_rows(y, self.base_indices_)
-        frame, y = as_frame(X), labels_as_array(y)
-        if frame is None:
-            return super().fit_resample(X, y)
-        frame.check_columns(estimator=type(self).__name__)
-        rows, labels = super().fit_resample(frame.to_array(), y)
-        check_feature_names(self, X, reset=True)
-        return frame.append(rows[len(X) :]), labels
+        labels = check_labels(y, estimator=self)
+        if frame := as_frame(X):
+            frame.check_columns(estimator=type(self).__name__)
+            resampled, y_resampled = super().fit_resample(frame.to_array(), labels)
+            check_feature_names(self, X, reset=True)
+            X_resampled = frame.append(resampled[len(X) :])
+        else:
+            X_resampled, y_resampled = super().fit_resample(X, labels)
+        if labels is not y:
+            # A new row has the label of its base.
+            y_resampled = repeat_rows(y, self.base_indices_)
+        return X_resampled, y_resampled
 
     def _check_X_y(self, X, y, accept_sparse=None):
+        y = check_labels(y, estimator=self)
         if isinstance(X, torch.Tensor):
             X, y = check_tensor(X, estimator=self, largest=LARGEST), check_target_type(y)
             check_consistent_length(X, y)

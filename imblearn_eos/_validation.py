@@ -11,7 +11,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from imblearn_eos._compat import check_feature_names, check_n_features
-from imblearn_eos._frames import refuse_lazy
+from imblearn_eos._frames import labels_as_array, refuse_lazy
 from imblearn_eos._torch_datasets import is_dataset
 
 NUMBERS = (
@@ -284,6 +284,37 @@ def label_vector(y):
             f"have none; the first is row {unlabelled[0]}."
         )
     return labels
+
+
+def check_labels(y, *, estimator):
+    """Convert the labels of a sampler to what imbalanced-learn takes.
+
+    Parameters
+    ----------
+    y : {array-like, dataframe, sparse matrix, torch.Tensor} of shape (n_samples,) or \
+            (n_samples, n_classes)
+        Labels of any kind, or one-hot rows.
+    estimator : estimator object
+        Named in errors.
+
+    Returns
+    -------
+    array-like of shape (n_samples,)
+        ``y`` itself unless it is a tensor, of polars, or one-hot.
+
+    Raises
+    ------
+    ValueError
+        When labels are missing or of several types.
+    """
+    if y is None:
+        name = type(estimator).__name__
+        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+    y = label_vector(labels_as_array(y))
+    # With these, imbalanced-learn's checks say neither which argument is wrong nor why.
+    if np.ndim(y) == 1 and (as_array := np.asarray(y)).dtype == object:
+        sorted_classes(as_array)
+    return y
 
 
 def sorted_classes(y, name="y", **params):

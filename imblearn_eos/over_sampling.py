@@ -26,16 +26,15 @@ from imblearn_eos._compat import (
 )
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._enemies import EnemySearch, draw
-from imblearn_eos._frames import as_frame, is_dask, labels_as_array, repeat_rows
+from imblearn_eos._frames import as_frame, is_dask, repeat_rows
 from imblearn_eos._interpolation import interpolate
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import (
     LARGEST,
+    check_labels,
     check_magnitude,
     check_tensor,
-    label_vector,
     refuse_booleans,
-    sorted_classes,
     to_array,
 )
 
@@ -215,7 +214,7 @@ class EOS(BaseOverSampler):
             from imblearn_eos._dask import fit_resample
 
             return fit_resample(self, X, y)
-        labels = self._check_labels(y)
+        labels = check_labels(y, estimator=self)
         if frame := self._as_frame(X):
             resampled, y_resampled = super().fit_resample(frame.to_array(), labels)
             check_feature_names(self, X, reset=True)
@@ -235,16 +234,6 @@ class EOS(BaseOverSampler):
             frame.check_columns(estimator=type(self).__name__)
         return frame
 
-    def _check_labels(self, y):
-        """Convert y to an array-like of labels; raise ValueError if any is missing."""
-        if y is None:
-            raise ValueError("EOS requires y to be passed, but the target y is None.")
-        y = label_vector(labels_as_array(y))
-        # With these, imbalanced-learn's checks say neither which argument is wrong nor why.
-        if np.ndim(y) == 1 and (as_array := np.asarray(y)).dtype == object:
-            sorted_classes(as_array)
-        return y
-
     def _check_X_y(self, X, y, accept_sparse=None):
         self._as_frame(X)
         shape = tuple(getattr(X, "shape", None) or np.shape(X))
@@ -256,7 +245,7 @@ class EOS(BaseOverSampler):
                 "does both."
             )
         resolve_device(self.device, like=X)
-        y = self._check_labels(y)
+        y = check_labels(y, estimator=self)
         check_classification_targets(y)
         if isinstance(X, torch.Tensor):
             y = check_target_type(y)

@@ -130,6 +130,24 @@ def test_columns_of_a_frame_keep_their_dtypes_and_integers_are_rounded(make_fram
     assert_array_equal(found["single"], expected[:, 1].astype(np.float32))
 
 
+@pytest.mark.parametrize("make", [pl.Series, pl.DataFrame, pd.Series, list, torch.tensor, np.eye])
+def test_labels_come_back_in_their_container(make):
+    X, codes = make_rows([40, 10, 20])
+    y = np.eye(3)[codes] if make is np.eye else make(codes)
+    found = GaussianOverSampler(random_state=0).fit_resample(X, y)[1]
+    expected = GaussianOverSampler(random_state=0).fit_resample(X, codes)[1]
+    assert type(found) is type(y)
+    found = np.asarray(found)
+    assert_array_equal(found.argmax(axis=1) if make is np.eye else found.ravel(), expected)
+
+
+@pytest.mark.parametrize("y", [None, [*"a" * 40, *[None] * 10]], ids=["none", "missing"])
+def test_missing_labels_are_named(y):
+    X, _ = make_rows([40, 10])
+    with pytest.raises(ValueError, match=r"y has labels .* None|requires y to be passed"):
+        GaussianOverSampler().fit_resample(X, y)
+
+
 def test_booleans_are_refused():
     X, y = make_rows([40, 10])
     with pytest.raises(ValueError, match="X has dtype bool"):
