@@ -90,8 +90,8 @@ def compare_table(
         `recommend`). With 0, no method is chosen.
     eos : EOS or None, default=None
         The sampler named "eos", whose settings then stay as they are. None means
-        ``EOS(n_neighbors=20, max_step=0.25)``, half steps for trees, or another K and step if they
-        are better.
+        ``EOS(n_neighbors=20, max_step=0.25)``, half steps for scikit-learn's trees and forests and
+        its gradient boosting, or another K and step if they are better.
     tune : bool, default=True
         Choose the settings of each method by the validation rows, on the same folds for all. False
         means the defaults. Samplers and classifiers that are given keep their own.
