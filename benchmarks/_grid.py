@@ -1,7 +1,8 @@
 """What the speed benchmarks share: cells of a grid, each measured once, and what is shown of them.
 
-A record has the ``cell`` that was measured, a dict; the ``settings`` of the run; and the least
-``seconds`` of each contestant.
+A record is a line of JSON. It has the ``benchmark`` that wrote it, because several can share a
+file; the ``cell`` that was measured, a dict; the ``settings`` of the run; the least ``seconds`` of
+each contestant, and the ``errors`` of those that failed; and the ``date``.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import platform
 import time
 from contextlib import suppress
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from tqdm import tqdm
 
 # A cell is measured again until it has taken so many seconds, or so often.
 ENOUGH_SECONDS, MOST_TURNS = 2, 20
+# Some searches take a share of the device's free memory, which does not count what torch keeps.
+MOST_BYTES_KEPT = 2**33
 
 
 def versions(*packages):
@@ -38,25 +42,42 @@ def settings(threads, contestants, device="cpu"):
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         machine = next((x.split(": ")[1] for x in lines if x.startswith("model name")), machine)
+    packages = ["imblearn-eos", "imbalanced-learn", "scikit-learn", "torch", "numba"]
+    if is_cuda := torch.device(device).type == "cuda":
+        packages += ["triton", "flashlib", "faiss-gpu-cu12"]
+    else:
+        packages += ["faiss-cpu"]
     return {
         "threads": threads,
         "device": device,
         "machine": f"{machine}, {os.cpu_count()} cores",
-        "versions": versions(
-            "imblearn-eos", "imbalanced-learn", "scikit-learn", "torch", "numba", "faiss-cpu"
-        ),
+        **({"gpu": torch.cuda.get_device_name(device)} if is_cuda else {}),
+        "versions": versions(*packages),
         "contestants": list(contestants),
     }
 
 
-def read(path):
-    """Return the records in a file of JSON lines, in the order of their cells."""
+def append(path, **record):
+    """Write a record at once, with the date, and return it."""
+    record["date"] = date.today().isoformat()
+    with path.open("a") as file:
+        # A run that was stopped may have left a part of a line before this one.
+        file.write(f"\n{json.dumps(record)}\n")
+    return record
+
+
+def read_all(path, benchmark):
+    """Return the records of a benchmark, in the order in which they were written."""
     records = []
-    for line in path.read_text().splitlines():
-        # A run that was stopped may have left a part of a line.
+    for line in path.read_text().splitlines() if path.exists() else []:
         with suppress(json.JSONDecodeError):
             records.append(json.loads(line))
-    return last_of_each(records)
+    return [record for record in records if record.get("benchmark") == benchmark]
+
+
+def read(path, benchmark):
+    """Return the last record of each cell, in the order of cells."""
+    return last_of_each(read_all(path, benchmark))
 
 
 def last_of_each(records):
@@ -64,19 +85,21 @@ def last_of_each(records):
     return [found[cell] for cell in sorted(found)]
 
 
-def fill(cells, measure, settings, options):
-    """Measure the cells within the budget that are not in the file; return all records."""
-    path, budget = options.output, options.budget
-    records = read(path) if path and path.exists() else []
-    done = [record["cell"] for record in records if record["settings"] == settings]
+def within_budget(cells, budget):
+    """Return the cells within the budget, the quickest first, and tell how many are not."""
     wanted = [cell for cell in cells if work(cell) <= budget]
     if n_left := len(cells) - len(wanted):
         print(f"{n_left} of {len(cells)} cells left out: more than {budget:g} products.")
-    for cell in tqdm([cell for cell in wanted if cell not in done], unit="cell"):
-        records.append({"cell": cell, "settings": settings, **measure(**cell)})
-        if path:
-            with path.open("a") as file:
-                file.write(f"\n{json.dumps(records[-1])}\n")
+    return sorted(wanted, key=work)
+
+
+def fill(benchmark, cells, measure, settings, path):
+    """Measure the cells that are not in the file; return the last record of each cell."""
+    records = read(path, benchmark) if path else []
+    done = [record["cell"] for record in records if record["settings"] == settings]
+    for cell in tqdm([cell for cell in cells if cell not in done], unit="cell"):
+        record = {"cell": cell, "settings": settings, **measure(**cell)}
+        records.append(append(path, benchmark=benchmark, **record) if path else record)
     return last_of_each(records)
 
 
@@ -86,18 +109,66 @@ def work(cell):
 
 
 def in_turns(calls, repeat, check=None):
-    """Return the least seconds of each call; ``check`` gets what each returns first."""
-    seconds = {name: [] for name in calls}
-    for turn in range(max(repeat, MOST_TURNS)):
-        if turn >= repeat and sum(map(sum, seconds.values())) > ENOUGH_SECONDS:
+    """Measure calls in turns, each ``repeat`` times at least.
+
+    The first turn is not timed: it loads and compiles what exactly these calls need. ``check`` gets
+    what each returned in it.
+
+    Parameters
+    ----------
+    calls : dict of {str: callable}
+    repeat : int
+    check : callable, default=None
+        Takes the name and the result of a call, and raises if the result is wrong.
+
+    Returns
+    -------
+    dict
+        The least ``seconds`` of each call, and the ``errors`` of those that failed.
+    """
+    seconds, errors = {name: [] for name in calls}, {}
+    for turn in range(1 + max(repeat, MOST_TURNS)):
+        if turn > repeat and sum(map(sum, seconds.values())) > ENOUGH_SECONDS:
             break
         for name, call in calls.items():
-            start = time.perf_counter()
-            found = call()
-            seconds[name].append(time.perf_counter() - start)
-            if turn == 0 and check:
-                check(name, found)
-    return {name: min(values) for name, values in seconds.items()}
+            if name in errors:
+                continue
+            try:
+                _finish()
+                start = time.perf_counter()
+                found = call()
+                _finish()
+                taken = time.perf_counter() - start
+                if turn:
+                    seconds[name].append(taken)
+                elif check:
+                    check(name, found)
+            except Exception as error:
+                errors[name] = repr(error)[:500]
+            # Its memory is free for the next call.
+            found = None
+    least = {name: min(values) for name, values in seconds.items() if name not in errors}
+    return {"seconds": least, "errors": errors}
+
+
+def _finish():
+    """Wait for the CUDA device, if one is in use, and free what torch keeps of its memory."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+        if torch.cuda.memory_reserved() - torch.cuda.memory_allocated() > MOST_BYTES_KEPT:
+            torch.cuda.empty_cache()
+
+
+def exit_if_failed(records, contestant):
+    """Exit with the errors of this package, which fail a run; those of its peers do not."""
+    failed = [
+        f"{record['cell']}, {name}: {error}"
+        for record in records
+        for name, error in record["errors"].items()
+        if name.startswith(contestant)
+    ]
+    if failed:
+        raise SystemExit("\n".join(failed))
 
 
 def markdown(rows):

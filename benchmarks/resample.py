@@ -2,11 +2,13 @@
 
     python benchmarks/resample.py --data cifar10_lt_embeddings.npz
 
-prints one table of seconds and peak memory. Each measurement has a process of its own.
+prints one table of seconds and peak memory. Each measurement has a process of its own. With
+``--output`` it is written to a file at once, and not measured again.
 
     python benchmarks/resample.py --grid --data cifar10_full_embeddings.npz --output grid.jsonl
 
-measures seconds only, each cell once, also if it is stopped and started again.
+measures seconds only, each cell once, also if it is stopped and started again. With ``--device
+cuda`` EOS gets tensors on the device, and returns such; the other samplers take arrays.
 """
 
 import argparse
@@ -22,9 +24,9 @@ from statistics import median
 import _data
 import _grid
 import numpy as np
+import torch
 from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
 from sklearn.neighbors import NearestNeighbors
-from tqdm import tqdm
 
 from imblearn_eos import EOS, TorchNearestNeighbors
 
@@ -75,18 +77,22 @@ class AuthorsProcedure:
 
 
 SAMPLERS = {
-    "EOS": lambda: EOS(random_state=0),
-    "EOS, K = 1000": lambda: EOS(n_neighbors=1000, random_state=0),
-    "EOS nearest": lambda: EOS(enemy_search="nearest", random_state=0),
-    "authors' procedure": AuthorsProcedure,
-    "SMOTE": lambda: SMOTE(random_state=0),
-    "SMOTE, our neighbors": lambda: SMOTE(k_neighbors=TorchNearestNeighbors(6), random_state=0),
-    "ADASYN": lambda: ADASYN(random_state=0),
-    "ADASYN, our neighbors": lambda: ADASYN(n_neighbors=TorchNearestNeighbors(6), random_state=0),
-    "BorderlineSMOTE": lambda: BorderlineSMOTE(random_state=0),
-    "BorderlineSMOTE, our neighbors": lambda: BorderlineSMOTE(
-        m_neighbors=TorchNearestNeighbors(11),
-        k_neighbors=TorchNearestNeighbors(6),
+    "EOS": lambda device: EOS(random_state=0, device=device),
+    "EOS, K = 1000": lambda device: EOS(n_neighbors=1000, random_state=0, device=device),
+    "EOS nearest": lambda device: EOS(enemy_search="nearest", random_state=0, device=device),
+    "authors' procedure": lambda device: AuthorsProcedure(),
+    "SMOTE": lambda device: SMOTE(random_state=0),
+    "SMOTE, our neighbors": lambda device: SMOTE(
+        k_neighbors=TorchNearestNeighbors(6, device=device), random_state=0
+    ),
+    "ADASYN": lambda device: ADASYN(random_state=0),
+    "ADASYN, our neighbors": lambda device: ADASYN(
+        n_neighbors=TorchNearestNeighbors(6, device=device), random_state=0
+    ),
+    "BorderlineSMOTE": lambda device: BorderlineSMOTE(random_state=0),
+    "BorderlineSMOTE, our neighbors": lambda device: BorderlineSMOTE(
+        m_neighbors=TorchNearestNeighbors(11, device=device),
+        k_neighbors=TorchNearestNeighbors(6, device=device),
         random_state=0,
     ),
 }
@@ -103,29 +109,39 @@ def resident_mib(reset_peak=False):
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def measure(name, data, n_rows, repeat):
+def calls_of(names, X, y, device):
+    """Return a call of each sampler, of EOS on the device's own rows."""
+    on_cpu = X, y
+    on_device = on_cpu if device == "cpu" else [torch.from_numpy(a).to(device) for a in on_cpu]
+    return {
+        name: partial(resample, name, *(on_device if name.startswith("EOS") else on_cpu), device)
+        for name in names
+    }
+
+
+def resample(name, X, y, device):
+    return SAMPLERS[name](device).fit_resample(X, y)
+
+
+def measure(name, data, n_rows, options):
     """Print median seconds, after a first run that loads and compiles, and peak MiB."""
     X, y = _data.labeled(data) if data else _data.long_tailed(n_rows)
-    warm_up([name])
+    call = calls_of([name], X, y, options.device)[name]
+    call()
     before = resident_mib(reset_peak=True)
     seconds = []
-    for _ in range(repeat):
+    for _ in range(options.repeat):
         start = time.perf_counter()
-        SAMPLERS[name]().fit_resample(X, y)
+        call()
+        if options.device != "cpu":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     print(json.dumps({"seconds": median(seconds), "peak_mib": resident_mib() - before}))
 
 
-def warm_up(names):
-    """Compile and load what is done once, which is not what is compared."""
-    for rows in _data.clustered(20_000, 8), _data.gaussian(20_000, 64):
-        TorchNearestNeighbors(2).fit(rows).kneighbors()
-    for name in names:
-        SAMPLERS[name]().fit_resample(*_data.long_tailed(5_000, seed=1))
-
-
 def run(name, data, n_rows, options):
     arguments = ["--one", name, "--repeat", str(options.repeat), "--threads", str(options.threads)]
+    arguments += ["--device", options.device]
     arguments += ["--data", data] if data else []
     arguments += ["--rows", str(n_rows)] if n_rows else []
     process = subprocess.run(
@@ -138,14 +154,19 @@ def run(name, data, n_rows, options):
 
 def run_alone(options):
     """Measure each sampler in a process of its own."""
-    cases = [(f"{n} x 64 synthetic", None, n) for n in options.rows]
+    cases = {f"{n} x 64 synthetic": (None, n) for n in options.rows}
     if options.data:
-        cases.insert(0, ("real embeddings", options.data, None))
-    pairs = [(case, name) for case in cases for name in options.samplers]
-    for (title, data, n_rows), name in tqdm(pairs, unit="measurement"):
-        found = run(name, data, n_rows, options)
+        cases = {"real embeddings": (options.data, None)} | cases
+
+    def measure_cell(data, sampler):
+        return run(sampler, *cases[data], options)
+
+    cells = [{"data": data, "sampler": name} for data in cases for name in options.samplers]
+    settings = _grid.settings(options.threads, [], options.device) | {"repeat": options.repeat}
+    for record in _grid.fill("resample alone", cells, measure_cell, settings, options.output):
+        found = {k: record[k] for k in ("seconds", "peak_mib", "error") if k in record}
         rounded = {k: f"{v:.2f}" if isinstance(v, float) else v for k, v in found.items()}
-        yield {"data": title, "sampler": name} | rounded
+        yield record["cell"] | rounded
 
 
 def fill_grid(options):
@@ -163,23 +184,12 @@ def fill_grid(options):
     def measure_cell(data, rows, features):
         is_real = data == "real embeddings"
         X, y = _data.long_tail_of(Z, labels, rows) if is_real else _data.long_tailed(rows, features)
-        errors = {}
+        # ADASYN refuses rows among which no class has neighbors of another.
+        return _grid.in_turns(calls_of(options.samplers, X, y, options.device), options.repeat)
 
-        def resample(name):
-            # ADASYN refuses rows among which no class has neighbors of another.
-            try:
-                SAMPLERS[name]().fit_resample(X, y)
-            except (ValueError, RuntimeError) as error:
-                errors[name] = str(error)
-
-        calls = {name: partial(resample, name) for name in options.samplers}
-        seconds = _grid.in_turns(calls, options.repeat)
-        return {"seconds": {n: s for n, s in seconds.items() if n not in errors}, "errors": errors}
-
-    warm_up(options.samplers)
-    settings = _grid.settings(options.threads, options.samplers)
-    cells.sort(key=_grid.work)
-    return _grid.fill(cells, measure_cell, settings, options)
+    settings = _grid.settings(options.threads, options.samplers, options.device)
+    cells = _grid.within_budget(cells, options.budget)
+    return _grid.fill("resample", cells, measure_cell, settings, options.output)
 
 
 def ratios_of(record):
@@ -218,17 +228,20 @@ def main(arguments=None):
     parser.add_argument("--features", type=int, nargs="*", default=[64], help="of a grid")
     parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=list(SAMPLERS))
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     in_grid = [name for name in SAMPLERS if name not in NOT_IN_GRID]
     options = _grid.parse(parser, arguments, samplers=in_grid, **GRID)
     warnings.simplefilter("ignore")
     if options.one:
-        measure(options.one, options.data, options.rows[0], options.repeat)
+        measure(options.one, options.data, options.rows[0], options)
     elif options.grid or options.report:
-        records = _grid.read(options.output) if options.report else fill_grid(options)
+        records = _grid.read(options.output, "resample") if options.report else fill_grid(options)
         print(table(records))
         if options.plot:
             plot(records, options.plot)
+        if not options.report:
+            _grid.exit_if_failed(records, "EOS")
     else:
         print(_grid.markdown(list(run_alone(options))))
 

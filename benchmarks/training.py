@@ -1,18 +1,20 @@
 """Three-phase training: the time of phase 1 beside a hand-written loop, and of phases 2 and 3.
 
-    python benchmarks/training.py
+    python benchmarks/training.py --output training.jsonl
 
 trains a ResNet-32 in torch alone and through ``Embedder``, in turns, with the same batches,
 augmentation, optimizer and precision, and prints seconds per epoch. Then it times the other phases,
-and scikit-learn's LogisticRegression in place of the head. Images are random pixels: their content
-does not matter to speed. Over-sampling and heads take other embeddings, normal around a center for
-each class, because random pixels teach a network nothing.
+and scikit-learn's LogisticRegression in place of the head. The result is added to the file. Images
+are random pixels: their content does not matter to speed. Over-sampling and heads take other
+embeddings, normal around a center for each class, because random pixels teach a network nothing.
 """
 
 import argparse
 import time
+from pathlib import Path
 from statistics import median
 
+import _grid
 import numpy as np
 import torch
 from _recipes import batch_callbacks, crop_and_flip, make_resnet
@@ -83,7 +85,7 @@ def time_of(function, *args):
     return result, time.perf_counter() - start
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=int, default=2_000)
     parser.add_argument("--epochs", type=int, default=2, help="of each measurement")
@@ -91,7 +93,8 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
+    parser.add_argument("--output", type=Path, help="JSON lines, to which the result is added")
+    options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     X, y = make_images(options.images)
     by_hand, by_embedder = [], []
@@ -100,10 +103,11 @@ def main():
         embedder, seconds = train_by_embedder(X, y, options.epochs, options.device)
         by_embedder += seconds
     Z, embedding = time_of(embedder.transform, X)
-    (Z, y), sampling = time_of(EOS(random_state=0).fit_resample, make_embeddings(Z.shape[1], y), y)
+    sampler = EOS(random_state=0, device=options.device)
+    (Z, y), sampling = time_of(sampler.fit_resample, make_embeddings(Z.shape[1], y), y)
     heads, peers = [], []
     for _ in range(options.repeat):
-        head, seconds = time_of(LinearHead().fit, Z, y)
+        head, seconds = time_of(LinearHead(device=options.device).fit, Z, y)
         heads.append(seconds)
         same = LogisticRegression(C=1 / (head.alpha * len(Z)), tol=head.tol, max_iter=1000)
         peers.append(time_of(same.fit, Z, y)[1])
@@ -125,6 +129,9 @@ def main():
         ),
     }
     print(tabulate(result.items(), floatfmt=".4f"))
+    if options.output:
+        settings = _grid.settings(options.threads, [], options.device)
+        _grid.append(options.output, benchmark="training", settings=settings, result=result)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """benchmarks/neighbors.py and resample.py: grids are measured once, and shown from their files."""
 
 import sys
-from argparse import Namespace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import _data
 import _grid
 import neighbors
 import resample
+from emulated_cuda import EmulatedCuda
 
 from imblearn_eos import TorchNearestNeighbors
 
@@ -24,10 +25,8 @@ CELLS = [{"data": "clustered", "rows": n, "features": 4} for n in (10, 20, 30)]
 
 @pytest.fixture(autouse=True)
 def in_short(monkeypatch):
-    """Warm up with few rows, measure once, and leave the number of threads as it is."""
-    n_threads, clustered = torch.get_num_threads(), _data.clustered
-    monkeypatch.setattr(_data, "clustered", lambda n, d: clustered(min(n, 400), d))
-    monkeypatch.setattr(resample, "warm_up", lambda names: None)
+    """Measure once, and leave the number of threads as it is."""
+    n_threads = torch.get_num_threads()
     monkeypatch.setattr(_grid, "ENOUGH_SECONDS", 0)
     monkeypatch.setattr(_grid, "threadpool_limits", lambda limits: None)
     yield
@@ -50,8 +49,8 @@ def fill(path, settings, cells=CELLS, budget=np.inf):
         measured.append(rows)
         return {"seconds": {"ours": len(measured)}}
 
-    records = _grid.fill(cells, measure, settings, Namespace(output=path, budget=budget))
-    assert not path or records == _grid.read(path)
+    records = _grid.fill("test", _grid.within_budget(cells, budget), measure, settings, path)
+    assert not path or records == _grid.read(path, "test")
     return measured, [record["cell"]["rows"] for record in records]
 
 
@@ -61,7 +60,7 @@ def test_cells_are_measured_once_for_the_same_settings(tmp_path):
     assert fill(path, settings) == ([10, 30], [10, 20, 30])
     assert fill(path, settings) == ([], [10, 20, 30])
     assert fill(path, _grid.settings(2, ["ours"])) == ([10, 20, 30], [10, 20, 30])
-    assert [record["settings"]["threads"] for record in _grid.read(path)] == [2, 2, 2]
+    assert [record["settings"]["threads"] for record in _grid.read(path, "test")] == [2, 2, 2]
 
 
 def test_grid_continues_where_it_was_stopped(tmp_path):
@@ -78,7 +77,8 @@ def test_cells_beyond_the_budget_are_left_out_and_counted(capsys):
 
 
 def test_calls_take_turns_and_the_least_time_counts(monkeypatch):
-    clock, durations, order = [0.0], {"a": iter([3, 1, 2]), "b": iter([1, 5, 4])}, []
+    clock, order = [0.0], []
+    durations = {"a": iter([9, 3, 1, 2]), "b": iter([0, 1, 5, 4])}
 
     def call(name):
         order.append(name)
@@ -88,9 +88,38 @@ def test_calls_take_turns_and_the_least_time_counts(monkeypatch):
     monkeypatch.setattr(_grid.time, "perf_counter", lambda: clock[0])
     checked = {}
     calls = {name: lambda name=name: call(name) for name in durations}
-    assert _grid.in_turns(calls, 3, checked.__setitem__) == {"a": 1, "b": 1}
-    assert order == ["a", "b"] * 3
+    found = _grid.in_turns(calls, 3, checked.__setitem__)
+    # The first turn, which may compile, does not count.
+    assert found == {"seconds": {"a": 1, "b": 1}, "errors": {}}
+    assert order == ["a", "b"] * 4
     assert checked == {"a": 1, "b": 2}
+
+
+def test_call_that_fails_is_reported_and_leaves_the_others(tmp_path):
+    def refuse():
+        raise MemoryError("too large")
+
+    def check(name, found):
+        if found == 1:
+            raise AssertionError("wrong")
+
+    found = _grid.in_turns({"EOS": refuse, "a": lambda: 1, "b": lambda: 2}, 1, check)
+    assert list(found["seconds"]) == ["b"]
+    errors = {"EOS": "MemoryError('too large')", "a": "AssertionError('wrong')"}
+    assert found["errors"] == errors
+    record = {"cell": {"rows": 3}, **found}
+    _grid.exit_if_failed([record], "ours")
+    with pytest.raises(SystemExit, match=r"'rows': 3}, EOS: MemoryError"):
+        _grid.exit_if_failed([record], "EOS")
+
+
+def test_records_say_when_they_were_written_and_by_what(tmp_path):
+    path = tmp_path / "day.jsonl"
+    _grid.append(path, benchmark="another", cell={})
+    fill(path, {}, CELLS[:1])
+    (record,) = _grid.read(path, "test")
+    assert record["date"] == date.today().isoformat()
+    assert len(path.read_text().split("\n\n")) == 2
 
 
 def test_heat_maps_show_each_ratio_and_losses_in_red():
@@ -119,7 +148,7 @@ def test_neighbors_are_measured_and_shown_again(tmp_path, embeddings, capsys, mo
     arguments = [*sizes, "--output", str(output), "--threads", "1"]
     neighbors.main(["--grid", "--data", embeddings, *arguments])
     shown = capsys.readouterr().out
-    records = _grid.read(output)
+    records = _grid.read(output, "neighbors")
     # 100 neighbors among 300 rows only.
     assert len(records) == 3 * 5
     for record in records:
@@ -152,13 +181,13 @@ def test_samplers_are_measured_and_shown_again(tmp_path, embeddings, capsys, mon
     arguments = ["--rows", "200", "2000", "--features", "3", "--output", str(output)]
     arguments += ["--samplers", "EOS", "SMOTE", "ADASYN", "--threads", "1"]
 
-    def refuse():
+    def refuse(device):
         raise ValueError("No samples will be generated.")
 
     monkeypatch.setitem(resample.SAMPLERS, "ADASYN", refuse)
     resample.main(["--grid", "--data", embeddings, *arguments])
     shown = capsys.readouterr().out
-    records = _grid.read(output)
+    records = _grid.read(output, "resample")
     # Of the real rows there are too few for a tail of 2,000.
     assert [tuple(record["cell"].values()) for record in records] == [
         ("clustered", 200, 3),
@@ -167,7 +196,7 @@ def test_samplers_are_measured_and_shown_again(tmp_path, embeddings, capsys, mon
     ]
     for record in records:
         assert list(record["seconds"]) == ["EOS", "SMOTE"]
-        assert record["errors"] == {"ADASYN": "No samples will be generated."}
+        assert record["errors"] == {"ADASYN": "ValueError('No samples will be generated.')"}
     resample.main(["--report", "--output", str(output), "--plot", str(plot)])
     assert capsys.readouterr().out == shown
     ratios = [resample.ratios_of(record) for record in records]
@@ -193,3 +222,31 @@ def test_long_tail_of_real_rows_keeps_rows_with_their_labels(embeddings):
     rows = {row.tobytes(): label for row, label in zip(Z, y, strict=True)}
     assert [rows[row.tobytes()] for row in X] == labels.tolist()
     assert _data.long_tail_of(Z, y, 1000) is None
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_row_itself_is_dropped_wherever_it_is(dtype):
+    # The third block does not hold the row itself, and loses its last.
+    found = np.array([[5, 9, 7], [8, 6, 9], [1, 2, 3], [1, 2, 8]], dtype=dtype)
+    assert neighbors.without_self(found, first=5).tolist() == [[9, 7], [8, 9], [1, 2], [1, 2]]
+
+
+def test_rows_of_a_device_stay_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a device", raising=False)
+    output, options = tmp_path / "grid.jsonl", ["--device", "cuda", "--threads", "1", "--grid"]
+    options += ["--rows", "200", "--features", "4", "--repeat", "1", "--output", str(output)]
+    samplers = ["--samplers", "EOS", "SMOTE, our neighbors"]
+    with EmulatedCuda() as device:
+        neighbors.main([*options, "--k", "5", "--synthetic", "gaussian"])
+        n_bytes = 200 * 4 * 4
+        # Rows once, and the sample of neighbors that are compared.
+        assert device.copies_to_device.count(n_bytes) == 1
+        assert n_bytes not in device.copies_to_host
+        resample.main([*options, *samplers])
+    (search,) = _grid.read(output, "neighbors")
+    assert set(search["seconds"]) >= {"ours", "torch product", "torch tf32"}
+    assert search["agreement"]["ours"] == 1
+    (sampling,) = _grid.read(output, "resample")
+    assert set(sampling["seconds"]) == {"EOS", "SMOTE, our neighbors"}
+    for record in (search, sampling):
+        assert record["settings"]["gpu"] == "a device"
