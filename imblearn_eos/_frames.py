@@ -88,8 +88,8 @@ class Frame(ABC):
             if not self.is_integer(dtype) and not self.is_float(dtype):
                 raise ValueError(
                     f"X has column {name!r} (number {position}) of dtype {dtype}, but {estimator} "
-                    "makes new rows of numbers and needs integer or float columns. Convert the "
-                    "column to numbers (a cast to float, or an encoding) or drop it."
+                    "needs integer or float columns. Convert the column to numbers (a cast to "
+                    "float, or an encoding) or drop it."
                 )
 
     def append(self, rows: Any, segments: tuple | None = None) -> Any:

@@ -107,7 +107,7 @@ def check_numbers(X, *, estimator, name="X", dtype=None, largest=None):
         needed = "finite numbers" + (f" of at most {largest:.0e}" if largest else "")
         remedy = "Impute, scale or drop such samples"
     if problem:
-        raise ValueError(f"{name} {problem}, but {_name_of(estimator)} needs {needed}. {remedy}.")
+        raise ValueError(f"{name} {problem}, but {name_of(estimator)} needs {needed}. {remedy}.")
     return X
 
 
@@ -123,12 +123,13 @@ def refuse_booleans(X, *, estimator):
     """Raise ValueError if an array or sparse matrix holds true and false."""
     if X.dtype == bool:
         raise ValueError(
-            f"X has dtype bool, but {_name_of(estimator)} makes new rows of numbers. Convert it, "
-            "for example with X.astype(float)."
+            f"X has dtype bool, but {name_of(estimator)} needs numbers. Convert it, for example "
+            "with X.astype(float)."
         )
 
 
-def _name_of(estimator):
+def name_of(estimator):
+    """Return what errors call an estimator, which is a str where it is no object."""
     return estimator if isinstance(estimator, str) else type(estimator).__name__
 
 
@@ -186,7 +187,7 @@ def check_samples(X, *, estimator, min_samples=1):
     if (is_array and X.ndim < 2) or len(X) < min_samples:
         found = f"shape {tuple(X.shape)}" if is_array else f"{len(X)} samples"
         raise ValueError(
-            f"{_name_of(estimator)} expects X of shape (n_samples, ...) with at least "
+            f"{name_of(estimator)} expects X of shape (n_samples, ...) with at least "
             f"{min_samples} samples, got {type(X).__name__} of {found}. Reshape single features "
             "with X.reshape(-1, 1)."
         )
@@ -403,9 +404,14 @@ def encode_labels(y, *, estimator):
     # Before scikit-learn's check, which does not say which labels are wrong.
     classes, codes = sorted_classes(y, return_inverse=True)
     check_classification_targets(y)
-    if len(classes) < 2:
-        raise ValueError(
-            f"{name} needs rows of at least 2 classes, but y has only one class: "
-            f"{classes.tolist()[0]!r}."
-        )
+    check_several_classes(classes, estimator=estimator)
     return classes, codes.astype(np.int64, copy=False)
+
+
+def check_several_classes(classes, *, estimator):
+    """Raise ValueError unless there are at least two classes."""
+    if len(classes) < 2:
+        found = f"only one class: {classes.tolist()[0]!r}" if len(classes) else "no rows"
+        raise ValueError(
+            f"{name_of(estimator)} needs rows of at least 2 classes, but y has {found}."
+        )

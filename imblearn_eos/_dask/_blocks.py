@@ -13,6 +13,7 @@ from imblearn_eos._frames import PandasFrame
 from imblearn_eos._validation import (
     LARGEST,
     check_numbers,
+    name_of,
     refuse_booleans,
     sorted_classes,
 )
@@ -51,15 +52,45 @@ def is_frame(collection):
     return hasattr(collection, "to_dask_array")
 
 
-def as_rows(X, *, estimator, count=True):
+def check_collection(X, *, estimator, name="X", ndim=2):
+    """Raise ValueError unless a collection holds rows of integers or floats.
+
+    Parameters
+    ----------
+    X : Dask collection
+        Nothing is read here.
+    estimator : str or estimator object
+        Named in errors.
+    name : str, default="X"
+        What errors call the collection.
+    ndim : int, default=2
+        The number of dimensions of an array. None allows any.
+    """
+    meta = meta_of(X) if isinstance(X, da.Array) or is_frame(X) else None
+    if is_frame(X) and meta.ndim == 2:
+        PandasFrame(meta).check_columns(estimator=name_of(estimator))
+        if isinstance(PandasFrame(meta).to_array(), np.ndarray):
+            return
+    elif type(meta) is np.ndarray and ndim in (None, meta.ndim) and X.dtype.kind in "iufb":
+        return
+    raise ValueError(
+        f"{name} is a Dask collection of {type(meta).__name__}, dtype {getattr(X, 'dtype', None)} "
+        f"and {getattr(meta, 'ndim', None)} dimensions. {name_of(estimator)} needs a dask.array of "
+        "NumPy blocks or a dask.dataframe, 2-d, of integers or floats."
+    )
+
+
+def as_rows(X, *, estimator, name="X", count=True):
     """Split a collection of rows into blocks.
 
     Parameters
     ----------
     X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
         Numbers, which are not read here.
-    estimator : estimator object
+    estimator : str or estimator object
         Named in errors.
+    name : str, default="X"
+        What errors call the collection.
     count : bool, default=True
         Whether to count the rows of partitions, for which all of them are read. Chunks of an
         array are counted if their sizes are unknown.
@@ -69,28 +100,19 @@ def as_rows(X, *, estimator, count=True):
     ValueError
         When X is not a collection of rows of integers or floats.
     """
-    name = type(estimator).__name__
-    meta = meta_of(X) if isinstance(X, da.Array) or is_frame(X) else None
-    if is_frame(X) and meta.ndim == 2:
-        PandasFrame(meta).check_columns(estimator=name)
-        if isinstance(PandasFrame(meta).to_array(), np.ndarray):
-            # Optimized, a column of a Parquet file may come in fewer partitions than the file.
-            blocks = X.to_delayed(optimize_graph=False)
-            return Rows(X, blocks, count_rows(blocks) if count else None)
-    elif type(meta) is np.ndarray and meta.ndim == 2 and X.dtype.kind in "iufb":
-        refuse_booleans(X, estimator=estimator)
-        X = with_sizes(X.rechunk({1: -1}))
-        blocks = list(X.to_delayed(optimize_graph=False).ravel())
-        return Rows(X, blocks, np.array(X.chunks[0], dtype=np.int64))
-    raise ValueError(
-        f"X is a Dask collection of {type(meta).__name__}, dtype {getattr(X, 'dtype', None)} and "
-        f"{getattr(meta, 'ndim', None)} dimensions. {name} needs a dask.array of NumPy blocks or a "
-        "dask.dataframe, 2-d, of integers or floats."
-    )
+    check_collection(X, estimator=estimator, name=name)
+    if is_frame(X):
+        # Optimized, a column of a Parquet file may come in fewer partitions than the file.
+        blocks = X.to_delayed(optimize_graph=False)
+        return Rows(X, blocks, count_rows(blocks) if count else None)
+    refuse_booleans(X, estimator=estimator)
+    X = with_sizes(X.rechunk({1: -1}))
+    blocks = list(X.to_delayed(optimize_graph=False).ravel())
+    return Rows(X, blocks, np.array(X.chunks[0], dtype=np.int64))
 
 
-def as_labels(y, X):
-    """Split labels into blocks of the same rows as those of X.
+def as_labels(y, X, *, estimator, names=("X", "y")):
+    """Split labels, or weights, into blocks of the same rows as those of X.
 
     Parameters
     ----------
@@ -98,6 +120,10 @@ def as_labels(y, X):
         The labels.
     X : Rows
         If they are not counted, y has the same partitions.
+    estimator : str or estimator object
+        Named in errors.
+    names : tuple of str, default=("X", "y")
+        What errors call the rows and the labels.
 
     Returns
     -------
@@ -112,22 +138,26 @@ def as_labels(y, X):
     if not (isinstance(y, da.Array) or is_frame(y)):
         y = da.from_array(np.asarray(y), chunks=-1)
     if y.ndim != 1:
-        raise ValueError(f"y has {y.ndim} dimensions, but EOS on Dask needs labels in one column.")
+        raise ValueError(
+            f"{names[1]} has {y.ndim} dimensions, but {name_of(estimator)} on Dask needs one "
+            "column. Pass labels instead of one-hot rows."
+        )
     if is_frame(y) and X.sizes is None:
-        _compare("partitions", len(X.blocks), y.npartitions)
+        _compare("partitions", names, len(X.blocks), y.npartitions)
         return y, y.to_delayed(optimize_graph=False)
     labels = y.to_dask_array(lengths=True) if is_frame(y) else with_sizes(y)
-    _compare("rows", int(X.sizes.sum()), labels.shape[0])
+    _compare("rows", names, int(X.sizes.sum()), labels.shape[0])
     if labels.chunks[0] != tuple(X.sizes):
         labels = labels.rechunk((tuple(map(int, X.sizes)),))
     return y if is_frame(y) else labels, list(labels.to_delayed(optimize_graph=False))
 
 
-def _compare(parts, n_of_X, n_of_y):
+def _compare(parts, names, n_of_X, n_of_y):
     if n_of_X != n_of_y:
+        X, y = names
         raise ValueError(
-            f"X has {n_of_X} {parts}, but y has {n_of_y}. Take both from one collection, or pass y "
-            "as an array of as many rows as X."
+            f"{X} has {n_of_X} {parts}, but {y} has {n_of_y}. Take both from one collection, or "
+            f"pass {y} as an array of as many rows as {X}."
         )
 
 
@@ -199,15 +229,27 @@ def to_array(x):
     return PandasFrame(x).to_array() if hasattr(x, "iloc") else np.asarray(x)
 
 
-def check_block(x, first, estimator):
+def check_block(x, first, estimator, *, name="X", largest=LARGEST):
     """Return a block as an array; raise ValueError if it has other than finite numbers.
 
     The error names the row by its number among all rows, of which ``first`` is the block's first.
+    With ``largest`` None, any finite number is allowed.
     """
     x = to_array(x)
+    limit = np.finfo(float).max if largest is None else largest
     # Comparisons with NaN are false.
-    if x.size and not -LARGEST <= float(x.min()) <= float(x.max()) <= LARGEST:
-        i = int(np.flatnonzero(~(np.abs(x.astype(float)) <= LARGEST).all(axis=1))[0])
-        row, name = torch.from_numpy(x[i].astype(float)), f"Row {first + i} of X"
-        check_numbers(row, estimator=estimator, name=name, largest=LARGEST)
+    if x.size and not -limit <= float(x.min()) <= float(x.max()) <= limit:
+        is_fine = np.abs(x.astype(float)) <= limit
+        i = int(np.flatnonzero(~is_fine.reshape(len(x), -1).all(axis=1))[0])
+        row, name = torch.from_numpy(x[i].astype(float)), f"Row {first + i} of {name}"
+        check_numbers(row, estimator=estimator, name=name, largest=largest)
     return x
+
+
+def check_lengths(x, y, names=("X", "y")):
+    """Raise ValueError unless blocks of rows and of labels are equally long."""
+    if len(x) != len(y):
+        raise ValueError(
+            f"A partition of {names[0]} has {len(x)} rows, but that of {names[1]} has {len(y)}. "
+            "Take both from one dataframe."
+        )

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from imblearn_eos._dask._blocks import check_block, to_array
+from imblearn_eos._dask._blocks import check_block, check_lengths, to_array
 from imblearn_eos._dask._graph import Stage, starts_of
 from imblearn_eos._dask._search import (
     Queries,
@@ -185,11 +185,7 @@ def _parts(sizes, start, stop):
 
 def take_queries(x, y, *, classes, wanted, first, estimator):
     """Take rows of a block by class and position in the class; check all rows on the way."""
-    if len(x) != len(y):
-        raise ValueError(
-            f"A partition of X has {len(x)} rows, but that of y has {len(y)}. Take both from one "
-            "dataframe."
-        )
+    check_lengths(x, y)
     check_block(x, first, estimator)
     codes = np.searchsorted(classes, np.asarray(y))
     is_wanted = np.zeros(len(codes), dtype=bool)

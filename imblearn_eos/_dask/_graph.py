@@ -1,6 +1,8 @@
 """Stages of a computation on Dask: tasks that share one layer of a graph."""
 
+from functools import partial
 from itertools import accumulate
+from uuid import uuid4
 
 import dask
 import dask.array as da
@@ -9,6 +11,9 @@ from dask.base import get_scheduler, tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from distributed import futures_of, wait
+
+# Results that one task combines.
+FAN_IN = 8
 
 
 class Stage:
@@ -42,6 +47,36 @@ class Stage:
         self.tasks[key] = (function, *map(_as_input, inputs))
         return key
 
+    def hold(self, name, value):
+        """Add a task that returns a value, and return its key, which is new each time.
+
+        For what takes long to be hashed, such as a network.
+        """
+        key = f"{name}-{uuid4().hex}"
+        self.tasks[key] = (partial(constant, value),)
+        return key
+
+    def fold(self, name, function, keys, fan_in=FAN_IN):
+        """Add the tasks that combine results in a tree, in their order; return the last key.
+
+        The order is that of the keys and not of arrival, so sums are the same after a lost worker.
+
+        Parameters
+        ----------
+        name : str
+            Shown on Dask's dashboard.
+        function : callable
+            Takes a list of results, of tasks or of itself.
+        keys : list of keys
+            At least one.
+        fan_in : int
+            Results that one task combines.
+        """
+        while len(keys) > 1:
+            groups = [keys[i : i + fan_in] for i in range(0, len(keys), fan_in)]
+            keys = [self.add(name, function, group) for group in groups]
+        return keys[0]
+
     def delayed(self, keys):
         """Return the results of tasks as Delayed objects."""
         layer = f"stage-{tokenize(sorted(self.tasks))}"
@@ -71,8 +106,8 @@ class Stage:
             Tasks of this stage, at least one.
         function : callable
             Takes the result of a task and returns its rows.
-        sizes : list of int
-            The number of rows of each.
+        sizes : list of int or NaN
+            The number of rows of each, NaN if it is not known.
         like : ndarray of shape (0, ...)
             Has the dtype and the number of columns.
         """
@@ -81,7 +116,8 @@ class Stage:
         zeros = (0,) * len(rest)
         tasks = {(name, i, *zeros): (function, key) for i, key in enumerate(keys)}
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=self.delayed(keys[:1]))
-        return da.Array(graph, name, (tuple(map(int, sizes)), *((n,) for n in rest)), meta=like)
+        sizes = tuple(size if size != size else int(size) for size in sizes)
+        return da.Array(graph, name, (sizes, *((n,) for n in rest)), meta=like)
 
 
 def _as_input(keys):
@@ -91,6 +127,11 @@ def _as_input(keys):
 def _scheduler():
     # The compiled search takes one thread of Python at a time, so threads would gain nothing.
     return {} if get_scheduler() else {"scheduler": "synchronous"}
+
+
+def constant(value):
+    """Return a value, as a task whose result several others use."""
+    return value
 
 
 def starts_of(sizes):

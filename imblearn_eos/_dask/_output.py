@@ -9,7 +9,7 @@ import numpy as np
 from imblearn_eos._compat import meta_of
 from imblearn_eos._dask._blocks import count_rows, is_frame
 from imblearn_eos._dask._draws import draw_again
-from imblearn_eos._dask._graph import Stage, starts_of
+from imblearn_eos._dask._graph import Stage, constant, starts_of
 from imblearn_eos._frames import PandasFrame
 from imblearn_eos._interpolation import interpolate
 
@@ -34,7 +34,7 @@ class Output:
         self.stage = Stage(*rows.blocks[:1])
         self.codes, self.sizes, self.drawn = [], [], []
         for plan in plans:
-            table = self.stage.add("eos-table", partial(_constant, plan.table))
+            table = self.stage.add("eos-table", partial(constant, plan.table))
             for n_rows, states in zip(plan.sizes, plan.states, strict=True):
                 redraw = partial(draw_again, n_rows=n_rows, max_step=max_step, states=states)
                 self.codes.append(plan.code)
@@ -61,7 +61,7 @@ class Output:
         if is_frame(rows.collection):
             return self._frame(rows.collection, rows.sizes, self.stage, self.new)
         like = np.empty((0, rows.n_features), rows.meta.dtype)
-        return da.concatenate([rows.collection, self._array("eos-rows", self.new, _constant, like)])
+        return da.concatenate([rows.collection, self._array("eos-rows", self.new, constant, like)])
 
     def append_labels(self, y, classes):
         """Return all labels with those of the synthetic rows below them."""
@@ -80,7 +80,7 @@ class Output:
             sizes = self.rows.sizes if is_frame(self.rows.collection) else None
             return self._frame(y, sizes, stage, new)
         like = np.empty(0, dtype)
-        return da.concatenate([y, self._array("eos-y", new, _constant, like, stage)])
+        return da.concatenate([y, self._array("eos-y", new, constant, like, stage)])
 
     def _array(self, name, keys, function, like, stage=None):
         if not keys:
@@ -136,10 +136,6 @@ class Output:
 
 
 # --- in tasks -------------------------------------------------------------------------------------
-
-
-def _constant(value):
-    return value
 
 
 def take_ends(x, *, rows, first):

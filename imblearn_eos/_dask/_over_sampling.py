@@ -47,7 +47,7 @@ def fit_resample(sampler, X, y):
         )
     # Partitions of labels say how many rows those of a frame have.
     rows = as_rows(X, estimator=sampler, count=not is_frame(y))
-    y, labels = as_labels(y, rows)
+    y, labels = as_labels(y, rows, estimator=sampler)
     classes, counts = count_classes(labels)
     rows = Rows(rows.collection, rows.blocks, counts.sum(axis=1))
     strategy = sampler.sampling_strategy

@@ -14,13 +14,11 @@ from sklearn import get_config
 from sklearn.base import clone
 
 from imblearn_eos._dask._blocks import check_block
-from imblearn_eos._dask._graph import starts_of
+from imblearn_eos._dask._graph import FAN_IN, starts_of
 from imblearn_eos._threads import one_thread
 from imblearn_eos.neighbors import TorchNearestNeighbors
 from imblearn_eos.neighbors._nearest_neighbors import nearest_squared
 
-# Partial results that one task merges.
-FAN_IN = 8
 # Each round of blocks has so many times those of the last, and knows how far its rows matter.
 ROUND_GROWTH = 8
 # A neighbor: the number of its query, its squared distance and its row number.
@@ -126,10 +124,7 @@ def add_search(stage, rows, labels, queries, search):
         ]
         parts = parts if merged is None else [merged, *parts]
         merge = partial(merge_neighbors, n_neighbors=search.n_neighbors)
-        while len(parts) > 1:
-            groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
-            parts = [stage.add("eos-merge", merge, group) for group in groups]
-        (merged,) = parts
+        merged = stage.fold("eos-merge", merge, parts, FAN_IN)
         if waiting:
             find = partial(reach_of, n_neighbors=search.n_neighbors)
             reach = stage.add("eos-reach", find, merged, queries)
