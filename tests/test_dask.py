@@ -24,7 +24,7 @@ from imblearn_eos import (
     TorchNearestNeighbors,
     make_embedding_pipeline,
 )
-from imblearn_eos.metrics import generalization_gap
+from imblearn_eos.metrics import generalization_gap, generalization_gap_report
 
 dask = pytest.importorskip("dask", reason="needs dask, the extra 'dask'")
 da = pytest.importorskip("dask.array")
@@ -422,8 +422,8 @@ def small_net():
         lambda X, y: Embedder(small_net()).fit(X.compute(), y),
         lambda X, y: make_embedding_pipeline(small_net()).fit(X, y),
         lambda X, y: TorchNearestNeighbors().fit(X.compute()).kneighbors(X),
-        lambda X, y: generalization_gap(X, y, X, y),
         lambda X, y: generalization_gap(X.compute(), y, X.compute(), y),
+        lambda X, y: generalization_gap_report(X, y, X, y, X, y),
     ],
 )
 def test_what_needs_rows_in_memory_refuses_a_collection(call):

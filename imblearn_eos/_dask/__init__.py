@@ -2,6 +2,7 @@
 
 Imported only where one is seen. All work is in tasks that are pure functions of blocks of rows,
 with names that depend on nothing else, so that a scheduler can repeat what a lost worker had.
+Sums are folded in the order of the blocks, in a tree that does not depend on the workers.
 Neighbors in different blocks are merged by squared distance and row number: in any order, the
 result is the same.
 """

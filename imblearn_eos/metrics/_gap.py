@@ -16,6 +16,7 @@ from sklearn.utils import Bunch, check_array, check_consistent_length, column_or
 from sklearn.utils.random import sample_without_replacement
 
 from imblearn_eos._compat import StrOptions, validate_params
+from imblearn_eos._frames import is_dask
 from imblearn_eos._validation import (
     check_numbers,
     encode_known_labels,
@@ -27,6 +28,8 @@ from imblearn_eos._validation import (
 
 # References are means over this many draws, which always use the same seed.
 N_DRAWS = 5
+# What errors call it.
+NAME = "the generalization gap"
 
 
 @validate_params(
@@ -50,16 +53,16 @@ def generalization_gap(
 
     Parameters
     ----------
-    Z_train : {array-like, torch.Tensor} of shape (n_train, n_features)
+    Z_train : {array-like, torch.Tensor, Dask array or dataframe} of shape (n_train, n_features)
         Embeddings of training rows.
 
-    y_train : {array-like, torch.Tensor} of shape (n_train,)
-        Their labels.
+    y_train : {array-like, torch.Tensor, Dask array or series} of shape (n_train,)
+        Their labels; those of rows on Dask may be in memory.
 
-    Z_test : {array-like, torch.Tensor} of shape (n_test, n_features)
+    Z_test : {array-like, torch.Tensor, Dask array or dataframe} of shape (n_test, n_features)
         Embeddings of test rows.
 
-    y_test : {array-like, torch.Tensor} of shape (n_test,)
+    y_test : {array-like, torch.Tensor, Dask array or series} of shape (n_test,)
         Their labels, which must also occur in ``y_train``. The gap of a class without test rows is
         NaN.
 
@@ -90,6 +93,10 @@ def generalization_gap(
     gap is not a goal in itself. Report the references of :func:`generalization_gap_report` together
     with a gap.
 
+    Rows beyond one machine's memory can come as a Dask array or dataframe (the extra ``dask``).
+    They are read once, on the active scheduler or on the synchronous one if none is; the gap is
+    that of the same rows in memory.
+
     References
     ----------
     .. [1] D. Dablain, C. Bellinger, B. Krawczyk, N. Chawla, "Efficient Augmentation for Imbalanced
@@ -105,11 +112,11 @@ def generalization_gap(
     >>> generalization_gap(Z_train, y_train, Z_test, y_test, average=None)
     array([0.25, 0.5 ])
     """
-    Z_train, y_train = check_rows(Z_train, y_train, "train")
-    Z_test, y_test = check_rows(Z_test, y_test, "test", n_features=Z_train.shape[1])
-    classes, codes = np.unique(y_train, return_inverse=True)
-    ranges = _ranges_by_class(Z_train, codes, len(classes))
-    gaps = _gaps(ranges, _ranges_by_class(Z_test, _encode(y_test, classes), len(classes)))
+    classes, train = class_ranges(Z_train, y_train, "train")
+    found, ranges = class_ranges(Z_test, y_test, "test", train.shape[2])
+    test = np.full(train.shape, np.nan, ranges.dtype)
+    test[:, _encode(found, classes)] = ranges
+    gaps = _gaps(train, test)
     if average == "raw":
         return gaps
     gaps = gaps.mean(axis=1)
@@ -276,6 +283,21 @@ class TrainingRanges:
         return _class_gaps(self.size_matched, tests)
 
 
+def class_ranges(
+    Z: Any, y: Any, part: str, n_features: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sorted classes, and their minima and maxima of shape (2, n_classes, n_features)."""
+    if is_dask(Z):
+        from imblearn_eos._dask import _gap
+
+        classes, ranges = _gap.class_ranges(Z, y, part)
+        _check_width(ranges.shape[2], n_features, part)
+        return classes, ranges
+    Z, y = check_rows(Z, y, part, n_features)
+    classes, codes = np.unique(y, return_inverse=True)
+    return classes, _ranges_by_class(Z, codes, len(classes))
+
+
 def check_rows(
     Z: Any, y: Any, part: str, n_features: int | None = None
 ) -> tuple[torch.Tensor, np.ndarray]:
@@ -287,17 +309,21 @@ def check_rows(
     if isinstance(Z, torch.Tensor):
         # The shape, as that of an array; the numbers stay where they are.
         check_array(np.broadcast_to(0.0, Z.shape), ensure_all_finite=False, input_name=name)
-        Z = check_numbers(Z, estimator="the generalization gap", name=name)
+        Z = check_numbers(Z, estimator=NAME, name=name)
         Z = Z if Z.dtype == torch.float32 else Z.double()
     else:
         Z = check_array(to_array(Z, name), dtype=[np.float64, np.float32], input_name=name)
         Z = tensor_from_array(Z)
-    if n_features not in (None, Z.shape[1]):
-        raise ValueError(
-            f"{name} has {Z.shape[1]} features, but Z_train has {n_features}. Embed all rows with "
-            "the same network."
-        )
+    _check_width(Z.shape[1], n_features, part)
     return Z, _check_labels(y, f"y_{part}", Z)
+
+
+def _check_width(found, n_features, part):
+    if n_features not in (None, found):
+        raise ValueError(
+            f"Z_{part} has {found} features, but Z_train has {n_features}. Embed all rows with the "
+            "same network."
+        )
 
 
 def _check_labels(y, name, Z):
