@@ -25,6 +25,7 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
     validate_params,
 )
+from sklearn.utils._set_output import _get_output_config as get_output_config
 from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
@@ -45,6 +46,7 @@ __all__ = [
     "get_feature_names",
     "meta_of",
     "name_of_scorer",
+    "output_container",
     "predict_nonlinearity",
     "random_state_docstring",
     "safe_indexing",
@@ -85,6 +87,14 @@ def check_parameters(estimator):
     is_checked = hasattr(estimator, "_parameter_constraints")
     if is_checked and not get_config()["skip_parameter_validation"]:
         estimator._validate_params()
+
+
+def output_container(estimator):
+    """Return the container that ``set_output`` chose for a transformer, or "default".
+
+    Works with scikit-learn 1.7 to 1.9.
+    """
+    return get_output_config("transform", estimator)["dense"]
 
 
 def predict_nonlinearity(net):

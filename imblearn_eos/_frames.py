@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,16 @@ def is_dask(X: Any) -> bool:
     """Return whether ``X`` is a Dask collection, without an import of dask."""
     dask = sys.modules.get("dask")
     return dask is not None and dask.is_dask_collection(X)
+
+
+def by_blocks(method: Callable, X: Any, like: Callable, **params: Any) -> Any:
+    """Apply a method of an estimator to each block of a Dask collection, lazily.
+
+    Parameters are those of :func:`imblearn_eos._dask._map.map_blocks`.
+    """
+    from imblearn_eos._dask._map import map_blocks
+
+    return map_blocks(method, X, like, **params)
 
 
 def refuse_lazy(X: Any, name: str = "X") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +20,12 @@ from tqdm import tqdm
 
 from imblearn_eos._compat import StrOptions, fit_context
 from imblearn_eos._device import resolve_device
+from imblearn_eos._frames import is_dask
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import check_features, encode_labels
 from imblearn_eos.embedding._head_base import BaseLinearHead, Rows
 from imblearn_eos.embedding._head_classes import predicted_shares, row_weights
-from imblearn_eos.embedding._head_features import DenseFeatures, SparseFeatures
+from imblearn_eos.embedding._head_features import CenteredRows, DenseFeatures, SparseFeatures
 
 # Below this tolerance, gradients in float32 would be noise.
 FLOAT32_TOL = 1e-5
@@ -125,6 +127,14 @@ class LinearHead(BaseLinearHead):
     which takes a third of the time. A sparse X is neither copied to a dense one nor centered in
     memory.
 
+    Rows beyond one machine's memory can come as a Dask array or dataframe (the extra ``dask``).
+    Losses and gradients are summed block by block, in float64 and in an order that depends on the
+    blocks only, not on the workers, and the optimizer runs in this process. Weights differ from
+    those of the same rows in memory by rounding errors: with ``alpha=0.01`` by less than 1e-8. X is
+    read once, and then in each of about ``n_iter_`` evaluations of the loss: call ``X.persist()``
+    before, if it fits into the memory of the cluster. Up to eight rows for each feature come to
+    this process, to choose directions to fit along. Predictions for Dask collections are lazy.
+
     Embeddings need no :class:`~sklearn.preprocessing.StandardScaler`, which would enlarge the
     directions in which they hardly vary. Center them and divide all by one common scale, if at all.
 
@@ -188,13 +198,15 @@ class LinearHead(BaseLinearHead):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch.Tensor, Dask array or dataframe} of shape \
+                (n_samples, n_features)
             Finite numbers, of which none is beyond 1e150.
 
-        y : {array-like, torch.Tensor} of shape (n_samples,)
+        y : {array-like, torch.Tensor, Dask array or series} of shape (n_samples,)
             Labels of any kind.
 
-        sample_weight : {array-like, torch.Tensor} of shape (n_samples,), default=None
+        sample_weight : {array-like, torch.Tensor, Dask array or series} of shape (n_samples,), \
+                default=None
             Weights of the rows, at least 0; only their proportions matter. A weight of 2 counts as
             a row that is there twice, and a weight of 0 as one that is not there. None means 1.
 
@@ -219,6 +231,10 @@ class LinearHead(BaseLinearHead):
         return self
 
     def _make_problem(self, X, y, sample_weight=None):
+        if is_dask(X):
+            from imblearn_eos._dask._head import make_problem
+
+            return make_problem(self, X, y, sample_weight)
         given, X = X, self._check_X(X)
         classes, codes = encode_labels(y, estimator=self)
         check_consistent_length(X, codes)
@@ -236,7 +252,7 @@ class LinearHead(BaseLinearHead):
             features = DenseFeatures(X, device, dtype, self.alpha, shares)
         class_counts = np.bincount(codes, weights)
         codes = torch.from_numpy(codes).to(device)
-        return _Problem(given, X, features, classes, codes, class_counts)
+        return Problem(given, X, features, classes, codes, class_counts)
 
     def _solve(self, problem, start):
         """Fit the weights from a start, and return them along the directions of the features."""
@@ -249,9 +265,9 @@ class LinearHead(BaseLinearHead):
         # SciPy has few numbers to compute; threads of its BLAS would only compete with torch's.
         with bar, threadpool_limits(1, user_api="blas"):
             result = minimize(
-                _penalized_loss,
+                problem.loss,
                 start.ravel(),
-                args=(features, problem.codes, self.alpha),
+                args=(self.alpha,),
                 method="L-BFGS-B",
                 jac=True,
                 # Not the relative change of the loss, which is tiny long before the end.
@@ -268,7 +284,7 @@ class LinearHead(BaseLinearHead):
         check_features(self, problem.given, problem.X, reset=True)
         weights = result.x.reshape(len(classes), -1)
         self.classes_, self.n_iter_ = classes, result.nit
-        coef = features.to_coef(torch.from_numpy(weights[:, :-1]).to(problem.codes.device))
+        coef = features.to_coef(torch.from_numpy(weights[:, :-1]).to(features.mean.device))
         self.coef_ = coef.cpu().numpy()
         self.intercept_ = weights[:, -1] - self.coef_ @ features.mean.cpu().numpy()
         # From the shares of y to those of the prior, and with tau of 1 on to equal shares.
@@ -292,14 +308,30 @@ class LinearHead(BaseLinearHead):
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """Rows and labels as a head is fitted to them."""
+class Problem:
+    """Rows and labels as a head is fitted to them.
 
-    given: Rows
-    X: torch.Tensor | sparse.sparray
-    features: DenseFeatures | SparseFeatures
+    Attributes
+    ----------
+    given : object
+        The rows as the user passed them, or a frame of the same columns.
+    X : torch.Tensor, sparse matrix or Dask collection of shape (n_samples, n_features)
+        The same rows after validation.
+    features : CenteredRows or SparseFeatures
+        These rows, except on Dask, and the directions to fit along.
+    classes : ndarray of shape (n_classes,)
+        The labels in sorted order.
+    codes : torch.Tensor of shape (n_samples,), dtype=int64
+        Positions in ``classes``.
+    class_counts : ndarray of shape (n_classes,)
+        Rows of each class, or the sums of their weights.
+    """
+
+    given: Any
+    X: Any
+    features: CenteredRows | SparseFeatures
     classes: np.ndarray
-    codes: torch.Tensor
+    codes: Any
     class_counts: np.ndarray
 
     def start(self) -> np.ndarray:
@@ -307,6 +339,10 @@ class _Problem:
         start = np.zeros((len(self.classes), self.features.basis.shape[-1] + 1))
         start[:, -1] = np.log(self.class_counts)
         return start
+
+    def loss(self, weights: np.ndarray, alpha: float) -> tuple[float, np.ndarray]:
+        """Return the penalized loss of flat weights along the directions, and its gradient."""
+        return _penalized_loss(weights, self.features, self.codes, alpha)
 
 
 def fit_path(heads: Iterable[LinearHead], X: Rows, y: ArrayLike) -> None:

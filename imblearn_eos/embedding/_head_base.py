@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from imblearn_eos._compat import Interval, check_sample_weight
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
-from imblearn_eos._frames import refuse_lazy
+from imblearn_eos._frames import by_blocks, is_dask, refuse_lazy
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import (
     LARGEST,
@@ -56,16 +56,20 @@ class BaseLinearHead(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch.Tensor, Dask array or dataframe} of shape \
+                (n_samples, n_features)
             Samples.
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes), dtype=float64
+        {ndarray, Dask array} of shape (n_samples,) or (n_samples, n_classes), dtype=float64
             Logits; for two classes the second minus the first, as in scikit-learn.
         """
-        logits = self._logits(X).cpu().numpy()
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+        if is_dask(X):
+            return by_blocks(
+                self.decision_function, X, lambda: self._to_decisions(self._no_logits())
+            )
+        return self._to_decisions(self._logits(X).cpu().numpy())
 
     @one_thread_after_fork()
     def predict(self, X: Rows) -> np.ndarray:
@@ -73,14 +77,17 @@ class BaseLinearHead(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch.Tensor, Dask array or dataframe} of shape \
+                (n_samples, n_features)
             Samples.
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        {ndarray, Dask array} of shape (n_samples,)
             Labels from ``classes_``.
         """
+        if is_dask(X):
+            return by_blocks(self.predict, X, lambda: self.classes_[:0])
         codes = self._logits(X).argmax(dim=1).cpu().numpy()
         return self.classes_[codes]
 
@@ -90,13 +97,16 @@ class BaseLinearHead(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch.Tensor, Dask array or dataframe} of shape \
+                (n_samples, n_features)
             Samples.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes), dtype=float64
+        {ndarray, Dask array} of shape (n_samples, n_classes), dtype=float64
         """
+        if is_dask(X):
+            return by_blocks(self.predict_proba, X, self._no_logits)
         return self._logits(X).softmax(dim=1).cpu().numpy()
 
     @one_thread_after_fork()
@@ -105,13 +115,16 @@ class BaseLinearHead(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, torch.Tensor} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch.Tensor, Dask array or dataframe} of shape \
+                (n_samples, n_features)
             Samples.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes), dtype=float64
+        {ndarray, Dask array} of shape (n_samples, n_classes), dtype=float64
         """
+        if is_dask(X):
+            return by_blocks(self.predict_log_proba, X, self._no_logits)
         return self._logits(X).log_softmax(dim=1).cpu().numpy()
 
     @one_thread_after_fork()
@@ -193,6 +206,12 @@ class BaseLinearHead(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return linear_from_arrays(self.coef_, self.intercept_)
+
+    def _to_decisions(self, logits):
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def _no_logits(self):
+        return np.empty((0, len(self.classes_)))
 
     def _set_temperature(self, temperature):
         factor = self.temperature_ / temperature

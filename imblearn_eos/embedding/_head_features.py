@@ -15,7 +15,49 @@ DAMPING = 3
 MIN_EIGENVALUE = 1e-12
 
 
-class DenseFeatures:
+class CenteredRows:
+    """Rows that the mean was subtracted from, and directions to fit along.
+
+    Parameters
+    ----------
+    rows : torch.Tensor of shape (n_samples, n_features)
+        Centered.
+    mean : torch.Tensor of shape (n_features,), dtype=float64
+        What was subtracted.
+    basis : torch.Tensor of shape (n_features, n_directions) or (n_features,)
+        The directions, as columns, or only factors of the features.
+    shares : torch.Tensor of shape (n_samples,), default=None
+        What the rows weigh. None means the same for all, with a sum of 1.
+    """
+
+    def __init__(
+        self,
+        rows: torch.Tensor,
+        mean: torch.Tensor,
+        basis: torch.Tensor,
+        shares: torch.Tensor | None = None,
+    ) -> None:
+        self.rows, self.mean, self.basis, self.shares = rows, mean, basis, shares
+
+    def to_coef(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the weights of features from weights along the directions."""
+        basis = self.basis.to(weights)
+        return weights @ basis.T if basis.ndim == 2 else weights * basis
+
+    def along_basis(self, of_features: torch.Tensor) -> torch.Tensor:
+        """Return the gradient along the directions from that along the features."""
+        return of_features @ self.basis if self.basis.ndim == 2 else of_features * self.basis
+
+    def scores(self, coef: torch.Tensor, intercept: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the centered rows."""
+        return torch.addmm(intercept, self.rows, coef.T)
+
+    def gradient(self, residuals: torch.Tensor, coef: torch.Tensor, alpha: float) -> torch.Tensor:
+        """Return the gradient along the directions, with that of the penalty."""
+        return self.along_basis(torch.addmm(coef, residuals.T, self.rows, beta=alpha))
+
+
+class DenseFeatures(CenteredRows):
     """A centered copy of the rows, and directions in which the objective curves alike.
 
     The optimum does not depend on the directions, but the number of iterations does. They are the
@@ -45,32 +87,16 @@ class DenseFeatures:
         alpha: float,
         shares: torch.Tensor | None = None,
     ) -> None:
-        self.shares = shares = None if shares is None else shares.to(dtype)
-        self.rows = X.to(device, dtype, copy=True)
+        shares = None if shares is None else shares.to(dtype)
+        rows = X.to(device, dtype, copy=True)
         # Exactly what is subtracted, in whatever precision.
-        mean = self.rows.mean(dim=0) if shares is None else shares @ self.rows
-        self.rows -= mean
-        self.mean = mean.double()
-        rows = self.rows
-        if shares is not None:
-            # Whose covariance is the weighted one.
-            rows = rows * (len(rows) * shares).sqrt()[:, None]
-        self.basis = make_basis(rows, alpha)
-
-    def to_coef(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return the weights of features from weights along the directions."""
-        basis = self.basis.to(weights)
-        return weights @ basis.T if basis.ndim == 2 else weights * basis
-
-    def scores(self, coef: torch.Tensor, intercept: torch.Tensor) -> torch.Tensor:
-        """Return the logits of the centered rows."""
-        return torch.addmm(intercept, self.rows, coef.T)
-
-    def gradient(self, residuals: torch.Tensor, coef: torch.Tensor, alpha: float) -> torch.Tensor:
-        """Return the gradient along the directions, with that of the penalty."""
-        of_features = torch.addmm(coef, residuals.T, self.rows, beta=alpha)
-        basis = self.basis
-        return of_features @ basis if basis.ndim == 2 else of_features * basis
+        mean = rows.mean(dim=0) if shares is None else shares @ rows
+        rows -= mean
+        # Whose covariance is the weighted one.
+        weighted = rows if shares is None else rows * (len(rows) * shares).sqrt()[:, None]
+        some = weighted[:: direction_stride(*rows.shape)]
+        basis = make_basis(some, weighted.square().mean(dim=0), len(rows), alpha)
+        super().__init__(rows, mean.double(), basis, shares)
 
 
 class SparseFeatures:
@@ -120,29 +146,50 @@ class SparseFeatures:
         return (sums + alpha * coef) * self.basis
 
 
-def make_basis(rows: torch.Tensor, alpha: float) -> torch.Tensor:
-    """Return directions of centered rows, as columns, or a factor for each feature."""
-    n_samples, n_features = rows.shape
-    variance = rows.square().mean(dim=0)
+def has_directions(n_samples: int, n_features: int) -> bool:
+    """Return whether directions other than the features may be worth their time."""
+    return 1 < min(n_samples, n_features) <= MAX_DIRECTIONS
+
+
+def direction_stride(n_samples: int, n_features: int) -> int:
+    """Return the distance of rows of which enough are left to tell the directions."""
+    return max(1, n_samples // (4 * n_features))
+
+
+def make_basis(
+    some: torch.Tensor, variance: torch.Tensor, n_samples: int, alpha: float
+) -> torch.Tensor:
+    """Return directions of centered rows, as columns, or a factor for each feature.
+
+    Parameters
+    ----------
+    some : torch.Tensor of shape (n_some, n_features)
+        One row of each :func:`direction_stride` rows.
+    variance : torch.Tensor of shape (n_features,)
+        Of all rows.
+    n_samples : int
+        The number of all rows.
+    alpha : float
+        The penalty of the head.
+    """
+    n_features = len(variance)
     if (
-        not 1 < min(n_samples, n_features) <= MAX_DIRECTIONS
+        not has_directions(n_samples, n_features)
         or not 0 < variance.max() <= MAX_VARIANCE_RATIO * variance.median()
     ):
         return feature_scale(variance, alpha)
     damping = DAMPING / feature_scale(variance, alpha).square()
     if n_samples <= n_features:
-        exact = rows.double()
+        exact = some.double()
         variance, vectors = torch.linalg.eigh(exact @ exact.T / n_samples)
         is_kept = variance > MIN_EIGENVALUE * variance[-1]
         variance, vectors = variance[is_kept], vectors[:, is_kept]
         axes = exact.T @ (vectors / (n_samples * variance).sqrt())
-        return (axes * (variance + damping.mean()).rsqrt()).to(rows.dtype)
-    # These rows tell the directions well enough.
-    some = rows[:: max(1, n_samples // (4 * n_features))]
+        return (axes * (variance + damping.mean()).rsqrt()).to(some.dtype)
     covariance = some.T @ some / len(some)
     covariance.diagonal().add_(damping)
     root = torch.linalg.cholesky(covariance)
-    identity = torch.eye(n_features, dtype=rows.dtype, device=rows.device)
+    identity = torch.eye(n_features, dtype=some.dtype, device=some.device)
     return torch.linalg.solve_triangular(root, identity, upper=False).T
 
 
