@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
 from imblearn_eos._compat import HasMethods, fit_context, get_feature_names
+from imblearn_eos._frames import by_blocks, is_dask
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._torch_datasets import is_dataset
 from imblearn_eos._validation import check_features, encode_labels
@@ -279,13 +280,15 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         Parameters
         ----------
         X : {array-like, torch.Tensor, dict of such, torch.utils.data.Dataset, \
-                skorch.helper.SliceDataset} of shape (n_samples, ...)
-            Samples as in :meth:`fit`.
+                skorch.helper.SliceDataset, Dask array or dataframe} of shape (n_samples, ...)
+            Samples as in :meth:`fit`, or a Dask array or dataframe of such numbers.
 
         Returns
         -------
-        Z : {ndarray, torch.Tensor} of shape (n_samples, `n_features_out_`), dtype=float32
-            The input of the head, in the order of X. A tensor on X's device if X is a tensor.
+        Z : {ndarray, torch.Tensor, Dask array} of shape (n_samples, `n_features_out_`), \
+                dtype=float32
+            The input of the head, in the order of X. A tensor on X's device if X is a tensor. Lazy,
+            with X's chunks of rows, if X is a Dask collection.
 
         Raises
         ------
@@ -298,6 +301,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             When the first samples of a dataset differ from one read to the next, because its
             transforms are random.
         """
+        if is_dask(X):
+            return by_blocks(self.transform, X, self._no_embeddings)
         X = self._check_new(X)
         is_tensor = isinstance(X, torch.Tensor)
         device = X.device if is_tensor else "cpu"
@@ -376,6 +381,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     @property
     def _n_features_out(self):
         return self.n_features_out_
+
+    def _no_embeddings(self):
+        return np.empty((0, self.n_features_out_), np.float32)
 
     def _check_new(self, X):
         """Return samples as the net takes them, if they are like those it was fitted to."""

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from imblearn_eos._compat import HasMethods, Interval, StrOptions, fit_context
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
+from imblearn_eos._frames import by_blocks, is_dask
 from imblearn_eos.embedding._backbones import load_backbone
 from imblearn_eos.embedding._cache import content_hash, describe
 from imblearn_eos.embedding._extractor_cache import open_cache
@@ -227,21 +228,26 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         Parameters
         ----------
-        X : list, array or torch.utils.data.Dataset of length n_samples
+        X : list, array, torch.utils.data.Dataset, or Dask array, bag, series or dataframe of \
+                length n_samples
             Paths of images, images of Pillow or arrays of shape (height, width) or (height, width,
             channels) and dtype uint8; with a backbone for texts, strings. Other arrays and tensors
             count as preprocessed. A dataset returns such a sample, or a tuple that begins with it.
+            A Dask dataframe has one column.
 
         Returns
         -------
-        Z : ndarray of shape (n_samples, `n_features_out_`), dtype=float32
-            One row per sample, in the order of X.
+        Z : {ndarray, Dask array} of shape (n_samples, `n_features_out_`), dtype=float32
+            One row per sample, in the order of X. Lazy if X is a Dask collection: each partition
+            is read by one process unless ``n_jobs`` says otherwise, and ``failed_`` is not set.
 
         Raises
         ------
         ValueError
             When a sample cannot be embedded and ``on_error`` is "raise"; it names the file.
         """
+        if is_dask(X):
+            return by_blocks(self.transform, X, self._no_embeddings, is_numeric=False)
         samples = self._samples(X)
         Z = np.empty((len(samples), self.n_features_out_), dtype=np.float32)
         for start, block in self._iterate(samples, BLOCK_ROWS):
@@ -290,6 +296,9 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             ):
                 self.failed_.update((row, str(why)) for row, why in failed.items())
                 yield start, Z
+
+    def _no_embeddings(self):
+        return np.empty((0, self.n_features_out_), np.float32)
 
     def _load(self):
         device = resolve_device(self.device)

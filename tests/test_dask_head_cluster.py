@@ -1,0 +1,93 @@
+"""LinearHead, the gap and embeddings on Dask's distributed scheduler, also when workers die."""
+
+import os
+import signal
+import sys
+from functools import partial
+
+import numpy as np
+import oracle
+import pytest
+from backbones import TinyNet
+from numpy.testing import assert_allclose, assert_array_equal
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from imblearn_eos import Embedder, FeatureExtractor, LinearHead
+from imblearn_eos.metrics import generalization_gap
+
+dask = pytest.importorskip("dask", reason="needs dask, the extra 'dask'")
+da = pytest.importorskip("dask.array", reason="needs dask, the extra 'dask'")
+distributed = pytest.importorskip("distributed", reason="needs distributed, the extra 'dask'")
+
+CHUNKS = (13,) * 7
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        # A worker that starts again slowly would be given up, and without workers a fit would wait.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def data():
+    X, y = oracle.three_classes(3, (55, 24, 12))
+    return X.astype(np.float32), y
+
+
+def read(X, log, deadly, block_info=None):
+    """Read a block of X. At the reading of the last block of this number, the worker dies."""
+    start, stop = block_info[None]["array-location"][0]
+    if stop == len(X):
+        with open(log, "ab") as file:
+            file.write(b".")
+            file.flush()
+            n_read = file.tell()
+        if n_read == deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return X[start:stop]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_a_worker_that_dies_changes_no_weight(client, tmp_path):
+    X, y = data()
+    log, deadly = tmp_path / "reads", 3
+    log.touch()
+    lazy = da.map_blocks(
+        partial(read, X, str(log), deadly),
+        chunks=(CHUNKS, (X.shape[1],)),
+        dtype=X.dtype,
+        meta=np.empty((0, 0), X.dtype),
+    )
+    head = LinearHead(alpha=1).fit(lazy, da.from_array(y, chunks=(CHUNKS,)))
+    assert log.stat().st_size > deadly, "the block was read again after the death"
+    expected = LinearHead(alpha=1).fit(X, y)
+    assert_allclose(head.coef_, expected.coef_, rtol=1e-8)
+    assert_allclose(head.intercept_, expected.intercept_, rtol=1e-8)
+    assert_array_equal(head.predict(da.from_array(X, chunks=(CHUNKS, 2))), expected.predict(X))
+
+
+def test_the_gap_of_the_single_machine(client):
+    X, y = data()
+    lazy = da.from_array(X, chunks=(CHUNKS, 2)), da.from_array(y, chunks=(CHUNKS,))
+    assert generalization_gap(*lazy, X[::-1], y) == generalization_gap(X, y, X[::-1], y)
+
+
+def test_networks_are_sent_to_workers(client):
+    X, y = data()
+    net = NeuralNetClassifier(
+        nn.Linear, module__in_features=4, module__out_features=3, criterion=nn.CrossEntropyLoss
+    )
+    fitted = Embedder(net.set_params(max_epochs=1, verbose=0), random_state=0).fit(X, y)
+    found = fitted.transform(da.from_array(X, chunks=(CHUNKS, 2)))
+    assert_allclose(found, fitted.transform(X), rtol=1e-6)
+    images = np.random.RandomState(0).uniform(size=(20, 3, 8, 8)).astype(np.float32)
+    extractor = FeatureExtractor(TinyNet()).fit(images)
+    found = extractor.transform(da.from_array(images, chunks=(7, 3, 8, 8)))
+    assert_allclose(found, extractor.transform(images), rtol=1e-5, atol=1e-6)
