@@ -289,6 +289,20 @@ def test_embedded_file_gives_the_same_scores_as_the_photos(photos, backbone, tmp
     assert scores[1:] == scores[:1] * 3
 
 
+def test_compare_draws_rows_from_shards(photos, backbone, tmp_path, capsys):
+    pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra 'embeddings'")
+    run("embed", "--data", photos, "--backbone", backbone, "--output", tmp_path / "shards")
+    path = tmp_path / "results.json"
+    arguments = ("--data", tmp_path / "shards", "--sample", 30, *SAMPLERS, "--json", path)
+    run("compare", *arguments)
+    assert "30 embeddings of 3 numbers (drawn from 41), 2 classes" in capsys.readouterr().out
+    record = json.loads(path.read_text())
+    assert record["data"]["sampled_from"] == 41
+    assert record["arguments"]["sample"] == 30
+    message = error_of(capsys, "compare", "--data", photos, "--sample", 3)
+    assert "--sample does not apply to" in message
+
+
 def test_embeddings_are_written_block_by_block(photos, backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(_embed, "BLOCK_ROWS", 4)
     run("embed", "--data", photos, "--backbone", backbone, "--output", tmp_path / "a.npz")

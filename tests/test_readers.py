@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from imblearn_eos.datasets import load_image_folder
+from imblearn_eos.datasets import _arrow, load_image_folder
 from imblearn_eos.datasets._columns import SPLITS
 from imblearn_eos.datasets._readers import READERS, describe_formats, find_reader, read
 
@@ -454,6 +454,35 @@ def test_identifiers_are_left_out_and_stated(tmp_path, suffix):
     assert sorted(data.facts["left_out"]) == ["copy", "name", "number"]
     assert "identifier" in data.facts["left_out"]["number"]
     assert data.facts["left_out"]["copy"] == "a copy of the target"
+
+
+@pytest.mark.parametrize("has_vectors", [False, True])
+def test_a_sample_of_parquet_keeps_rows_whole_and_in_order(tmp_path, has_vectors, monkeypatch):
+    pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra 'embeddings'")
+    monkeypatch.setattr(_arrow, "BATCH_ROWS", 7)
+    number = np.arange(50)
+    frame = pd.DataFrame({"x": number * 1.0, "t": number % 3 + 10 * number, "id": number})
+    if has_vectors:
+        frame["Z"] = [[i, -i] for i in range(50)]
+    for shard in range(3):
+        part = frame.iloc[20 * shard : 20 * shard + 20]
+        part.to_parquet(tmp_path / f"part-{shard}.parquet")
+    options = {"target": "t", "id": "id"}
+    data = read(tmp_path, sample=12, **options)
+    assert data.X.shape == (12, 1 + has_vectors)
+    assert data.facts["sampled_from"] == 50
+    rows = data.X[:, 0].astype(int)
+    assert (np.diff(rows) > 0).all()
+    assert data.y.tolist() == frame["t"][rows].tolist()
+    assert data.names().tolist() == [str(row) for row in rows]
+    assert_array_equal(read(tmp_path, sample=12, **options).X, data.X)
+    for sample in (50, 51):
+        data = read(tmp_path, sample=sample, **options)
+        assert len(data) == 50
+        assert "sampled_from" not in data.facts
+    frame.drop(columns="Z", errors="ignore").to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ValueError, match="--sample does not apply to"):
+        read(tmp_path / "a.csv", sample=12, **options)
 
 
 def test_other_columns_of_parquet_are_left_out_with_the_reason(tmp_path):

@@ -113,6 +113,11 @@ def add_options(parser):
     add_data_options(data, f"; without it, {DIGITS}, long-tailed by the ratio {ratio}")
     add_option(data, "--test", "file or folder of the test part, read like the data", type=Path)
     add_option(data, "--validation", "file or folder of the validation part", type=Path)
+    text = (
+        "rows to draw from each file or folder of Parquet that has more, such as the folders of "
+        "'imblearn-eos embed'; only these are kept in memory (default: all)"
+    )
+    add_option(data, "--sample", text, type=positive, metavar="ROWS")
     add_flag(
         data,
         "--trained-on-rows",

@@ -33,6 +33,8 @@ def describe_data(record, data):
         left_out = ", ".join(f"{name} ({why})" for name, why in facts["left_out"].items())
         left_out = f" (left out: {left_out})" if left_out else ""
         what = f"{shape[0]} rows of {shape[1]} features{left_out}"
+    if "sampled_from" in facts:
+        what += f" (drawn from {facts['sampled_from']})"
     groups = f", {len(np.unique(data.groups))} groups" if data.groups is not None else ""
     lines = [f"Data: {facts['source']}, {what}, {facts['classes']} classes{groups}."]
     if data.kind == "embeddings":

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.utils.random import sample_without_replacement
 
 from imblearn_eos._extras import import_extra
 from imblearn_eos.datasets._columns import (
@@ -50,14 +51,55 @@ def is_arrow(path: Path) -> bool:
     return path.suffix.lower() == ".arrow"
 
 
-def read_parquet(path: Path, **options: Any) -> LabeledData:
-    """Read embeddings, photos, texts, or a table from Parquet; see `_read_rows`."""
+def read_parquet(path: Path, *, sample: int | None = None, **options: Any) -> LabeledData:
+    """Read embeddings, photos, texts, or a table from Parquet; see `_read_rows`.
+
+    ``sample`` is the number of rows to draw, of which only these are kept in memory.
+    """
     dataset = import_extra("pyarrow.dataset", "embeddings")
     files = [str(file) for file in (_shards(path) if path.is_dir() else [path])]
     # Otherwise whole files are read ahead.
     scan = dataset.ParquetFragmentScanOptions(pre_buffer=False)
     parquet = dataset.ParquetFileFormat(default_fragment_scan_options=scan)
-    return _read_rows(path, dataset.dataset(files, format=parquet), **options)
+    rows = dataset.dataset(files, format=parquet)
+    n_rows = rows.count_rows()
+    if sample is None or sample >= n_rows:
+        return _read_rows(path, rows, **options)
+    drawn = sample_without_replacement(n_rows, sample, random_state=0)
+    data = _read_rows(path, _SomeRows(rows, np.sort(drawn)), **options)
+    data.facts["sampled_from"] = n_rows
+    return data
+
+
+class _SomeRows:
+    """Some rows of a dataset of pyarrow, read one batch after the other.
+
+    Parameters
+    ----------
+    dataset : pyarrow.dataset.Dataset
+    rows : ndarray of int64
+        Positions, ascending.
+    """
+
+    def __init__(self, dataset: Any, rows: np.ndarray) -> None:
+        self.dataset, self.rows, self.schema = dataset, rows, dataset.schema
+
+    def count_rows(self) -> int:
+        return len(self.rows)
+
+    def to_batches(self, columns: Sequence[str], **params: Any) -> Iterator[Any]:
+        start = 0
+        for batch in self.dataset.to_batches(columns=columns, **params):
+            stop = start + len(batch)
+            first, last = np.searchsorted(self.rows, [start, stop])
+            if first < last:
+                yield batch.take(self.rows[first:last] - start)
+            start = stop
+
+    def to_table(self, columns: Sequence[str]) -> Any:
+        pa = import_extra("pyarrow", "embeddings")
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        return pa.Table.from_batches(self.to_batches(columns, **_scan()), schema)
 
 
 def read_arrow(path: Path, **options: Any) -> LabeledData:
@@ -234,11 +276,7 @@ def _read_vectors(path, rows, name):
     """Return a column of lists as an array of float32, read part by part."""
     compute = import_extra("pyarrow.compute", "embeddings")
     n_rows, Z, start = rows.count_rows(), None, 0
-    # Reading ahead would hold many parts in memory.
-    batches = rows.to_batches(
-        columns=[name], batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1
-    )
-    for batch in batches:
+    for batch in rows.to_batches(columns=[name], **_scan()):
         column = batch.column(name)
         widths = set(compute.list_value_length(column).to_pylist())
         width = next(iter(widths), 0) if Z is None else Z.shape[1]
@@ -254,6 +292,11 @@ def _read_vectors(path, rows, name):
             Z[start : start + len(column)] = values.reshape(len(column), width)
         start += len(column)
     return np.empty((0, 0), dtype=np.float32) if Z is None else Z
+
+
+def _scan():
+    # Reading ahead would hold many parts in memory.
+    return {"batch_size": BATCH_ROWS, "batch_readahead": 1, "fragment_readahead": 1}
 
 
 def _read_table(columns, rows, features, arguments, others):

@@ -45,7 +45,8 @@ class LabeledData:
         ``left_out`` (columns that are not used, with the reasons), for photos ``median_size``
         (height, width) and ``unreadable`` (see `leave_out`), for images ``scaling`` (what was done
         to the pixels), for embeddings ``embedding`` (name of the column or array) or, if a backbone
-        made them, ``embedded`` (the kind of what it embedded).
+        made them, ``embedded`` (the kind of what it embedded). ``sampled_from``: the number of rows
+        of the file, if only some of them were drawn.
     """
 
     kind: str

@@ -76,7 +76,7 @@ READERS = {
         "Parquet (a file, or a folder of such)",
         is_parquet,
         read_parquet,
-        options=(*ROWS, "text", "embedding", "drop", *PIXELS),
+        options=(*ROWS, "text", "embedding", "drop", "sample", *PIXELS),
     ),
     "folder": Reader(
         "a folder with one sub-folder of images per class, also within train, validation and test",
@@ -143,7 +143,8 @@ def read(
         Some of the reader's ``options``; None and False are as if not given.
         ``target``, ``id``, ``group``, ``split``, ``text``, ``embedding``: names of columns or
         arrays. ``labels``: path of a file of labels. ``no_header``, ``sep``, ``decimal``: of a
-        .csv file. ``drop``: names of columns of a table to leave out.
+        .csv file. ``drop``: names of columns of a table to leave out. ``sample``: how many rows of
+        each file or folder of Parquet to draw, always the same ones.
 
     Returns
     -------
