@@ -52,7 +52,7 @@ def test_no_row_has_a_larger_estimate_than_the_bound_of_its_distance(
     for column in range(0, 150, 7):
         allowed = torch.zeros(150, dtype=torch.bool)
         allowed[column] = True
-        _, _, estimate = search(engine, queries, 1, allowed)
+        estimate = search(engine, queries, 1, allowed).limit
         distance = (queries - rows[column]).square().sum(1)
         bound = engine.bound(queries).largest_estimate(distance)
         assert not (estimate > bound).any()
@@ -61,15 +61,18 @@ def test_no_row_has_a_larger_estimate_than_the_bound_of_its_distance(
 def test_what_is_kept_has_the_least_estimates():
     engine = make_engine(make_rows(300, 20, 1, 0))
     queries = engine.coarse.kept.values[:50].double()
-    places, _, limit = search(engine, queries, 30)
+    found = search(engine, queries, 30)
     for query in range(50):
         each = torch.stack(
-            [search(engine, queries[query : query + 1], 1, row)[2] for row in torch.eye(300).bool()]
+            [
+                search(engine, queries[query : query + 1], 1, row).limit
+                for row in torch.eye(300).bool()
+            ]
         )
         least = each[:, 0].nan_to_num(0).sort()
-        kept = each[places[query], 0].nan_to_num(0).sort().values
+        kept = each[found.rows[query], 0].nan_to_num(0).sort().values
         assert torch.equal(kept, least.values[:30])
-        assert limit[query] == kept[-1]
+        assert found.limit[query] == kept[-1]
 
 
 def test_used_where_it_tells_near_rows_from_others():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from imblearn_eos.neighbors import _base, _boxes, _exact
+from imblearn_eos.neighbors import _base, _boxes, _direct, _exact
 from imblearn_eos.neighbors._selection import SmallestScores
 
 
@@ -49,6 +49,33 @@ def test_scores_that_are_no_number_are_not_kept():
     best = SmallestScores(1, 3, scores)
     best.offer(scores, torch.arange(5))
     assert_array_equal(best.scores.sort().values, [[-1, 1, 2]])
+
+
+@pytest.mark.parametrize("engine", [_direct.Direct, _direct.DoubleDirect])
+@pytest.mark.parametrize(
+    ("n_rows", "n_features", "n_kept"),
+    [(1, 1, 1), (70, 3, 69), (300, 200, 15), (400, 5, 180), (1300, 2, 1), (1300, 700, 20)],
+)
+def test_few_rows_have_the_least_estimates_within_their_bound(n_rows, n_features, n_kept, engine):
+    X = np.random.RandomState(0).standard_normal((n_rows, n_features)).round(1)
+    rows = _exact.Rows(torch.from_numpy(X), torch.device("cpu"))
+    direct = engine(_base.CoarseRows(rows, torch.float32, 2**28))
+    numbers = torch.arange(0, n_rows, 7)
+    block = _base.Block(numbers, own=numbers)
+    queries = direct.centred(rows, numbers)
+    found = direct.candidates(block, queries, n_kept, None)
+    bound = direct.bound(queries).of(slice(None))
+
+    squared = np.square(X[::7, None] - X).sum(axis=2) * direct.coarse.unit
+    squared[np.arange(len(numbers)), numbers] = np.inf
+    found_squared = torch.from_numpy(np.take_along_axis(squared, found.rows.numpy(), axis=1))
+    assert (found.estimates <= bound.largest_estimate(found_squared)).all()
+    assert (found_squared <= bound.largest_distance(found.estimates)).all()
+    assert (found.estimates[:, 1:] >= found.estimates[:, :-1]).all()
+    assert_array_equal(found.limit, found.estimates[:, -1])
+    np.put_along_axis(squared, found.rows.numpy(), np.inf, axis=1)
+    others = torch.from_numpy(squared.min(axis=1, keepdims=True))
+    assert (found.limit[:, None] <= bound.largest_estimate(others)).all()
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("clusters", True), ("noise", False)])

@@ -184,13 +184,21 @@ def test_little_work_uses_one_thread(least, expected, monkeypatch):
         ({"n_wanted": 110, "is_sorted": False}, "Direct"),
         ({"dtype": torch.float64}, "DoubleDirect"),
         ({"n_bytes": 2**22}, "Tiles"),
-        ({"n_features": 4000}, "Tiles"),
+        ({"n_rows": 10_000, "n_queries": 100, "n_features": 4000}, "Tiles"),
     ],
 )
 def test_few_rows_are_multiplied_at_once_where_memory_allows(change, expected):
     size = _choose.Size(1000, 64, 1000, 20, True, torch.device("cpu"), torch.float32, 2**28)
     ((engine,),) = _choose.choose_engines(size._replace(**change))
     assert engine.__name__ == expected
+
+
+@pytest.mark.parametrize(("n_rows", "expected"), [(10_000, "Direct"), (20_000, "Tiles")])
+def test_without_numba_more_rows_are_multiplied_at_once(n_rows, expected, monkeypatch):
+    monkeypatch.setattr(_choose, "_has_numba", lambda: False)
+    device = torch.device("cpu")
+    size = _choose.Size(n_rows, 64, n_rows, 20, True, device, torch.float32, 2**30)
+    assert [engine.__name__ for engine in _choose.choose_engines(size)[-1]] == [expected]
 
 
 @pytest.mark.parametrize(

@@ -77,10 +77,10 @@ def candidates_of(engine, Q, n_kept, allowed=None):
     """Return candidates, limit, and what the limit is about: estimates as if in exact numbers."""
     queries = engine.coarse.centred(torch.as_tensor(Q, dtype=torch.float64, device=DEVICE))
     allowed = None if allowed is None else torch.as_tensor(allowed, device=DEVICE)
-    found, _, limit = engine.candidates(None, queries, n_kept, allowed)
+    found = engine.candidates(None, queries, n_kept, allowed)
     left, right = queries.float().double(), engine.source.values.double()
     estimates = (left[:, None] - right[None]).square().sum(2)
-    return found.cpu().numpy(), limit.cpu().numpy(), estimates.cpu().numpy()
+    return found.rows.cpu().numpy(), found.limit.cpu().numpy(), estimates.cpu().numpy()
 
 
 @pytest.mark.parametrize("kind", DATA)

@@ -6,7 +6,7 @@ with a subclass of :class:`Engine` and name it in ``_choose.py``.
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -17,6 +17,8 @@ from imblearn_eos.neighbors import _certificate, _exact
 # Columns of scores that stay in the processor's cache while the selection reads them again.
 TILE_ROWS = {"cpu": 2048, "cuda": 65536}
 BLOCK_QUERIES = {"cpu": 512, "cuda": 4096}
+# Numbers in float64 that stay in the cache while they are read several times.
+NUMBERS_IN_CACHE = {"cpu": 2**17, "cuda": 2**30}
 # Candidates kept beyond k, for rows that float32 cannot tell from the k-th, and for ties.
 SPARE_CANDIDATES = 8
 # A tile has so many rows for each that is kept; fewer would be kept in vain, tile after tile.
@@ -59,9 +61,11 @@ class CoarseRows:
             self.tile_rows //= 2
             self.block_queries = max(8, self.block_queries // 2)
         self.tile_rows = min(self.tile_rows, n_rows)
+        numbers = NUMBERS_IN_CACHE[rows.device.type]
+        self.rows_in_cache = max(1, min(self.tile_rows, numbers // n_features))
         self.centre = torch.zeros(n_features, dtype=torch.float64, device=rows.device)
         low, high = self.centre + math.inf, self.centre - math.inf
-        for tile in self._slices():
+        for tile in self.slices(self.rows_in_cache):
             part = rows[tile]
             self.centre += part.sum(0) / n_rows
             torch.minimum(low, part.amin(0), out=low)
@@ -79,7 +83,7 @@ class CoarseRows:
     def tiles(self, tile_rows=None):
         """Yield coarse rows, their squared lengths and their row numbers, tile by tile."""
         # Of a fixed size, because they are made from rows of float64.
-        for tile in self._slices():
+        for tile in self.slices(self.tile_rows):
             part = self.centred(self.rows[tile]).to(self.dtype)
             stop = tile.start + len(part)
             numbers = torch.arange(tile.start, stop, device=self.rows.device)
@@ -93,9 +97,10 @@ class CoarseRows:
             return self
         return KeptRows(self, torch.arange(n_rows, device=self.rows.device))
 
-    def _slices(self):
-        for start in range(0, len(self.rows), self.tile_rows):
-            yield slice(start, start + self.tile_rows)
+    def slices(self, n_rows):
+        """Yield slices of this many rows."""
+        for start in range(0, len(self.rows), n_rows):
+            yield slice(start, min(start + n_rows, len(self.rows)))
 
 
 class KeptRows:
@@ -135,6 +140,8 @@ class Block:
     """Queries that are searched together. Engines that know more about them extend it."""
 
     numbers: torch.Tensor
+    # The row that each query is, and that is not its neighbor. Engines need not leave it out.
+    own: torch.Tensor | None = field(default=None, kw_only=True)
 
 
 class Candidates(NamedTuple):
@@ -149,11 +156,14 @@ class Candidates(NamedTuple):
     limit : torch.Tensor of shape (n_queries,), dtype=float64
         Every other row's estimate is at least this. NaN where estimates overflowed; the rows
         found are arbitrary then.
+    is_sorted : bool, default=False
+        Whether estimates are in ascending order, and the query itself is not found.
     """
 
     rows: torch.Tensor
     estimates: torch.Tensor
     limit: torch.Tensor
+    is_sorted: bool = False
 
 
 class Engine(ABC):

@@ -33,6 +33,9 @@ fewer terms. So, with more than a factor of 1.5 to spare for u^2 and for the flo
 
     |E - D| <= g (|q|^2 + |x|^2),    g = 4 (d + 16) u.
 
+Products that are added up from parts of the features, one after the other, pass through fewer
+additions: those of the largest part, and one for each part. Their number takes the place of d.
+
 The length of x is not known for rows that were ruled out unseen, but |x| <= |q| + |q - x| gives
 |x|^2 <= 2|q|^2 + 2D, and so
 
@@ -123,7 +126,14 @@ def bound_of_products(queries, dtype, unit=1):
     -------
     Bound
     """
-    n_features = queries.shape[1]
-    g = tolerance(n_features, dtype)
-    lengths = queries.square().sum(1)
+    return bound_of_lengths(queries.square().sum(1), queries.shape[1], dtype, unit)
+
+
+def bound_of_lengths(lengths, n_features, dtype, unit, n_terms=None):
+    """Return what :func:`bound_of_products` does, from the squared lengths of queries.
+
+    ``n_terms`` is the most additions that a term of a product goes through; None means one for each
+    feature.
+    """
+    g = tolerance(n_features if n_terms is None else n_terms, dtype)
     return Bound(2 * g, 3 * g * lengths + vanished(n_features, dtype, unit))

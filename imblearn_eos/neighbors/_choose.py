@@ -9,16 +9,18 @@ import torch
 
 from imblearn_eos._device import has_bfloat16
 from imblearn_eos.neighbors import _kd_tree
-from imblearn_eos.neighbors._base import BLOCK_QUERIES, CoarseRows, bytes_kept
+from imblearn_eos.neighbors._base import CoarseRows, bytes_kept
 from imblearn_eos.neighbors._boxes import Boxes
-from imblearn_eos.neighbors._direct import Direct, DoubleDirect
+from imblearn_eos.neighbors._direct import CHUNK_QUERIES, Direct, DoubleDirect
 from imblearn_eos.neighbors._tiles import Tiles
 
 # Ruling rows out pays from about this many pairs and rows on.
 MIN_PAIRS = 2**24
+# Without compiled loops, up to about this many.
+MAX_PAIRS_DIRECT = 2**27
 MIN_ROWS = 4096
-# With fewer rows for each neighbor wanted, products in float64 pay.
-ROWS_PER_WANTED = 32
+# With fewer rows, or numbers in rows, for each neighbor wanted, products in float64 pay.
+ROWS_PER_WANTED, NUMBERS_PER_WANTED = 32, 2**11
 # Wide rows that are in doubt are measured several times faster by compiled loops.
 MIN_PRODUCTS = 2**32
 # Neighbors from which on thresholds select a set faster than compiled loops.
@@ -71,9 +73,7 @@ def choose_engines(size):
     """
     n_pairs = size.n_queries * size.n_rows
     if size.device.type == "cpu" and n_pairs < MIN_PAIRS and _is_small(size):
-        # To measure all that float32 leaves in doubt takes longer than products in float64.
-        is_double = size.is_sorted and size.n_rows <= ROWS_PER_WANTED * size.n_wanted
-        return [(DoubleDirect if is_double or size.dtype == torch.float64 else Direct,)]
+        return [_choose_direct(size)]
     n_bytes = bytes_kept(size.n_rows, size.n_features, size.dtype)
     # Sketches, and the bounds of the other engines, are in float32.
     if n_bytes >= size.n_bytes / 2 or size.dtype != torch.float32:
@@ -108,6 +108,8 @@ def _choose_products(size, n_bytes, is_compiled, is_loaded):
             chains.append((_bfloat16.Bfloat16, _compiled.CompiledTiles))
         return [*chains, (_compiled.CompiledTiles,)]
     n_pairs = size.n_queries * size.n_rows
+    if n_pairs < MAX_PAIRS_DIRECT and _is_small(size):
+        return [_choose_direct(size)]
     if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS:
         return [(Boxes,), (Tiles,)]
     if is_loaded and n_pairs * size.n_features >= MIN_PRODUCTS and _has_numba():
@@ -117,9 +119,17 @@ def _choose_products(size, n_bytes, is_compiled, is_loaded):
     return [(Tiles,)]
 
 
+def _choose_direct(size):
+    """Return the chain for few rows."""
+    # To measure all that float32 leaves in doubt takes longer than products in float64.
+    n_rows = max(ROWS_PER_WANTED, NUMBERS_PER_WANTED / size.n_features) * size.n_wanted
+    is_double = size.is_sorted and size.n_rows <= n_rows
+    return (DoubleDirect if is_double or size.dtype == torch.float64 else Direct,)
+
+
 def _is_small(size):
-    """Return whether all rows can be read in float64 at once, and a block of queries beside."""
-    return size.n_rows * (size.n_features + BLOCK_QUERIES["cpu"]) * 24 <= size.n_bytes / 4
+    """Return whether all rows fit in float64, and the scores of some queries beside."""
+    return size.n_rows * (size.n_features + CHUNK_QUERIES) * 12 <= size.n_bytes / 4
 
 
 def make_engines(chains, rows, dtype, n_bytes):

@@ -33,20 +33,22 @@ def in_order(found, bound, unit, n_neighbors, measure, *, measure_all):
     squared : torch.Tensor of shape (n_queries, n_neighbors), dtype=float64
         Squared distances; at least these for candidates that were not measured.
     """
-    estimates, rows = _sort_by(found.estimates, found.rows)
+    rows, estimates = found.rows, found.estimates
+    if not found.is_sorted:
+        estimates, rows = _sort_by(estimates, rows)
     every = bound.of(slice(None))
     # Candidates form runs: whatever is in different runs has a certain order.
-    is_apart = estimates[:, 1:] > every.reach(estimates[:, :-1])
+    largest = every.largest_distance(estimates)
+    is_apart = estimates[:, 1:] > every.largest_estimate(largest[:, :-1])
     if not measure_all and is_apart[:, :n_neighbors].all():
-        nearest = estimates[:, :n_neighbors]
-        return rows[:, :n_neighbors], every.largest_distance(nearest) / unit
+        return rows[:, :n_neighbors], largest[:, :n_neighbors] / unit
     run = torch.nn.functional.pad(is_apart.cumsum(1), (1, 0))
     is_near = run <= run[:, n_neighbors - 1, None]
     is_joined = is_near & (
         torch.nn.functional.pad(~is_apart, (1, 0)) | torch.nn.functional.pad(~is_apart, (0, 1))
     )
     # These keep the order between runs.
-    squared = every.largest_distance(estimates) / unit
+    squared = largest / unit
     query, place = (is_near if measure_all else is_joined).nonzero(as_tuple=True)
     squared[query, place] = measure(query, rows[query, place])
     # Only within runs, which are consecutive, does anything change its place.
@@ -74,8 +76,9 @@ def as_set(found, bound, unit, n_neighbors, measure):
     farthest : torch.Tensor of shape (n_queries,), dtype=float64
         At least the largest of their squared distances.
     """
-    rows, estimates, _ = found
-    last = kth_smallest(estimates, n_neighbors)
+    rows, estimates = found.rows, found.estimates
+    is_sorted = found.is_sorted
+    last = estimates[:, n_neighbors - 1] if is_sorted else kth_smallest(estimates, n_neighbors)
     farthest = bound.largest_distance(last) / unit
     is_member = estimates <= bound.reach(last)[:, None]
     lines = (is_member.sum(1) > n_neighbors).nonzero()[:, 0]

@@ -115,10 +115,11 @@ class ExactSearch:
         """Set aside what the user has told torch to do by default."""
         # A device that is set sends each call of torch through Python.
         is_default = torch.get_default_device() == self.device
+        is_autocast = torch.is_autocast_enabled(self.device.type)
         # Autocast would round what the bounds take for float32.
         with (
             nullcontext() if is_default else self.device,
-            torch.autocast(self.device.type, enabled=False),
+            torch.autocast(self.device.type, enabled=False) if is_autocast else nullcontext(),
         ):
             yield
 
@@ -175,12 +176,16 @@ class ExactSearch:
     def _search_block(self, engine, block, task, n_kept):
         """Compare an engine's candidates with each other, and with what it left out."""
         centred = engine.centred(task.queries, block.numbers)
-        found = engine.candidates(block, centred, n_kept, task.allowed)
         if task.own is not None:
-            found.estimates.masked_fill_(found.rows == task.own[block.numbers, None], math.inf)
+            block.own = task.own[block.numbers]
+        found = engine.candidates(block, centred, n_kept, task.allowed)
+        if block.own is not None and not found.is_sorted:
+            found.estimates.masked_fill_(found.rows == block.own[:, None], math.inf)
 
         def measure_pairs(query, row):
-            queries = task.queries[block.numbers]
+            # Few queries may be in doubt.
+            some, query = query.unique_consecutive(return_inverse=True)
+            queries = task.queries[block.numbers[some]]
             return engine.measure(queries, self.rows, query, row, self.pairs_at_once)
 
         bound, unit, k = engine.bound(centred), engine.coarse.unit, task.n_neighbors
