@@ -1,5 +1,6 @@
 """Dask's distributed scheduler: the same bits, also when workers die."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -12,7 +13,8 @@ from numpy.testing import assert_array_equal
 
 from imblearn_eos import EOS, TorchNearestNeighbors
 
-da = pytest.importorskip("dask.array", reason="needs dask, the extra 'dask'")
+dask = pytest.importorskip("dask", reason="needs dask, the extra 'dask'")
+da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed", reason="needs distributed, the extra 'dask'")
 
 CHUNKS = (13,) * 7
@@ -20,7 +22,20 @@ LAST = len(CHUNKS) - 1
 
 
 @pytest.fixture(scope="module")
-def client():
+def start_method():
+    """Fork workers from a process that has imported what takes seconds, but not this package."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        yield
+        return
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        # The first call names other modules.
+        context = distributed.utils.get_mp_context()
+        context.set_forkserver_preload(["distributed", "dask.array", "imblearn", "numba", "torch"])
+        yield
+
+
+@pytest.fixture(scope="module")
+def client(start_method):
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
