@@ -1,3 +1,4 @@
+import multiprocessing
 import signal
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,6 +22,21 @@ def _interruptible():
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, handler)
+
+
+@pytest.fixture(scope="module")
+def loaded_workers():
+    """Fork Dask's workers from a process that has imported what takes seconds, not this package."""
+    dask = pytest.importorskip("dask", reason="needs dask, the extra 'dask'")
+    utils = pytest.importorskip("distributed.utils", reason="needs distributed, the extra 'dask'")
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        yield
+        return
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        # The first call names other modules.
+        context = utils.get_mp_context()
+        context.set_forkserver_preload(["distributed", "dask.array", "imblearn", "numba", "torch"])
+        yield
 
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -230,6 +230,21 @@ def test_the_active_scheduler_runs_the_tasks_else_one_thread_does(scheduler):
     assert X_resampled.compute().tobytes() == expected.tobytes()
 
 
+def test_progress_is_shown_by_the_bar_of_dask(capsys):
+    from dask.diagnostics import ProgressBar
+
+    X, y = data()
+    with ProgressBar():
+        X_resampled, _ = EOS(random_state=0).fit_resample(chunked(X, (13,) * 7), y)
+    searched = capsys.readouterr().out
+    assert "100% Completed" in searched
+    with ProgressBar():
+        X_resampled.compute()
+    assert "100% Completed" in capsys.readouterr().out
+    EOS(random_state=0).fit_resample(chunked(X, (13,) * 7), y)
+    assert capsys.readouterr().out == ""
+
+
 def test_names_of_tasks_depend_on_the_input_only(monkeypatch):
     X, y = data()
     add, added = _graph.Stage.add, []
@@ -347,6 +362,18 @@ def test_the_row_of_a_bad_number_is_named(value, message, dtype, enemy_search):
         sampler.fit_resample(chunked(X, (13,) * 7), chunked(y, (13,) * 7))
 
 
+@pytest.mark.parametrize("strategy", ["auto", {"rare": 24}], ids=["queries", "no queries"])
+def test_the_first_of_bad_rows_in_several_blocks_is_named(strategy):
+    X, y = data()
+    # On one thread the order of tasks is that of their names, which depend on the rows.
+    for first in (7, 20, 33, 46):
+        X[[first, first + 14, first + 28, 90], 1] = np.nan
+        sampler = EOS(sampling_strategy=strategy)
+        with pytest.raises(ValueError, match=rf"Row {first} of X contains NaN"):
+            sampler.fit_resample(chunked(X, (13,) * 7), y)
+        X[[first, first + 14, first + 28, 90], 1] = 0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -398,7 +425,7 @@ def test_neighbors_that_exceed_the_memory_are_refused_with_their_size(monkeypatc
     X = chunked(X, (13,) * 7)
     with pytest.raises(ValueError, match="50 neighbors of each of 36 rows need 14400 bytes"):
         EOS(n_neighbors=49).fit_resample(X, y)
-    with pytest.raises(ValueError, match=r"80 neighbors of each of 1 rows need 17312 bytes"):
+    with pytest.raises(ValueError, match=r"80 neighbors of each of 1 rows need 17312 bytes, but a"):
         TorchNearestNeighbors(80).fit(X).kneighbors(X)
 
 

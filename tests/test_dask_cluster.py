@@ -1,9 +1,11 @@
 """Dask's distributed scheduler: the same bits, also when workers die."""
 
-import multiprocessing
 import os
 import signal
 import sys
+import threading
+import time
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -13,8 +15,7 @@ from numpy.testing import assert_array_equal
 
 from imblearn_eos import EOS, TorchNearestNeighbors
 
-dask = pytest.importorskip("dask", reason="needs dask, the extra 'dask'")
-da = pytest.importorskip("dask.array")
+da = pytest.importorskip("dask.array", reason="needs dask, the extra 'dask'")
 distributed = pytest.importorskip("distributed", reason="needs distributed, the extra 'dask'")
 
 CHUNKS = (13,) * 7
@@ -22,20 +23,7 @@ LAST = len(CHUNKS) - 1
 
 
 @pytest.fixture(scope="module")
-def start_method():
-    """Fork workers from a process that has imported what takes seconds, but not this package."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        yield
-        return
-    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
-        # The first call names other modules.
-        context = distributed.utils.get_mp_context()
-        context.set_forkserver_preload(["distributed", "dask.array", "imblearn", "numba", "torch"])
-        yield
-
-
-@pytest.fixture(scope="module")
-def client(start_method):
+def client(loaded_workers):
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
@@ -50,8 +38,8 @@ def data():
     return X.astype(np.float32), y
 
 
-def read(X, log, deadly, block_info=None):
-    """Read a block of X. At the reading of the last block of this number, the worker dies."""
+def read(X, log, deadly, victims, block_info=None):
+    """Read a block of X. At the reading of the last block of this number, workers die."""
     start, stop = block_info[None]["array-location"][0]
     if stop == len(X):
         with open(log, "ab") as file:
@@ -59,14 +47,16 @@ def read(X, log, deadly, block_info=None):
             file.flush()
             n_read = file.tell()
         if n_read == deadly:
-            os.kill(os.getpid(), signal.SIGKILL)
+            # The worker itself is the last.
+            for process in sorted(victims or [os.getpid()], key=os.getpid().__eq__):
+                os.kill(process, signal.SIGKILL)
     return X[start:stop]
 
 
-def lazy_rows(X, log, deadly=0):
+def lazy_rows(X, log, deadly=0, victims=()):
     log.write_bytes(b"")
     return da.map_blocks(
-        partial(read, X, str(log), deadly),
+        partial(read, X, str(log), deadly, victims),
         chunks=(CHUNKS, (X.shape[1],)),
         dtype=X.dtype,
         meta=np.empty((0, 0), X.dtype),
@@ -107,17 +97,104 @@ def test_a_worker_that_dies_changes_no_bit(client, tmp_path, deadly, enemy_searc
     assert log.stat().st_size > deadly, "the block was read again after the death"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("deadly", [2, 3], ids=["search", "output"])
+def test_all_workers_that_die_at_once_change_no_bit(client, tmp_path, deadly):
+    X, y = data()
+    client.wait_for_workers(2)
+    victims = list(client.run(os.getpid).values())
+    assert len(victims) == 2
+    log = tmp_path / "reads"
+    assert_same_bits(X, y, lazy_rows(X, log, deadly, victims))
+    assert log.stat().st_size > deadly, "the block was read again after the deaths"
+    client.wait_for_workers(2)
+    assert not set(victims) & set(client.run(os.getpid).values())
+
+
+@contextmanager
+def pressed_when(path):
+    """Press Ctrl-C when a file is there."""
+
+    def press():
+        while not path.exists():
+            time.sleep(0.01)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    thread = threading.Thread(target=press, daemon=True)
+    thread.start()
+    yield
+    thread.join()
+
+
+def read_slowly(X, folder, block_info=None):
+    """Read a block of X, but not before a file is there."""
+    (folder / "started").touch()
+    while not (folder / "go on").exists():
+        time.sleep(0.01)
+    start, stop = block_info[None]["array-location"][0]
+    return X[start:stop]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals to threads")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda X, y: EOS().fit_resample(X, y),
+        lambda X, y: TorchNearestNeighbors().fit(X).kneighbors(X[:5])[0].compute(),
+    ],
+    ids=["sampler", "neighbors"],
+)
+def test_ctrl_c_leaves_the_cluster_usable(client, tmp_path, call):
+    X, y = data()
+    slow = da.map_blocks(
+        partial(read_slowly, X, tmp_path),
+        chunks=(CHUNKS, (X.shape[1],)),
+        dtype=X.dtype,
+        meta=np.empty((0, 0), X.dtype),
+    )
+    with pressed_when(tmp_path / "started"), pytest.raises(KeyboardInterrupt):
+        call(slow, y)
+    (tmp_path / "go on").touch()
+    assert_same_bits(X, y, da.from_array(X, chunks=(CHUNKS, 2)))
+    # Nothing of what was interrupted is left, once messages have arrived.
+    stop = time.monotonic() + 10
+    while client.run_on_scheduler(n_tasks) and time.monotonic() < stop:
+        time.sleep(0.01)
+    assert client.run_on_scheduler(n_tasks) == 0
+
+
+def n_tasks(dask_scheduler):
+    return len(dask_scheduler.tasks)
+
+
 def test_rows_are_read_three_times(client, tmp_path):
     X, y = data()
     assert_same_bits(X, y, lazy_rows(X, tmp_path / "reads"))
     assert (tmp_path / "reads").stat().st_size == 3
 
 
-def test_errors_of_workers_name_the_row(client):
+def test_errors_of_workers_name_the_first_bad_row(client):
     X, y = data()
-    X[61, 2] = np.nan
+    X[[61, 70, 80, 90], 2] = np.nan
     with pytest.raises(ValueError, match="Row 61 of X contains NaN, but EOS needs"):
         EOS().fit_resample(da.from_array(X, chunks=(CHUNKS, 2)), y)
+
+
+def test_neighbors_that_exceed_the_memory_of_a_worker_are_refused(client, monkeypatch):
+    info = {"workers": {"a": {"memory_limit": 0}, "b": {"memory_limit": 4000}}}
+    monkeypatch.setattr(distributed.Client, "scheduler_info", lambda client: info)
+    X, y = data()
+    with pytest.raises(ValueError, match="rows need 6512 bytes, but a worker has 4000"):
+        EOS(n_neighbors=29).fit_resample(da.from_array(X, chunks=(CHUNKS, 2)), y)
+
+
+def test_progress_is_shown_by_the_bar_of_dask(client, capsys):
+    from dask.diagnostics import ProgressBar
+
+    X, y = data()
+    with ProgressBar():
+        EOS().fit_resample(da.from_array(X, chunks=(CHUNKS, 2)), y)
+    assert "100% Completed" in capsys.readouterr().out
 
 
 def test_neighbors_have_the_bits_of_the_single_machine(client):
@@ -128,15 +205,18 @@ def test_neighbors_have_the_bits_of_the_single_machine(client):
         assert_array_equal(found.compute(), array)
 
 
-def torch_threads():
+def threads():
+    """Return how many threads torch and numba use in a task."""
+    import numba
     import torch
 
     from imblearn_eos._dask._search import is_beside_others
     from imblearn_eos._threads import one_thread
+    from imblearn_eos.neighbors._kernels import torch_threads
 
     torch.set_num_threads(2)
-    with one_thread(is_beside_others()):
-        return torch.get_num_threads()
+    with one_thread(is_beside_others()), torch_threads():
+        return torch.get_num_threads(), numba.get_num_threads()
 
 
 def choose_threads(value):
@@ -148,9 +228,10 @@ def choose_threads(value):
 
 
 def test_workers_use_one_thread_unless_told_otherwise(client):
+    pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
     given = client.run(choose_threads, None)
-    assert set(client.run(torch_threads).values()) == {1}
+    assert set(client.run(threads).values()) == {(1, 1)}
     client.run(choose_threads, "2")
-    assert set(client.run(torch_threads).values()) == {2}
+    assert set(client.run(threads).values()) == {(2, min(2, os.cpu_count()))}
     for worker, value in given.items():
         client.run(choose_threads, value, workers=[worker])

@@ -162,7 +162,7 @@ class BlockEnemySearch:
             sizes.append(sum(map(len, mine.values())))
         if not wanted:
             # For its errors.
-            stage.compute([stage.add("eos-check", len, key) for key in keys])
+            stage.persist([stage.add("eos-check", len, key) for key in keys])
             return [], []
         self.is_checked = True
         return stage.persist(keys), sizes

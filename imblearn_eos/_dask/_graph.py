@@ -8,9 +8,10 @@ import dask
 import dask.array as da
 import numpy as np
 from dask.base import get_scheduler, tokenize
+from dask.callbacks import Callback
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
-from distributed import futures_of, wait
+from distributed import futures_of, progress, wait
 
 # Results that one task combines.
 FAN_IN = 8
@@ -85,14 +86,23 @@ class Stage:
 
     def compute(self, keys):
         """Return the results of tasks."""
-        return dask.compute(*self.delayed(keys), **_scheduler())
+        return dask.compute(*self.persist(keys), **_scheduler())
 
     def persist(self, keys):
-        """Compute tasks, and leave their results where they are: a list of Delayed objects."""
-        results = list(dask.persist(*self.delayed(keys), **_scheduler()))
-        # Else the inputs would be kept for a stage that is begun in the meantime.
-        if futures := futures_of(results):
-            wait(futures)
+        """Compute tasks, and leave their results where they are: a list of Delayed objects.
+
+        Of several tasks that raise ValueError, the error of the first is raised.
+        """
+        parts = self.delayed(keys)
+        try:
+            results = list(dask.persist(*parts, **_scheduler()))
+            # Without a cluster there are none.
+            if futures := futures_of(results):
+                _wait(futures)
+        except ValueError:
+            for part in parts:
+                dask.compute(part, **_scheduler())
+            raise
         return results
 
     def array(self, name, keys, function, sizes, like):
@@ -118,6 +128,18 @@ class Stage:
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=self.delayed(keys[:1]))
         sizes = tuple(size if size != size else int(size) for size in sizes)
         return da.Array(graph, name, (sizes, *((n,) for n in rest)), meta=like)
+
+
+def _wait(futures):
+    """Wait for all futures; raise the error of one that has any."""
+    if Callback.active:
+        # A bar of Dask's local schedulers was asked for, and knows of no cluster.
+        progress(futures, notebook=False)
+    # Else the inputs would be kept for a stage that is begun in the meantime.
+    wait(futures)
+    for future in futures:
+        if future.status == "error":
+            future.result()
 
 
 def _as_input(keys):

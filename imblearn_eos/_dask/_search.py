@@ -147,16 +147,30 @@ def queries_at_once(n_queries, row_bytes, n_neighbors, *, kept_bytes=0):
     Raises
     ------
     ValueError
-        When the neighbors do not fit, or not even those of one query.
+        When the neighbors do not fit, or on a worker not even those of one query.
     """
     each = row_bytes + NEIGHBOR_BYTES * n_neighbors * (FAN_IN + 1)
-    needed = max(each, n_queries * n_neighbors * kept_bytes)
-    if needed > MEMORY_LIMIT:
-        raise ValueError(
-            f"The {n_neighbors} neighbors of each of {n_queries} rows need {needed} bytes, but "
-            f"this machine has {MEMORY_LIMIT}. Decrease n_neighbors, or over-sample fewer classes."
-        )
+    kept = n_queries * n_neighbors * kept_bytes
+    for n_rows, needed, limit, owner in (
+        (n_queries, kept, MEMORY_LIMIT, "this machine"),
+        (1, each, _worker_limit(), "a worker"),
+    ):
+        if needed > limit:
+            raise ValueError(
+                f"The {n_neighbors} neighbors of each of {n_rows} rows need {needed} bytes, but "
+                f"{owner} has {limit}. Decrease n_neighbors, or over-sample fewer classes."
+            )
     return max(1, int(QUERY_BYTES // each))
+
+
+def _worker_limit():
+    """Return the least memory of a worker of the cluster; without a cluster this machine's."""
+    try:
+        workers = default_client().scheduler_info()["workers"].values()
+    except ValueError:
+        workers = ()
+    # A worker without a limit says None or 0.
+    return min([worker["memory_limit"] or MEMORY_LIMIT for worker in workers] or [MEMORY_LIMIT])
 
 
 def _n_workers():
