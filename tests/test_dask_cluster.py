@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import oracle
@@ -171,6 +172,34 @@ def test_rows_are_read_three_times(client, tmp_path):
     X, y = data()
     assert_same_bits(X, y, lazy_rows(X, tmp_path / "reads"))
     assert (tmp_path / "reads").stat().st_size == 3
+
+
+def draw_block(n_rows, n_features, block_info=None):
+    random_state = np.random.default_rng(block_info[None]["chunk-location"][0])
+    return random_state.random((n_rows, n_features), dtype=np.float32)
+
+
+def peak_memory():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
+def test_workers_need_no_more_memory_than_the_guide_says(client):
+    n_blocks, b, d, K = 24, 50_000, 128, 10
+    X = da.map_blocks(
+        partial(draw_block, b, d),
+        chunks=((b,) * n_blocks, (d,)),
+        dtype=np.float32,
+        meta=np.empty((0, 0), np.float32),
+    )
+    y = (np.arange(n_blocks * b) % 2000 == 0).astype(int)
+    X_resampled, _ = EOS(n_neighbors=K, random_state=0).fit_resample(X, y)
+    da.reduction(X_resampled, np.sum, np.sum, dtype=float).compute()
+    limit = 700 * 2**20 + 4 * b * d * 4 + y.sum() * (8 * d + 216 * (K + 1))
+    assert limit < 600 * 2**20 + n_blocks * b * d * 4 / 2, "half of X for each worker exceeds it"
+    assert max(client.run(peak_memory).values()) < limit
 
 
 def test_errors_of_workers_name_the_first_bad_row(client):

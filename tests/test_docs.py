@@ -41,10 +41,13 @@ def relative_to_root(path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative_to_root)
-def test_page_runs(page, tmp_path, monkeypatch):
+def test_page_runs(page, tmp_path, monkeypatch, request):
     if page.name == "export.md":
         for library in ("safetensors", "onnx", "onnxscript", "onnxruntime"):
             pytest.importorskip(library, reason=f"needs {library}, from the extra 'export'")
+    if page.name == "memory.md":
+        request.getfixturevalue("loaded_workers")
+        pytest.importorskip("pyarrow", reason="needs pyarrow, the extra 'embeddings'")
     if page.name == "start.md":
         declare_torchvision_operators()
         pytest.importorskip("sentence_transformers", reason="needs the extra 'text'")
