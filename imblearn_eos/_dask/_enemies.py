@@ -93,13 +93,7 @@ class BlockEnemySearch:
     def _search(self, wanted, n_neighbors, of_others):
         if not wanted:
             return {}
-        search = Search(
-            n_neighbors,
-            self.finder,
-            self.estimator,
-            self.classes,
-            of_others,
-        )
+        search = Search(n_neighbors, self.finder, self.estimator, self.classes, of_others)
         n_queries = sum(map(len, wanted.values()))
         n_rows = int(self.rows.sizes.sum())
         dtype = np.int32 if n_rows <= np.iinfo(np.int32).max else np.int64
@@ -170,14 +164,10 @@ class BlockEnemySearch:
 
 def _parts(sizes, start, stop):
     """Return which parts have queries of a range, and of each part from where to where."""
-    starts = starts_of(sizes)
-    parts, spans = [], []
-    for i, size in enumerate(sizes):
-        a, b = max(start - starts[i], 0), min(stop - starts[i], size)
-        if a < b:
-            parts.append(i)
-            spans.append((int(a), int(b)))
-    return parts, spans
+    starts = starts_of(sizes)[:-1]
+    cuts = np.clip([start - starts, stop - starts], 0, sizes)
+    parts = np.flatnonzero(cuts[0] < cuts[1]).tolist()
+    return parts, cuts[:, parts].T.tolist()
 
 
 # --- in tasks -------------------------------------------------------------------------------------

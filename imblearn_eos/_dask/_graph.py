@@ -45,7 +45,7 @@ class Stage:
         *inputs : key, list of keys or None
         """
         key = f"{name}-{tokenize(function, inputs)}"
-        self.tasks[key] = (function, *map(_as_input, inputs))
+        self.tasks[key] = (function, *inputs)
         return key
 
     def hold(self, name, value):
@@ -140,10 +140,6 @@ def _wait(futures):
     for future in futures:
         if future.status == "error":
             future.result()
-
-
-def _as_input(keys):
-    return list(keys) if isinstance(keys, list) else keys
 
 
 def _scheduler():
