@@ -1,7 +1,5 @@
 """Dask arrays: the bits of the single machine, whatever the chunks are."""
 
-import subprocess
-import sys
 import threading
 import warnings
 
@@ -457,17 +455,3 @@ def test_what_needs_rows_in_memory_refuses_a_collection(call):
     X, y = data()
     with pytest.raises(TypeError, match=r"is a Dask collection.* Pass .*\.compute\(\)"):
         call(chunked(X, (13,) * 7), chunked(y, (13,) * 7))
-
-
-def test_dask_is_imported_only_by_its_users():
-    code = (
-        "import sys, numpy as np, imblearn_eos\n"
-        "X, y = np.arange(40.0).reshape(20, 2), np.arange(20) < 6\n"
-        "imblearn_eos.EOS().fit_resample(X, y)\n"
-        "imblearn_eos.TorchNearestNeighbors().fit(X).kneighbors(X)\n"
-        "assert not [name for name in sys.modules if name.split('.')[0] == 'dask']\n"
-        "assert 'imblearn_eos._dask' not in sys.modules\n"
-    )
-    subprocess.run(
-        [sys.executable, "-W", "error::UserWarning:imblearn_eos", "-c", code], check=True
-    )

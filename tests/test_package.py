@@ -18,15 +18,23 @@ assert "torch" not in sys.modules and "sklearn" not in sys.modules
 """
 
 SUBMODULES = """
+import sys
+import numpy as np
 import imblearn_eos
 
 for name in ("embedding", "metrics", "neighbors", "over_sampling"):
     assert getattr(imblearn_eos, name).__name__ == f"imblearn_eos.{name}"
+
+# Who has no Dask collection needs no Dask.
+X, y = np.arange(40.0).reshape(20, 2), np.arange(20) < 6
+imblearn_eos.EOS().fit_resample(X, y)
+imblearn_eos.TorchNearestNeighbors().fit(X).kneighbors(X)
+assert not {"dask", "imblearn_eos._dask"} & set(sys.modules)
 """
 
 
 @pytest.mark.parametrize("code", [LATE, SUBMODULES])
-def test_the_package_is_imported_before_torch(code):
+def test_the_package_is_imported_before_torch_and_without_dask(code):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
