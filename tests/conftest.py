@@ -39,6 +39,22 @@ def loaded_workers():
         yield
 
 
+@pytest.fixture(scope="module")
+def client(loaded_workers):
+    """Return a client of two workers of one thread on this machine."""
+    dask = pytest.importorskip("dask", reason="needs dask, the extra 'dask'")
+    distributed = pytest.importorskip("distributed", reason="needs distributed, the extra 'dask'")
+    with (
+        # A worker that starts again slowly would be given up, and without workers a fit would wait.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

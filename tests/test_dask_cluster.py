@@ -23,17 +23,6 @@ CHUNKS = (13,) * 7
 LAST = len(CHUNKS) - 1
 
 
-@pytest.fixture(scope="module")
-def client(loaded_workers):
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
-
-
 def data():
     X, y = oracle.three_classes(3, (55, 24, 12))
     return X.astype(np.float32), y

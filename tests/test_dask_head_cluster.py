@@ -16,24 +16,10 @@ from torch import nn
 from imblearn_eos import Embedder, FeatureExtractor, LinearHead
 from imblearn_eos.metrics import generalization_gap
 
-dask = pytest.importorskip("dask", reason="needs dask, the extra 'dask'")
 da = pytest.importorskip("dask.array", reason="needs dask, the extra 'dask'")
-distributed = pytest.importorskip("distributed", reason="needs distributed, the extra 'dask'")
+pytest.importorskip("distributed", reason="needs distributed, the extra 'dask'")
 
 CHUNKS = (13,) * 7
-
-
-@pytest.fixture(scope="module")
-def client():
-    with (
-        # A worker that starts again slowly would be given up, and without workers a fit would wait.
-        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
 
 
 def data():
