@@ -50,6 +50,12 @@ def resolve_device(device, like=None):
     return resolved
 
 
+def free_bytes(device):
+    """Return the memory of a CUDA device that is free, with what torch holds there unused."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
+
+
 def seeded_devices(device):
     """Return the CUDA devices whose generators :func:`seed_torch` seeds for a net's device."""
     return range(0 if _is_cpu(device) else torch.cuda.device_count())

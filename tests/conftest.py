@@ -117,7 +117,7 @@ def use_engine(monkeypatch):
 
         def choose(size):
             chains = _choose.choose_engines(size)
-            n_bytes = _base.bytes_kept(size.n_rows, size.n_features, size.dtype)
+            n_bytes = _base.bytes_kept(size.n_rows, size.n_features, size.dtype, size.device)
             # Not a matter of speed: little memory, float64.
             is_fixed = n_bytes >= size.n_bytes / 2 or size.dtype != torch.float32
             return chains if is_fixed else [chain]

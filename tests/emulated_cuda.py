@@ -42,10 +42,13 @@ class EmulatedCuda(TorchFunctionMode):
         The sizes of the copies in bytes.
     generator : torch.Generator
         Draws the random numbers of the device.
+    free_bytes : int
+        The memory that is free on the device.
     """
 
     def __init__(self):
         super().__init__()
+        self.free_bytes = 2**33
         self.generator = torch.Generator()
         self.reset()
 
@@ -60,6 +63,9 @@ class EmulatedCuda(TorchFunctionMode):
             device_count=lambda: 1,
             current_device=lambda: 0,
             is_bf16_supported=lambda **_: True,
+            mem_get_info=lambda *_: (self.free_bytes, 2 * self.free_bytes),
+            memory_reserved=lambda *_: 0,
+            memory_allocated=lambda *_: 0,
             manual_seed_all=self.generator.manual_seed,
             get_rng_state=lambda *_: self.generator.get_state(),
             set_rng_state=lambda state, *_: self.generator.set_state(state),

@@ -7,7 +7,7 @@ their last bits, because they depend on where the memory of a tensor begins.
 import numpy as np
 import pytest
 import torch
-from emulated_cuda import EmulatedCuda
+from emulated_cuda import DEVICE, EmulatedCuda
 from networks import MLP
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -35,6 +35,7 @@ from imblearn_eos.losses import (
     LogitAdjustedLoss,
 )
 from imblearn_eos.metrics import generalization_gap, generalization_gap_report
+from imblearn_eos.neighbors import _base
 from imblearn_eos.training import BatchAugmentation, BatchLoader, Mixup, Resume
 
 N_CLASSES, COUNTS = 3, [250, 110, 40]
@@ -387,3 +388,20 @@ def test_neighbors_are_where_the_rows_are(cuda, rows):
     # The roots of torch on a CPU, which emulates the device, may differ from a GPU in the last bit.
     assert_allclose(found[0].cpu().numpy(), expected[0], rtol=1e-15)
     assert_array_equal(found[1].cpu().numpy(), expected[1])
+
+
+@without_triton
+def test_searches_take_half_of_the_memory_that_is_free_at_first(cuda, rows):
+    (tensor,) = on_cuda(rows[0])
+    neighbors = TorchNearestNeighbors(5).fit(tensor)
+    neighbors.kneighbors()
+    cuda.free_bytes = 2**20
+    neighbors.kneighbors()
+    (search,) = neighbors._searches.values()
+    assert search.n_bytes == 2**32
+    assert TorchNearestNeighbors(5, working_memory=64).fit(tensor)._search(DEVICE).n_bytes == 2**26
+
+
+def test_coarse_rows_on_the_device_take_little_more_than_their_numbers():
+    n_bytes = _base.bytes_kept(10**6, 64, torch.float32, DEVICE)
+    assert n_bytes <= 1.1 * 4 * 64 * 10**6

@@ -25,9 +25,13 @@ SPARE_CANDIDATES = 8
 ROWS_PER_KEPT = 16
 
 
-def bytes_kept(n_rows, n_features, dtype):
-    """Return the memory that coarse rows take, with sketches several times over."""
-    return n_rows * (n_features * dtype.itemsize + 250)
+# Bytes that a row takes beyond its coordinates: on the CPU, sketches several times over.
+BYTES_BESIDE_ROW = {"cpu": 250, "cuda": 16}
+
+
+def bytes_kept(n_rows, n_features, dtype, device):
+    """Return the memory that coarse rows take on a device, with what engines compute from them."""
+    return n_rows * (n_features * dtype.itemsize + BYTES_BESIDE_ROW[device.type])
 
 
 class CoarseRows:
@@ -93,7 +97,7 @@ class CoarseRows:
     def kept(self):
         """The same tiles, kept in memory if they fit."""
         n_rows, n_features = self.rows.shape
-        if bytes_kept(n_rows, n_features, self.dtype) >= self.n_bytes / 2:
+        if bytes_kept(n_rows, n_features, self.dtype, self.rows.device) >= self.n_bytes / 2:
             return self
         return KeptRows(self, torch.arange(n_rows, device=self.rows.device))
 

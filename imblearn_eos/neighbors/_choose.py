@@ -74,7 +74,7 @@ def choose_engines(size):
     n_pairs = size.n_queries * size.n_rows
     if size.device.type == "cpu" and n_pairs < MIN_PAIRS and _is_small(size):
         return [_choose_direct(size)]
-    n_bytes = bytes_kept(size.n_rows, size.n_features, size.dtype)
+    n_bytes = bytes_kept(size.n_rows, size.n_features, size.dtype, size.device)
     # Sketches, and the bounds of the other engines, are in float32.
     if n_bytes >= size.n_bytes / 2 or size.dtype != torch.float32:
         return [(Tiles,)]

@@ -47,8 +47,8 @@ class TorchNearestNeighbors(BaseEstimator):
 
     working_memory : float, default=None
         MiB for temporary arrays, beyond the input, one copy of it on the device, and the output.
-        None means scikit-learn's setting, ``sklearn.get_config()["working_memory"]``. Less than 4
-        counts as 4.
+        None means half of the memory that is free on a CUDA device, and on the CPU scikit-learn's
+        setting, ``sklearn.get_config()["working_memory"]``. Less than 4 counts as 4.
 
     n_jobs : int, default=None
         Ignored; accepted because imbalanced-learn sets it. torch uses its own threads
@@ -303,7 +303,10 @@ class TorchNearestNeighbors(BaseEstimator):
     def _search(self, device):
         """Return the search on a device, which keeps what it has computed from the rows."""
         memory = self.working_memory
-        key = device, get_config()["working_memory"] if memory is None else memory
+        if memory is None and device.type == "cpu":
+            memory = get_config()["working_memory"]
+        # What is free on a device changes with each search, which must not be prepared again.
+        key = device, memory
         search = self._searches.get(key) or ExactSearch(self._fit_X, *key)
         self._searches = {key: search}
         return search

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 
+from imblearn_eos._device import free_bytes
 from imblearn_eos._threads import one_thread
 from imblearn_eos.neighbors._base import SPARE_CANDIDATES
 from imblearn_eos.neighbors._certificate import bound_of_products
@@ -26,6 +27,8 @@ from imblearn_eos.neighbors._selection import in_lines
 TILE_AGAIN, QUERIES_AGAIN = 1024, 128
 # Multiplications from which on more than one thread pays; they take about 10 ms.
 PRODUCTS_FOR_THREADS = 2**28
+# Of the memory that is free on a CUDA device, for temporary arrays.
+SHARE_OF_FREE = 0.5
 # MiB for temporary arrays. With less, a search would take one row after the other, for hours.
 LEAST_MEMORY = 4
 
@@ -51,16 +54,18 @@ class ExactSearch:
         The rows to search among: real numbers of any dtype, at most 1e150 in size.
     device : torch.device
         Where to compute.
-    working_memory : float
+    working_memory : float or None
         MiB for temporary arrays, beyond the input, its copy on the device and the output; at least
-        ``LEAST_MEMORY`` are taken.
+        ``LEAST_MEMORY`` are taken. None, on CUDA only, means a share of what is free there then.
     """
 
     def __init__(self, rows, device, working_memory):
         self.given = rows
         self.device = device
-        self.n_bytes = max(working_memory, LEAST_MEMORY) * 2**20
         self.rows = Rows(rows, device)
+        if working_memory is None:
+            working_memory = SHARE_OF_FREE * free_bytes(device) / 2**20
+        self.n_bytes = max(working_memory, LEAST_MEMORY) * 2**20
         # What stays in the processor's cache is measured several times faster.
         numbers = min(self.n_bytes / 4 / 32, 2**18 if device.type == "cpu" else 2**26)
         self.pairs_at_once = int(max(1, numbers / rows.shape[1]))
