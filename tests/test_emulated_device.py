@@ -35,7 +35,7 @@ from imblearn_eos.losses import (
     LogitAdjustedLoss,
 )
 from imblearn_eos.metrics import generalization_gap, generalization_gap_report
-from imblearn_eos.neighbors import _base
+from imblearn_eos.neighbors import _base, _search
 from imblearn_eos.training import BatchAugmentation, BatchLoader, Mixup, Resume
 
 N_CLASSES, COUNTS = 3, [250, 110, 40]
@@ -405,3 +405,45 @@ def test_searches_take_half_of_the_memory_that_is_free_at_first(cuda, rows):
 def test_coarse_rows_on_the_device_take_little_more_than_their_numbers():
     n_bytes = _base.bytes_kept(10**6, 64, torch.float32, DEVICE)
     assert n_bytes <= 1.1 * 4 * 64 * 10**6
+
+
+@pytest.mark.parametrize(
+    ("memory", "n_features", "n_queries", "tile_rows"),
+    [
+        (64 * 1024, 64, 10**6, 2**17),
+        (1024, 64, 10, 2**17),
+        (1024, 64, 10**6, 2048),
+        (1024, 8192, 10, 1024),
+    ],
+)
+def test_rows_are_read_again_in_tiles_as_large_as_memory_allows(
+    memory, n_features, n_queries, tile_rows
+):
+    search = _search.ExactSearch(torch.zeros(1, n_features), torch.device("cpu"), memory)
+    search.device = DEVICE
+    n_at_once, found = search._shape_again(11, n_queries)
+    assert found == tile_rows
+    assert min(n_queries, 1024) <= n_at_once <= 4096
+    assert min(n_at_once, n_queries) * tile_rows * 100 <= search.n_bytes / 4
+
+
+@without_triton
+def test_doubtful_queries_of_all_blocks_are_searched_once(cuda, rows, monkeypatch):
+    """Near-duplicates leave every query in doubt."""
+    X = np.repeat(rows[0][:4], 100, axis=0)
+    X = X + 1e-6 * np.random.RandomState(0).normal(size=X.shape)
+    expected = TorchNearestNeighbors(5, device="cpu").fit(X).kneighbors()[1]
+    seen = []
+    search_again = _search.ExactSearch._search_again
+
+    def count(self, coarse, task, numbers, bound, tile_rows):
+        seen.append(len(numbers))
+        return search_again(self, coarse, task, numbers, bound, tile_rows)
+
+    monkeypatch.setitem(_base.BLOCK_QUERIES, "cuda", 32)
+    monkeypatch.setitem(_base.TILE_ROWS, "cuda", 128)
+    monkeypatch.setattr(_search.ExactSearch, "_search_again", count)
+    (tensor,) = on_cuda(X)
+    found = TorchNearestNeighbors(5).fit(tensor).kneighbors()[1]
+    assert_array_equal(found.cpu().numpy(), expected)
+    assert seen == [len(X)]

@@ -228,7 +228,7 @@ def test_any_grid_of_ties_equals_the_oracle(
 
 
 def test_more_ties_than_spare_candidates_across_tiles(monkeypatch, engine):
-    monkeypatch.setattr(_search, "TILE_AGAIN", 7)
+    monkeypatch.setitem(_search.TILE_AGAIN, "cpu", 7)
     X = np.random.RandomState(0).randint(0, 2, (150, 2)).astype(float)
     assert len(X) / 4 > 5 + _search.SPARE_CANDIDATES
     assert_same_neighbors(X, 5)
@@ -241,9 +241,9 @@ def test_wide_rows_are_read_again_for_many_queries_at_once(monkeypatch, use_engi
     X[:75, 0] += 1000
     search_again = _search.ExactSearch._search_again
 
-    def count(self, coarse, task, numbers, bound):
+    def count(self, coarse, task, numbers, *rest):
         n_queries.append(len(numbers))
-        return search_again(self, coarse, task, numbers, bound)
+        return search_again(self, coarse, task, numbers, *rest)
 
     monkeypatch.setattr(_search.ExactSearch, "_search_again", count)
     assert_same_neighbors(X, 5)

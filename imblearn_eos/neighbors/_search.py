@@ -23,8 +23,11 @@ from imblearn_eos.neighbors._exact import Rows, first_by_distance, measure
 from imblearn_eos.neighbors._order import as_set, in_order
 from imblearn_eos.neighbors._selection import in_lines
 
-# Rows that are looked at together in float64, and the most queries.
-TILE_AGAIN, QUERIES_AGAIN = 1024, 128
+# The most rows and queries that are looked at together in float64. A GPU waits at each tile.
+TILE_AGAIN = {"cpu": 1024, "cuda": 2**17}
+QUERIES_AGAIN = {"cpu": 128, "cuda": 4096}
+# Tiles are smaller where less than so many queries fit into memory, but not smaller than this.
+ENOUGH_QUERIES_AGAIN, LEAST_TILE_AGAIN = 1024, 1024
 # Multiplications from which on more than one thread pays; they take about 10 ms.
 PRODUCTS_FOR_THREADS = 2**28
 # Of the memory that is free on a CUDA device, for temporary arrays.
@@ -157,26 +160,41 @@ class ExactSearch:
         waiting = torch.arange(n_queries)
         for engine in engines:
             n_kept = min(engine.n_candidates(n_wanted), n_allowed)
-            doubtful = []
+            # Collected over all blocks, because a GPU would wait for the number of each.
+            is_doubtful = torch.zeros(n_queries, dtype=torch.bool)
             for block in engine.blocks(task.queries, waiting, n_kept):
                 numbers = block.numbers
                 found = self._search_block(engine, block, task, n_kept)
                 indices[numbers], measured, bound[numbers], is_certain = found
                 if squared is not None:
                     squared[numbers] = measured
-                doubtful.append(numbers[~is_certain])
-            waiting = torch.cat(doubtful)
+                is_doubtful[numbers] = ~is_certain
+            waiting = is_doubtful.nonzero()[:, 0]
             if not len(waiting):
                 return squared, indices
-        # Every row is read again for each part. A pair takes 100 bytes where all rows are near.
-        n_bytes = 100 * (k + TILE_AGAIN) + 24 * self.rows.shape[1]
-        n_affordable = max(1, int(self.n_bytes / 4 / n_bytes))
-        for numbers in waiting.split(min(QUERIES_AGAIN, n_affordable)):
-            measured, found = self._search_again(engines[-1].coarse, task, numbers, bound[numbers])
+        n_at_once, tile_rows = self._shape_again(k, len(waiting))
+        for numbers in waiting.split(n_at_once):
+            measured, found = self._search_again(
+                engines[-1].coarse, task, numbers, bound[numbers], tile_rows
+            )
             indices[numbers] = found.sort(dim=1).values if task.result == "sets" else found
             if squared is not None:
                 squared[numbers] = measured
         return squared, indices
+
+    def _shape_again(self, k, n_queries):
+        """Return how many queries and rows the search in float64 looks at together."""
+        kind, n_features = self.device.type, self.rows.shape[1]
+        enough, tile_rows = min(n_queries, ENOUGH_QUERIES_AGAIN), TILE_AGAIN[kind]
+        while True:
+            # Every row is read again for each part of the queries. A pair takes 100 bytes where all
+            # rows are near.
+            n_bytes = 100 * (k + tile_rows) + 24 * n_features
+            n_affordable = int(self.n_bytes / 4 / n_bytes)
+            is_tight = max(enough * n_bytes, 24 * n_features * tile_rows) > self.n_bytes / 4
+            if not is_tight or tile_rows <= LEAST_TILE_AGAIN:
+                return max(1, min(QUERIES_AGAIN[kind], n_affordable)), tile_rows
+            tile_rows //= 2
 
     def _search_block(self, engine, block, task, n_kept):
         """Compare an engine's candidates with each other, and with what it left out."""
@@ -213,7 +231,7 @@ class ExactSearch:
         # Where estimates overflowed, candidates may be repeated and bound nothing.
         return indices, squared, farthest.masked_fill(is_overflow, math.inf), is_certain
 
-    def _search_again(self, coarse, task, numbers, bound):
+    def _search_again(self, coarse, task, numbers, bound, tile_rows):
         """Measure every row that may be nearer than a bound, or as near, by float64 estimates."""
         k, queries = task.n_neighbors, task.queries[numbers]
         centred = coarse.centred(queries)
@@ -221,8 +239,9 @@ class ExactSearch:
         margin = bound_of_products(centred, torch.float64, coarse.unit)
         squared = queries.new_empty(len(queries), 0)
         indices = torch.empty(len(queries), 0, dtype=torch.int64)
-        for start in range(0, len(self.rows), TILE_AGAIN):
-            tile = slice(start, start + TILE_AGAIN)
+        every = torch.arange(len(queries))
+        for start in range(0, len(self.rows), tile_rows):
+            tile = slice(start, start + tile_rows)
             rows = coarse.centred(self.rows[tile])
             lengths = rows.square().sum(1)
             if task.allowed is not None:
@@ -235,8 +254,8 @@ class ExactSearch:
             is_near = estimates <= limit[:, None]
             if task.own is not None:
                 own = task.own[numbers] - start
-                here = ((own >= 0) & (own < len(rows))).nonzero()[:, 0]
-                is_near[here, own[here]] = False
+                place = own.clamp(0, len(rows) - 1)
+                is_near[every, place] &= own != place
             query, position = is_near.nonzero(as_tuple=True)
             if not len(query):
                 continue
