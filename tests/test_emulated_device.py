@@ -35,7 +35,7 @@ from imblearn_eos.losses import (
     LogitAdjustedLoss,
 )
 from imblearn_eos.metrics import generalization_gap, generalization_gap_report
-from imblearn_eos.neighbors import _base, _search
+from imblearn_eos.neighbors import _base, _search, _topk
 from imblearn_eos.training import BatchAugmentation, BatchLoader, Mixup, Resume
 
 N_CLASSES, COUNTS = 3, [250, 110, 40]
@@ -447,3 +447,42 @@ def test_doubtful_queries_of_all_blocks_are_searched_once(cuda, rows, monkeypatc
     found = TorchNearestNeighbors(5).fit(tensor).kneighbors()[1]
     assert_array_equal(found.cpu().numpy(), expected)
     assert seen == [len(X)]
+
+
+@without_triton
+@pytest.mark.parametrize("result", ["distances", "order", "sets"])
+@pytest.mark.parametrize("k", [5, 150])
+def test_at_most_two_waits_for_each_block_of_queries(cuda, rows, result, k, monkeypatch):
+    monkeypatch.setitem(_base.BLOCK_QUERIES, "cuda", 64)
+    monkeypatch.setitem(_base.TILE_ROWS, "cuda", 2**14)
+    X = torch.from_numpy(np.random.RandomState(0).normal(size=(1000, 8)).astype(np.float32))
+    given = {"own": torch.arange(1000), "allowed": torch.arange(1000) % 9 > 0, "result": result}
+    expected = _search.ExactSearch(X, torch.device("cpu"), 64).nearest(X, k, **given)
+    search = _search.ExactSearch(X.cuda(), DEVICE, None)
+    given = {**given, "own": given["own"].cuda(), "allowed": given["allowed"].cuda()}
+    X = X.cuda()
+    search.nearest(X[:1], k, **{**given, "own": given["own"][:1]})
+    cuda.reset()
+    found = search.nearest(X, k, **given)
+    # Two more for the whole call: what is allowed, and what is in doubt.
+    n_blocks = -(-1000 // search._engines_for(1000, k + 9, result != "sets")[0].shape(k + 9)[0])
+    assert n_blocks > 3
+    assert cuda.waits.total() <= (2 * n_blocks if result == "sets" else 0) + 2
+    assert not cuda.copies_to_host
+    assert not cuda.copies_to_device
+    assert_array_equal(found[1].cpu(), expected[1])
+    if result == "distances":
+        assert_array_equal(found[0].cpu(), expected[0])
+
+
+@pytest.mark.parametrize("n_kept", [1, 7, 60])
+def test_topk_of_few_groups_keeps_the_smallest_scores(n_kept):
+    scores = torch.from_numpy(np.random.RandomState(0).randint(0, 99, (5, 700)).astype(np.float32))
+    best = _topk.TopkScores(5, n_kept, scores)
+    for start in range(0, 700, 250):
+        numbers = torch.arange(start, min(start + 250, 700))
+        best.offer(scores[:, numbers], numbers)
+    expected = scores.sort(dim=1).values[:, :n_kept]
+    assert_array_equal(best.scores.sort(dim=1).values, expected)
+    assert_array_equal(scores.gather(1, best.rows), best.scores)
+    assert_array_equal(best.limit, expected[:, -1])

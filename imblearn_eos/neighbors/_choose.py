@@ -13,6 +13,7 @@ from imblearn_eos.neighbors._base import CoarseRows, bytes_kept
 from imblearn_eos.neighbors._boxes import Boxes
 from imblearn_eos.neighbors._direct import CHUNK_QUERIES, Direct, DoubleDirect
 from imblearn_eos.neighbors._tiles import Tiles
+from imblearn_eos.neighbors._topk import TopkTiles
 
 # Ruling rows out pays from about this many pairs and rows on.
 MIN_PAIRS = 2**24
@@ -82,7 +83,7 @@ def choose_engines(size):
         triton = _load_triton(size.device)
         if triton is not None and triton.pays(size.n_rows, size.n_wanted):
             return [(triton.Fused,)]
-        return [(Tiles,)]
+        return [(TopkTiles,)]
     # To select many rows takes longer than to rule out the others saves.
     if size.n_wanted > MAX_WANTED and not size.is_sorted:
         return [(Tiles,)]

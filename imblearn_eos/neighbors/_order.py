@@ -1,7 +1,8 @@
 """What estimates leave open: which candidates must be measured, to know the nearest ones.
 
 The estimates of candidates are within a bound of their distances (``_certificate.py``), so most
-pairs of candidates have a certain order. Only candidates that are in doubt are measured.
+pairs of candidates have a certain order. Only candidates that are in doubt are measured. On a GPU
+all are measured where an order is wanted, because to wait for their number would take longer.
 """
 
 import numpy as np
@@ -33,6 +34,8 @@ def in_order(found, bound, unit, n_neighbors, measure, *, measure_all):
     squared : torch.Tensor of shape (n_queries, n_neighbors), dtype=float64
         Squared distances; at least these for candidates that were not measured.
     """
+    if found.rows.device.type != "cpu":
+        return _all_in_order(found, n_neighbors, measure)
     rows, estimates = found.rows, found.estimates
     if not found.is_sorted:
         estimates, rows = _sort_by(estimates, rows)
@@ -66,6 +69,18 @@ def in_order(found, bound, unit, n_neighbors, measure, *, measure_all):
     return rows[:, :n_neighbors], squared[:, :n_neighbors]
 
 
+def _all_in_order(found, n_neighbors, measure):
+    """Measure all candidates, and sort them, as :func:`in_order`."""
+    query = torch.arange(len(found.rows), device=found.rows.device)
+    query = query[:, None].expand_as(found.rows).flatten()
+    squared = measure(query, found.rows.flatten()).view_as(found.estimates)
+    # The query's own row, and what fills up lines.
+    squared.masked_fill_(found.estimates.isinf(), torch.inf)
+    rows, order = found.rows.sort(dim=1)
+    squared, order = squared.gather(1, order).sort(dim=1, stable=True)
+    return rows.gather(1, order)[:, :n_neighbors], squared[:, :n_neighbors]
+
+
 def as_set(found, bound, unit, n_neighbors, measure):
     """Return the nearest candidates by row number; the parameters are those of :func:`in_order`.
 
@@ -77,11 +92,18 @@ def as_set(found, bound, unit, n_neighbors, measure):
         At least the largest of their squared distances.
     """
     rows, estimates = found.rows, found.estimates
+    if rows.device.type != "cpu":
+        # Where they overflowed, all candidates are in doubt.
+        estimates = estimates.nan_to_num(torch.inf, torch.inf)
     is_sorted = found.is_sorted
     last = estimates[:, n_neighbors - 1] if is_sorted else kth_smallest(estimates, n_neighbors)
     farthest = bound.largest_distance(last) / unit
     is_member = estimates <= bound.reach(last)[:, None]
-    lines = (is_member.sum(1) > n_neighbors).nonzero()[:, 0]
+    if rows.device.type == "cpu":
+        lines = (is_member.sum(1) > n_neighbors).nonzero()[:, 0]
+    else:
+        # A GPU would wait for their number.
+        lines = torch.arange(len(rows), device=rows.device)
     if len(lines):
         # Nearer than the last for certain, or in doubt.
         some = estimates[lines]
@@ -98,15 +120,11 @@ def as_set(found, bound, unit, n_neighbors, measure):
         order = order.gather(1, by_distance)
         is_chosen = torch.arange(order.shape[1], device=order.device) < n_wanted[:, None]
         farthest[lines] = squared.gather(1, n_wanted[:, None] - 1)[:, 0]
-        is_member[lines] &= ~is_open
-        line, rank = is_chosen.nonzero(as_tuple=True)
-        is_member[lines[line], places.gather(1, order)[line, rank]] = True
-    rows = _sort_lines(rows.masked_fill(~is_member, NO_ROW))
-    return rows[:, :n_neighbors], farthest
-
-
-# Behind all row numbers.
-NO_ROW = torch.iinfo(torch.int32).max
+        # What fills up short lines is not chosen, and has the place of another.
+        n_chosen = torch.zeros_like(is_open, dtype=torch.uint8)
+        n_chosen.scatter_add_(1, places.gather(1, order), is_chosen.byte())
+        is_member[lines] = (is_member[lines] & ~is_open) | (n_chosen > 0)
+    return _sort_members(rows, is_member)[:, :n_neighbors], farthest
 
 
 def _sort_by(values, rows):
@@ -129,8 +147,13 @@ def _lexsort(*keys):
     return order
 
 
-def _sort_lines(rows):
-    """Sort row numbers in each line."""
-    if rows.device.type == "cpu":
-        return torch.from_numpy(np.sort(rows.numpy().astype(np.int32), axis=1).astype(np.int64))
-    return rows.sort(dim=1).values
+def _sort_members(rows, is_member):
+    """Sort row numbers in each line, members before others."""
+    behind = torch.iinfo(torch.int64).max
+    if rows.device.type != "cpu":
+        return rows.masked_fill(~is_member, behind).sort(dim=1).values
+    numbers = rows.masked_fill(~is_member, behind).numpy()
+    if len(numbers) and int(rows.max()) < np.iinfo(np.int32).max:
+        # Short numbers are sorted faster.
+        numbers = np.minimum(numbers, np.iinfo(np.int32).max).astype(np.int32)
+    return torch.from_numpy(np.sort(numbers, axis=1).astype(np.int64))

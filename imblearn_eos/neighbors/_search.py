@@ -206,8 +206,10 @@ class ExactSearch:
             found.estimates.masked_fill_(found.rows == block.own[:, None], math.inf)
 
         def measure_pairs(query, row):
-            # Few queries may be in doubt.
-            some, query = query.unique_consecutive(return_inverse=True)
+            some = slice(None)
+            if self.device.type == "cpu":
+                # Few queries may be in doubt. A GPU would wait for their number.
+                some, query = query.unique_consecutive(return_inverse=True)
             queries = task.queries[block.numbers[some]]
             return engine.measure(queries, self.rows, query, row, self.pairs_at_once)
 

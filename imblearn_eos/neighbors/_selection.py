@@ -110,9 +110,15 @@ def in_lines(line, n_lines, *parts):
     -------
     list of torch.Tensor of shape (n_lines, length of the longest line)
     """
-    count = torch.bincount(line, minlength=n_lines)
+    if line.device.type == "cpu":
+        count = torch.bincount(line, minlength=n_lines)
+    else:
+        # Without the wait for the largest number that bincount has.
+        count = torch.zeros(n_lines, dtype=torch.int64, device=line.device)
+        count.scatter_add_(0, line, torch.ones_like(line))
     place = torch.arange(len(line), device=line.device) - (count.cumsum(0) - count)[line]
-    arrays = [values.new_full((n_lines, int(count.max())), fill) for values, fill in parts]
+    longest = int(count.max())
+    arrays = [values.new_full((n_lines, longest), fill) for values, fill in parts]
     for array, (values, _) in zip(arrays, parts, strict=True):
         array[line, place] = values
     return arrays
