@@ -7,6 +7,7 @@ is not seen, and neither is Triton.
 """
 
 from collections import Counter
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -63,6 +64,8 @@ class EmulatedCuda(TorchFunctionMode):
             device_count=lambda: 1,
             current_device=lambda: 0,
             is_bf16_supported=lambda **_: True,
+            get_device_capability=lambda *_: (9, 0),
+            get_device_properties=lambda *_: SimpleNamespace(multi_processor_count=2),
             mem_get_info=lambda *_: (self.free_bytes, 2 * self.free_bytes),
             memory_reserved=lambda *_: 0,
             memory_allocated=lambda *_: 0,

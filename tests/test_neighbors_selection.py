@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from imblearn_eos.neighbors import _base, _boxes, _direct, _exact
+from imblearn_eos.neighbors import _base, _boxes, _direct, _exact, _order
 from imblearn_eos.neighbors._selection import SmallestScores
 
 
@@ -86,3 +86,12 @@ def test_boxes_are_used_where_they_rule_rows_out(kind, expected):
         X += 30 * random_state.standard_normal((40, 40))[random_state.randint(40, size=16384)]
     rows = _exact.Rows(torch.from_numpy(X), torch.device("cpu"))
     assert _boxes.Boxes(_base.CoarseRows(rows, torch.float32, 2**28)).pays() == expected
+
+
+@pytest.mark.parametrize("start", [0, 2**31 - 3, 2**40])
+def test_members_are_sorted_before_others(start):
+    """Row numbers need not fit into int32."""
+    rows = start + torch.tensor([[4, 2, 0, 3], [1, 4, 3, 2]])
+    is_member = torch.tensor([[True, False, True, True], [True, True, False, True]])
+    found = _order._sort_members(rows, is_member)
+    assert_array_equal(found[:, :3] - start, [[0, 3, 4], [1, 2, 4]])

@@ -42,8 +42,8 @@ The length of x is not known for rows that were ruled out unseen, but |x| <= |q|
     m(D) = (1 + 2g) D + 3g |q|^2.
 
 Products of coordinates below the smallest normal number t may vanish, which adds at most d t. The
-same holds for the squares of measured distances, whose unit is another one. The bound of estimates
-in bfloat16 is in ``_bfloat16.py``.
+same holds for the squares of measured distances, whose unit is another one. The bounds of estimates
+in bfloat16 and in TF32 are in ``_bfloat16.py`` and ``_tf32.py``.
 
 How near a row with a given estimate can be is bounded by the other side of the same inequality:
 with |x|^2 <= 2|q|^2 + 2D again, D <= (E + 3g |q|^2) / (1 - 2g). Both sides are one ``Bound``, with

@@ -76,14 +76,11 @@ def choose_engines(size):
     if size.device.type == "cpu" and n_pairs < MIN_PAIRS and _is_small(size):
         return [_choose_direct(size)]
     n_bytes = bytes_kept(size.n_rows, size.n_features, size.dtype, size.device)
+    if size.device.type == "cuda":
+        return _choose_on_cuda(size, n_bytes)
     # Sketches, and the bounds of the other engines, are in float32.
     if n_bytes >= size.n_bytes / 2 or size.dtype != torch.float32:
         return [(Tiles,)]
-    if size.device.type == "cuda":
-        triton = _load_triton(size.device)
-        if triton is not None and triton.pays(size.n_rows, size.n_wanted):
-            return [(triton.Fused,)]
-        return [(TopkTiles,)]
     # To select many rows takes longer than to rule out the others saves.
     if size.n_wanted > MAX_WANTED and not size.is_sorted:
         return [(Tiles,)]
@@ -95,6 +92,20 @@ def choose_engines(size):
     if size.n_features <= most_features and n_bytes < size.n_bytes / 2:
         chains.insert(0, (_kd_tree.KDTrees,))
     return chains
+
+
+def _choose_on_cuda(size, n_bytes):
+    """Return chains of engines for a GPU, where coarse rows would take so many bytes."""
+    triton = _load_triton(size)
+    if triton is None:
+        return [(TopkTiles,)]
+    # Its rows are in TF32, whatever the dtype of others.
+    width = triton.width_of(size.n_features)
+    n_rough = bytes_kept(size.n_rows, width, torch.float32, size.device)
+    if n_rough >= size.n_bytes / 2:
+        return [(TopkTiles,)]
+    is_room = n_rough + n_bytes < size.n_bytes / 2
+    return [(triton.Fused, TopkTiles) if is_room else (triton.Fused,), (TopkTiles,)]
 
 
 def _choose_products(size, n_bytes, is_compiled, is_loaded):
@@ -177,21 +188,34 @@ def _has_numba():
     return _kernels.is_usable()
 
 
-@cache
-def _load_triton(device):
-    """Import ``_triton`` if it works: Triton needs a C compiler and a recent device."""
+def _load_triton(size):
+    """Import ``_triton`` if it pays and works: it needs a C compiler, and a device with TF32."""
+    if torch.cuda.get_device_capability(size.device) < (8, 0):
+        return None
     try:
         from imblearn_eos.neighbors import _triton
     except ImportError:
         return None
-    rows = torch.zeros(1, 1, dtype=torch.float32, device=device)
+    if not _triton.pays(size.n_rows, size.n_features, size.n_wanted):
+        return None
+    return _triton if _is_right(size.device, _triton.variant_for(size.n_features)) else None
+
+
+@cache
+def _is_right(device, variant):
+    """Return whether a variant of the kernel runs on a device, with the precision that is proven.
+
+    Each is compiled by itself, and each can fail.
+    """
+    from imblearn_eos.neighbors import _triton
+
     try:
-        _triton.find_smallest(rows, rows, rows[0], 1, 0)
+        _triton.check(device, variant)
     except Exception as error:
         warnings.warn(
             f"Triton does not work on {device}, so plain torch is used: {error}",
             RuntimeWarning,
             stacklevel=2,
         )
-        return None
-    return _triton
+        return False
+    return True

@@ -12,18 +12,17 @@ from functools import cached_property
 import torch
 
 from imblearn_eos.neighbors._base import Engine
-from imblearn_eos.neighbors._selection import group_minima
+from imblearn_eos.neighbors._selection import SmallestScores, group_minima
 from imblearn_eos.neighbors._tiles import Tiles
 
 
-class TopkScores:
-    """The smallest scores offered so far, as :class:`SmallestScores` without waits."""
+class TopkScores(SmallestScores):
+    """The smallest scores offered so far, without waits."""
 
     def __init__(self, n_queries, n_kept, like):
-        self.n_kept = n_kept
+        super().__init__(n_queries, n_kept, like)
         self.scores = like.new_full((n_queries, n_kept), math.inf)
         self.rows = torch.zeros(n_queries, n_kept, dtype=torch.int64, device=like.device)
-        self.limit = like.new_full((n_queries,), math.inf)
 
     def offer(self, scores, rows):
         """Keep what is smaller among the scores of more rows."""

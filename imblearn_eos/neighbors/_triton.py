@@ -1,120 +1,271 @@
-"""The engine for CUDA: one fused kernel that never writes the matrix of scores.
+"""The engine for CUDA: one fused kernel on tensor cores that never writes the matrix of scores.
 
-The selection is loose, so that it needs no order and no communication between threads. Tiles of
-rows are dealt out in turn to chunks, a chunk and a tile of queries are one program, and a program
-keeps for each query and each column of its tiles, a *lane*, the few smallest scores that it saw
-there, and their rows. The candidates are the smallest of what all lanes kept.
+Scores are those of ``_tf32.py``, with its bound. The selection is loose, so that it needs no order
+and no communication between threads. Tiles of rows are dealt out in turn to chunks, a chunk and a
+block of queries are one program, and a program keeps for each query and each column of its tiles, a
+*lane*, the three smallest scores that it saw there. A kept number is an int32: a score's first 22
+bits, and the number of the tile within the chunk in place of the others, which tells the row. So to
+keep a score takes five minima and maxima. The candidates are the smallest numbers that all lanes
+kept.
 
 Why the limit holds
 -------------------
-Every row that may be found has one lane. A row that is not a candidate was either
+Scores that are not negative have the order of their bits as integers. Negative ones, which rounding
+makes for near duplicates, come first, in any order. Every row that may be found has one lane. A row
+that is not a candidate was either
 
-- kept by its lane, but not selected: then its score is at least the largest of the
-  candidates' scores; or
-- dropped by its lane, when the lane was full with scores that were at most as large. What a full
-  lane keeps only ever decreases, so the row's score is at least the largest that the lane kept in
+- kept by its lane, but not selected: then its number is at least the largest of the candidates'; or
+- dropped by its lane, when the lane was full with numbers that were at most as large. What a full
+  lane keeps only ever decreases, so the row's number is at least the largest that the lane kept in
   the end.
 
-So the smaller of the largest candidate's score and of the least of the full lanes' largest scores
-is a limit: no other row scores less. It is useful unless one lane has as many of the nearest rows
-as it can keep. With m nearest rows, n lanes and c scores in a lane, that is expected to happen
-C(m, c) / n**(c - 1) times if rows are dealt out at random; the number of lanes is chosen by it.
-Tiles are dealt out in turn because near rows often stand together, as the rows of a class do.
+So the smaller of the largest candidate's number and of the least of the full lanes' largest numbers
+is a limit: no other row has a smaller one, and none has a smaller estimate, the number without the
+tile's number. A negative limit certifies nothing, as no distance is less than it. The limit is
+useful unless one lane has more than three of the nearest rows. With m nearest rows and n lanes,
+that is expected to happen C(m, 3) / n**2 times if rows are dealt out at random; the number of lanes
+is chosen by it. Tiles are dealt out in turn because near rows often stand together, as the rows of
+a class do.
 
-A score that is NaN is never kept nor counted. It comes only from an overflow, by which the squared
-length of the query is infinite, so that the search knows.
+A score that is infinite or NaN is never a candidate. It comes only from rows that are not allowed,
+and from an overflow, by which the squared length of the query is infinite.
 """
 
 import math
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 
-from imblearn_eos.neighbors._base import in_full
-from imblearn_eos.neighbors._tiles import Tiles
+from imblearn_eos.neighbors._base import Block, Candidates, CoarseRows, Engine
+from imblearn_eos.neighbors._exact import Rows
+from imblearn_eos.neighbors._tf32 import NUMBER_BITS, Tf32Rows
 
-# With these, all that a program keeps stays in registers on devices of capability 8.0 and 9.0.
-BLOCK_QUERIES = 64
-BLOCK_ROWS = 64
-BLOCK_FEATURES = 16
-N_WARPS = 8
-# Programs for each multiprocessor, so that none of them waits long for the last.
-PROGRAMS_EACH = 4
+# Scores that a lane keeps; the kernel is written for it.
+DEPTH = 3
 # How often, in expectation, a lane may have dropped one of a query's nearest rows.
 LOSSES = 0.01
-# With fewer scores in a lane the kernel is faster, up to so many lanes.
-SHALLOW_LANES = 1024
-MAX_KEPT = 2048
+# Programs for each multiprocessor, so that none of them waits long for the last.
+PROGRAMS_EACH = 8
+# A chunk's tiles have a number each, and a grid has at most so many chunks.
+MAX_TILES, MAX_CHUNKS = 2**NUMBER_BITS, 2**16 - 1
+# Row numbers are int32 in the kernel, also those of tiles that a chunk would have next.
+MAX_ROWS = 2**30
+INFINITY_BITS = 0x7F800000
+NUMBER_MASK = MAX_TILES - 1
+
+QUERIES_AT_ONCE = 2**15
+# Candidates for each that is wanted, because the estimates are rough: 48 for 11 neighbors, of which
+# 99 % of queries need 15 on Gaussian data and 22 on clusters, at 500,000 rows and 64 features.
+CANDIDATES_PER_WANTED = 2.4
+# The trial searches for so many rows among all.
+N_SAMPLE, N_NEAREST = 64, 17
+
+# What an H200 takes, estimated, in seconds with the whole device busy: in the kernel for a product,
+# for a byte from the cache of the device, and to select a score; with plain torch for a product,
+# and to write and select a score; for a number that lanes keep. To be measured.
+SECONDS_TF32, SECONDS_BYTE, SECONDS_SELECTED = 4e-15, 0.2e-12, 0.47e-12
+SECONDS_FLOAT32, SECONDS_SCORE = 40e-15, 2e-12
+SECONDS_KEPT = 20e-12
 
 
-class Fused(Tiles):
-    """Multiply queries with rows and select in one kernel.
+class Variant(NamedTuple):
+    """One of the ways in which the kernel is compiled.
+
+    Attributes
+    ----------
+    block_queries, block_rows, block_features : int
+        The shape of a product.
+    is_whole : bool
+        Whether a product spans all features, so that queries are read once.
+    n_warps, n_stages : int
+    """
+
+    block_queries: int
+    block_rows: int
+    block_features: int
+    is_whole: bool
+    n_warps: int
+    n_stages: int
+
+
+# With these, all that programs keep stays in registers on devices of capability 8.0, 9.0 and 10.0,
+# and 16 warps share a multiprocessor: while some multiply, others select.
+BLOCK_QUERIES, BLOCK_ROWS, N_WARPS = 128, 32, 8
+# Stages by the width of rows that products span as a whole, and the variant for all other rows.
+STAGES = {16: 4, 32: 4, 64: 3, 128: 2}
+WIDE = Variant(128, 64, 32, False, 16, 3)
+
+
+def variant_for(n_features):
+    """Return the variant for rows of so many features: the narrowest that takes them."""
+    for width, n_stages in STAGES.items():
+        if n_features <= width:
+            return Variant(BLOCK_QUERIES, BLOCK_ROWS, width, True, N_WARPS, n_stages)
+    return WIDE
+
+
+def width_of(n_features):
+    """Return the width that rows are filled up to."""
+    block = variant_for(n_features).block_features
+    return -(-n_features // block) * block
+
+
+def lanes(n_kept):
+    """Return the number of lanes that loses few rows."""
+    return math.ceil((math.comb(n_kept, DEPTH) / LOSSES) ** (1 / (DEPTH - 1)))
+
+
+def chunks(n_kept, n_rows, block_rows):
+    """Return the number of chunks that has so many lanes, and numbers for all tiles."""
+    n_tiles = -(-n_rows // block_rows)
+    n_chunks = max(1, -(-lanes(n_kept) // block_rows), -(-n_tiles // MAX_TILES))
+    return min(n_chunks, n_tiles)
+
+
+def bytes_per_query(n_chunks, block_rows):
+    """Return the memory that :func:`find_smallest` takes for a query, selection included."""
+    return 16 * DEPTH * n_chunks * block_rows
+
+
+def seconds_fused(n_rows, n_features, n_kept):
+    """Estimate the time that the kernel and the selection take for a query."""
+    variant = variant_for(n_features)
+    n_lanes = chunks(n_kept, n_rows, variant.block_rows) * variant.block_rows
+    # Queries that are read once for all rows cost nothing.
+    n_reads = 1 / variant.block_queries + (not variant.is_whole) / variant.block_rows
+    product = max(SECONDS_TF32, 4 * n_reads * SECONDS_BYTE)
+    # Tensor cores multiply while other units select.
+    score = max(width_of(n_features) * product, SECONDS_SELECTED)
+    return n_rows * score + DEPTH * n_lanes * SECONDS_KEPT
+
+
+def seconds_plain(n_rows, n_features):
+    """Estimate the time that plain torch takes for a query: product, then selection."""
+    return n_rows * (SECONDS_FLOAT32 * n_features + SECONDS_SCORE)
+
+
+def pays(n_rows, n_features, n_wanted):
+    """Return whether the kernel is faster than plain torch, if few queries are left in doubt."""
+    if n_rows > MAX_ROWS:
+        return False
+    n_kept = n_candidates(n_wanted)
+    return seconds_fused(n_rows, n_features, n_kept) < seconds_plain(n_rows, n_features)
+
+
+def n_candidates(n_wanted):
+    """Return how many candidates to keep."""
+    return math.ceil(CANDIDATES_PER_WANTED * n_wanted)
+
+
+class Fused(Engine):
+    """Multiply queries with rows in TF32 and select in one kernel.
 
     Parameters
     ----------
     coarse : CoarseRows
     """
 
+    @cached_property
+    def rows(self):
+        """The rows in TF32: Tf32Rows."""
+        n_features = self.coarse.rows.shape[1]
+        variant = variant_for(n_features)
+        return Tf32Rows(self.coarse, width_of(n_features), variant.block_rows)
+
+    def pays(self):
+        """Return whether to search again what is left in doubt leaves the kernel faster."""
+        rows = self.coarse.rows
+        n_kept = min(n_candidates(N_NEAREST), len(rows))
+        numbers = torch.arange(0, len(rows), -(-len(rows) // N_SAMPLE), device=rows.device)
+        queries = rows[numbers]
+        centred = self.coarse.centred(queries)
+        found = self.candidates(None, centred, n_kept, None)
+        # A query is its own nearest row.
+        n_nearest = min(N_NEAREST, n_kept)
+        query = torch.arange(len(numbers), device=rows.device)
+        query = query.repeat_interleave(n_kept)
+        squared = self.measure(queries, rows, query, found.rows.flatten(), len(query))
+        farthest = squared.view(-1, n_kept).sort(dim=1).values[:, n_nearest - 1]
+        reach = self.bound(centred).largest_estimate(farthest * self.coarse.unit)
+        is_certain = found.limit > reach
+        in_doubt = 1 - is_certain.double().mean().item()
+        plain = seconds_plain(*rows.shape)
+        return seconds_fused(*rows.shape, n_kept) + in_doubt * plain < plain
+
+    def n_candidates(self, n_wanted):
+        """Return more candidates than wanted, because the estimates are rough."""
+        return n_candidates(n_wanted)
+
+    def blocks(self, queries, numbers, n_kept):
+        """Split queries into blocks, as :meth:`Engine.blocks`: as large as memory allows."""
+        for part in numbers.split(min(QUERIES_AT_ONCE, self.n_affordable(n_kept))):
+            yield Block(part)
+
     def bytes_per_query(self, n_kept):
-        """Return the memory for a query: what the lanes keep, too."""
-        return super().bytes_per_query(n_kept) + bytes_per_query(n_kept)
+        """Return the memory for a query: itself, and what the lanes keep."""
+        n_rows, n_features = self.coarse.rows.shape
+        block_rows = variant_for(n_features).block_rows
+        n_bytes = bytes_per_query(chunks(n_kept, n_rows, block_rows), block_rows)
+        return super().bytes_per_query(n_kept) + n_bytes + 40 * n_features
 
     def candidates(self, block, queries, n_kept, allowed):
         """Find rows of least estimate, as :meth:`Engine.candidates`."""
-        queries = queries.to(self.coarse.dtype)
-        kept = self.source
-        norms = kept.norms if allowed is None else kept.norms.masked_fill(~allowed, math.inf)
+        factors, lengths = self.rows.factors(queries)
+        norms = self.rows.norms_of(allowed)
         n_bytes = self.coarse.n_bytes / 4
-        rows, scores, limit = find_smallest(queries, kept.values, norms, n_kept, n_bytes)
-        missing = limit.isneginf().nonzero()[:, 0]
-        if len(missing):
-            best = self.search_tiles(queries[missing], n_kept, allowed)
-            # More may be kept than was asked for.
-            scores[missing], kept = best.scores.topk(n_kept, largest=False, sorted=False)
-            rows[missing], limit[missing] = best.rows.gather(1, kept), best.limit
-        return in_full(rows, scores, limit, queries)
+        found = find_smallest(factors, lengths, self.rows.values, norms, n_kept, n_bytes)
+        rows, estimates, limit = found
+        return Candidates(rows, estimates.double(), limit.double())
+
+    def bound(self, queries):
+        """Return the bound of the estimates, as :meth:`Engine.bound`."""
+        return self.rows.bound(queries)
 
 
-def lanes(n_kept):
-    """Return the number of scores in a lane, and the number of chunks that loses few rows.
+def check(device, variant):
+    """Compile a variant of the kernel, and compare what it finds with the bound.
 
-    Parameters
-    ----------
-    n_kept : int
-
-    Returns
-    -------
-    depth : int
-    n_chunks : int
+    Raises
+    ------
+    Exception
+        If it cannot be compiled, does not run, or is less precise than the bound assumes.
     """
-    for depth in (3, 4):
-        n_lanes = (math.comb(n_kept, depth) / LOSSES) ** (1 / (depth - 1))
-        if n_lanes <= SHALLOW_LANES:
-            break
-    return depth, max(1, math.ceil(n_lanes / BLOCK_ROWS))
+    n_rows, n_kept = 20 * variant.block_rows + 1, 16
+    n_features = variant.block_features if variant.is_whole else 200
+    numbers = torch.arange(n_rows * n_features, dtype=torch.float64, device=device)
+    rows = numbers.sin().view(n_rows, n_features)
+    # The terms of a product have one sign, so that truncation adds up.
+    rows = rows.abs() * rows[:, :1].sign()
+    # With little memory there are fewer chunks than tiles.
+    engine = Fused(CoarseRows(Rows(rows, device), torch.float32, 2.0**18))
+    queries = engine.coarse.centred(rows[:32])
+    found, estimates, limit = engine.candidates(None, queries, n_kept, None)[:3]
+    bound = engine.bound(queries)
+    others = engine.coarse.centred(rows)
+    squared = (queries[:, None] - others).square().sum(2)
+    largest, nearest = bound.of(slice(None)).largest_estimate(squared), squared.gather(1, found)
+    is_right = estimates <= largest.gather(1, found)
+    is_right &= nearest <= bound.of(slice(None)).largest_distance(estimates)
+    largest = largest.scatter(1, found, math.inf)
+    if not (is_right.all() and (largest >= limit[:, None]).all()):
+        raise RuntimeError("its products are less precise than they should be")
 
 
-def pays(n_rows, n_kept):
-    """Return whether what the lanes keep is small beside the matrix of scores."""
-    depth, n_chunks = lanes(n_kept)
-    return n_kept <= MAX_KEPT and 2 * depth * n_chunks * BLOCK_ROWS <= n_rows
-
-
-def bytes_per_query(n_kept, n_chunks=None):
-    """Return the memory that :func:`find_smallest` takes for a query, selection included."""
-    depth, n_needed = lanes(n_kept)
-    return 16 * depth * (n_chunks or n_needed) * BLOCK_ROWS
-
-
-def find_smallest(queries, rows, norms, n_kept, n_bytes):
+def find_smallest(factors, lengths, rows, norms, n_kept, n_bytes):
     """Find rows of small score.
 
     Parameters
     ----------
-    queries : torch.Tensor of shape (n_queries, n_features), dtype=float32
-    rows : torch.Tensor of shape (n_rows, n_features), dtype=float32
-        Fewer than 2**31.
+    factors : torch.Tensor of shape (n_queries, width), dtype=float32
+        Queries in TF32, times -2.
+    lengths : torch.Tensor of shape (n_queries,), dtype=float32
+        Squared lengths of the queries.
+    rows : torch.Tensor of shape (n_rows, width), dtype=float32
+        In TF32. The number of rows is a multiple of the block's of :func:`variant_for`, and the
+        width one of :func:`width_of`.
     norms : torch.Tensor of shape (n_rows,), dtype=float32
         Squared lengths of the rows; infinity for rows that must not be found.
     n_kept : int
@@ -126,44 +277,48 @@ def find_smallest(queries, rows, norms, n_kept, n_bytes):
     -------
     found : torch.Tensor of shape (n_queries, n_kept), dtype=int64
         Row numbers.
-    scores : torch.Tensor of shape (n_queries, n_kept), dtype=float32
+    estimates : torch.Tensor of shape (n_queries, n_kept), dtype=float32
+        Infinity where fewer rows were kept; their numbers are arbitrary then.
     limit : torch.Tensor of shape (n_queries,), dtype=float32
-        No other row has a smaller score. Minus infinity where fewer than ``n_kept`` rows were
-        kept: the last of the rows found are arbitrary then.
+        No other row has a smaller estimate. NaN where fewer than ``n_kept`` rows were kept.
     """
-    queries, rows = queries.contiguous(), rows.contiguous()
-    n_queries, n_features = queries.shape
-    depth, n_chunks = lanes(n_kept)
-    n_blocks = triton.cdiv(n_queries, BLOCK_QUERIES)
-    n_tiles = triton.cdiv(len(rows), BLOCK_ROWS)
-    n_wanted = triton.cdiv(_n_programs(queries.device), n_blocks)
-    n_affordable = int(n_bytes / (bytes_per_query(n_kept, 1) * n_queries))
-    n_chunks = min(max(n_chunks, min(n_wanted, n_affordable)), n_tiles)
-    # The kernel writes every place.
-    scores = queries.new_empty(n_queries, depth, n_chunks * BLOCK_ROWS)
-    numbers = torch.empty(scores.shape, dtype=torch.int32, device=queries.device)
-    # Triton starts kernels on the current device, which need not be the tensors'.
-    with torch.cuda.device_of(queries):
-        _keep_smallest[n_blocks, n_chunks](
-            queries,
-            rows,
-            norms,
-            scores,
-            numbers,
-            n_queries,
-            len(rows),
-            n_features,
-            depth,
-            BLOCK_QUERIES,
-            BLOCK_ROWS,
-            BLOCK_FEATURES,
-            num_warps=N_WARPS,
-        )
-    limit = scores[:, -1].amin(1)
-    scores, places = scores.flatten(1).topk(n_kept, largest=False, sorted=False)
-    largest = scores.amax(1)
-    limit = torch.where(largest == math.inf, -math.inf, torch.minimum(limit, largest))
-    return numbers.flatten(1).gather(1, places).long(), scores, limit
+    n_queries, width = factors.shape
+    variant = variant_for(width)
+    n_blocks = triton.cdiv(n_queries, variant.block_queries)
+    n_tiles = len(rows) // variant.block_rows
+    n_wanted = triton.cdiv(_n_programs(rows.device), n_blocks)
+    n_affordable = int(n_bytes / (bytes_per_query(1, variant.block_rows) * n_queries))
+    n_chunks = chunks(n_kept, len(rows), variant.block_rows)
+    n_chunks = min(max(n_chunks, min(n_wanted, n_affordable)), n_tiles, MAX_CHUNKS)
+    n_filling = n_blocks * variant.block_queries - n_queries
+    kept = _launch(
+        torch.nn.functional.pad(factors, (0, 0, 0, n_filling)),
+        torch.nn.functional.pad(lengths, (0, n_filling)),
+        rows,
+        norms,
+        n_chunks,
+        variant,
+    )[:n_queries]
+    limit = kept[:, -1].amin(1)
+    numbers, places = kept.flatten(1).topk(n_kept, largest=False, sorted=False)
+    limit = _estimate(torch.minimum(limit, numbers.amax(1)))
+    estimates = _estimate(numbers)
+    is_overflow = ~lengths.isfinite() | estimates.isinf().any(1)
+    lane, tile = places % kept.shape[2], numbers & NUMBER_MASK
+    chunk = lane.div(variant.block_rows, rounding_mode="floor")
+    found = (tile * n_chunks + chunk) * variant.block_rows + lane % variant.block_rows
+    return (
+        found.masked_fill_(estimates.isinf(), 0),
+        estimates,
+        limit.masked_fill_(is_overflow, math.nan),
+    )
+
+
+def _estimate(numbers):
+    """Return the scores of kept numbers; infinity where nothing was kept, or NaN."""
+    is_nothing = (numbers & INFINITY_BITS) == INFINITY_BITS
+    scores = (numbers & ~NUMBER_MASK).view(torch.float32)
+    return scores.masked_fill_(is_nothing, math.inf)
 
 
 def _n_programs(device):
@@ -173,23 +328,71 @@ def _n_programs(device):
     return PROGRAMS_EACH * properties.multi_processor_count
 
 
+def _launch(factors, lengths, rows, norms, n_chunks, variant):
+    """Return what the kernel keeps.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_queries, DEPTH, n_chunks * block_rows), dtype=int32
+        For each lane its smallest numbers, ascending.
+    """
+    n_queries, width = factors.shape
+    shape = n_queries, DEPTH, n_chunks * variant.block_rows
+    # The kernel writes every place.
+    kept = torch.empty(shape, dtype=torch.int32, device=rows.device)
+    # Triton starts kernels on the current device, which need not be the tensors'.
+    with torch.cuda.device_of(rows):
+        _keep_smallest[n_queries // variant.block_queries, n_chunks](
+            factors,
+            lengths,
+            rows,
+            norms,
+            kept,
+            len(rows) // variant.block_rows,
+            width // variant.block_features,
+            **constants(variant),
+            **options(variant),
+        )
+    return kept
+
+
+def constants(variant):
+    """Return the arguments that the kernel is compiled for."""
+    return {
+        "BLOCK_QUERIES": variant.block_queries,
+        "BLOCK_ROWS": variant.block_rows,
+        "BLOCK_FEATURES": variant.block_features,
+        "IS_WHOLE": variant.is_whole,
+        "NUMBER_MASK": NUMBER_MASK,
+        "N_STAGES": variant.n_stages,
+    }
+
+
+def options(variant):
+    """Return the options that the kernel is compiled with."""
+    # There is nothing to fuse, but recent versions of Triton warn where this is not said.
+    fusion = {"enable_fp_fusion": False}
+    return {"num_warps": variant.n_warps, "num_stages": variant.n_stages, **fusion}
+
+
 # Sizes that say nothing about alignment would only have the kernel compiled again.
-@triton.jit(do_not_specialize=["n_queries", "n_rows"])
+@triton.jit(do_not_specialize=["n_tiles", "n_steps"])
 def _keep_smallest(
-    queries,
+    factors,
+    lengths,
     rows,
     norms,
-    kept_scores,
-    kept_rows,
-    n_queries,
-    n_rows,
-    n_features,
-    DEPTH: tl.constexpr,
+    kept,
+    n_tiles,
+    n_steps,
     BLOCK_QUERIES: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_FEATURES: tl.constexpr,
+    IS_WHOLE: tl.constexpr,
+    NUMBER_MASK: tl.constexpr,
+    N_STAGES: tl.constexpr,
 ):
-    """Keep the smallest scores of each lane, ``DEPTH`` of them: 3 or 4.
+    """Keep the three smallest numbers of each lane.
 
     The grid is (blocks of queries, chunks), so that programs that run together read the same rows.
     """
@@ -197,61 +400,38 @@ def _keep_smallest(
     n_chunks = tl.num_programs(1)
     query = tl.program_id(0) * BLOCK_QUERIES + tl.arange(0, BLOCK_QUERIES)
     column = tl.arange(0, BLOCK_ROWS)
-    is_query = query < n_queries
+    feature = tl.arange(0, BLOCK_FEATURES)
+    width = BLOCK_FEATURES if IS_WHOLE else n_steps * BLOCK_FEATURES
     # Numbers of elements may exceed 2**31.
-    query_start = query.to(tl.int64) * n_features
+    left_at = factors + query.to(tl.int64)[:, None] * width + feature[None, :]
+    right_at = rows + column[:, None] * width + feature[None, :]
+    length = tl.load(lengths + query)
+    if IS_WHOLE:
+        left = tl.load(left_at)
 
-    nothing = tl.full((BLOCK_QUERIES, BLOCK_ROWS), float("inf"), tl.float32)
-    no_row = tl.full((BLOCK_QUERIES, BLOCK_ROWS), 0, tl.int32)
-    score_0, score_1, score_2, score_3 = nothing, nothing, nothing, nothing
-    row_0, row_1, row_2, row_3 = no_row, no_row, no_row, no_row
-
-    for tile in range(chunk, tl.cdiv(n_rows, BLOCK_ROWS), n_chunks):
-        row = tile * BLOCK_ROWS + column
-        is_row = row < n_rows
-        row_start = row.to(tl.int64) * n_features
-        products = tl.full((BLOCK_QUERIES, BLOCK_ROWS), 0, tl.float32)
-        for start in range(0, n_features, BLOCK_FEATURES):
-            feature = start + tl.arange(0, BLOCK_FEATURES)
-            is_feature = feature < n_features
-            left = tl.load(
-                queries + query_start[:, None] + feature[None, :],
-                mask=is_query[:, None] & is_feature[None, :],
-                other=0.0,
-            )
-            right = tl.load(
-                rows + row_start[None, :] + feature[:, None],
-                mask=is_row[None, :] & is_feature[:, None],
-                other=0.0,
-            )
-            # The bound counts roundings of float32, not of TF32.
-            products = tl.dot(left, right, products, input_precision="ieee")
-        norm = tl.load(norms + row, mask=is_row, other=float("inf"))
-        score = norm[None, :] - 2.0 * products
-        number = row[None, :]
-
-        # Put the score in its place; those after it move on by one. Infinity is never kept.
-        before_0, before_1, before_2 = score < score_0, score < score_1, score < score_2
-        if DEPTH == 4:
-            before_3 = score < score_3
-            score_3 = tl.where(before_2, score_2, tl.where(before_3, score, score_3))
-            row_3 = tl.where(before_2, row_2, tl.where(before_3, number, row_3))
-        score_2 = tl.where(before_1, score_1, tl.where(before_2, score, score_2))
-        row_2 = tl.where(before_1, row_1, tl.where(before_2, number, row_2))
-        score_1 = tl.where(before_0, score_0, tl.where(before_1, score, score_1))
-        row_1 = tl.where(before_0, row_0, tl.where(before_1, number, row_1))
-        score_0 = tl.where(before_0, score, score_0)
-        row_0 = tl.where(before_0, number, row_0)
+    nothing = tl.full((BLOCK_QUERIES, BLOCK_ROWS), 0x7FFFFFFF, tl.int32)
+    first, second, third = nothing, nothing, nothing
+    for tile in tl.range(0, tl.cdiv(n_tiles - chunk, n_chunks), num_stages=N_STAGES):
+        start = (tile * n_chunks + chunk) * BLOCK_ROWS
+        tile_at = right_at + start.to(tl.int64) * width
+        if IS_WHOLE:
+            right = tl.load(tile_at)
+            products = tl.dot(left, tl.trans(right), input_precision="tf32")
+        else:
+            products = tl.full((BLOCK_QUERIES, BLOCK_ROWS), 0, tl.float32)
+            for step in range(0, n_steps):
+                left = tl.load(left_at + step * BLOCK_FEATURES)
+                right = tl.load(tile_at + step * BLOCK_FEATURES)
+                products = tl.dot(left, tl.trans(right), products, input_precision="tf32")
+        norm = tl.load(norms + start + column)
+        score = (products + norm[None, :]) + length[:, None]
+        number = (score.to(tl.int32, bitcast=True) & ~NUMBER_MASK) | tile
+        third = tl.minimum(third, tl.maximum(second, number))
+        second = tl.minimum(second, tl.maximum(first, number))
+        first = tl.minimum(first, number)
 
     n_lanes = n_chunks * BLOCK_ROWS
-    lane = query.to(tl.int64)[:, None] * DEPTH * n_lanes + (chunk * BLOCK_ROWS + column)[None, :]
-    mask = is_query[:, None]
-    tl.store(kept_scores + lane, score_0, mask=mask)
-    tl.store(kept_rows + lane, row_0, mask=mask)
-    tl.store(kept_scores + lane + n_lanes, score_1, mask=mask)
-    tl.store(kept_rows + lane + n_lanes, row_1, mask=mask)
-    tl.store(kept_scores + lane + 2 * n_lanes, score_2, mask=mask)
-    tl.store(kept_rows + lane + 2 * n_lanes, row_2, mask=mask)
-    if DEPTH == 4:
-        tl.store(kept_scores + lane + 3 * n_lanes, score_3, mask=mask)
-        tl.store(kept_rows + lane + 3 * n_lanes, row_3, mask=mask)
+    lane = query.to(tl.int64)[:, None] * (3 * n_lanes) + (chunk * BLOCK_ROWS + column)[None, :]
+    tl.store(kept + lane, first)
+    tl.store(kept + lane + n_lanes, second)
+    tl.store(kept + lane + 2 * n_lanes, third)
