@@ -31,6 +31,12 @@ class Rows:
             part = self.data[index]
         return part.to(device=self.device, dtype=torch.float64)
 
+    def take(self, numbers):
+        """Return copies of the rows of these numbers, in a dtype that subtracts from float64."""
+        if issparse(self.data) or self.data.dtype == torch.bool:
+            return self[numbers]
+        return self.data.index_select(0, numbers)
+
     def as_array(self):
         """Return all rows as an array that compiled loops can read, or None."""
         is_plain = (
@@ -60,7 +66,8 @@ def measure(queries, rows, query, found, pairs_at_once):
     squared = queries.new_empty(len(query))
     for start in range(0, len(query), pairs_at_once):
         pairs = slice(start, start + pairs_at_once)
-        squared[pairs] = sum_of_squares(queries[query[pairs]] - rows[found[pairs]])
+        difference = queries.index_select(0, query[pairs]).sub_(rows.take(found[pairs]))
+        squared[pairs] = sum_of_squares(difference)
     return squared
 
 
@@ -69,7 +76,7 @@ def sum_of_squares(difference):
     terms = difference.square_()
     while (width := terms.shape[-1]) > 1:
         half = width // 2
-        folded = terms[..., :half] + terms[..., half : 2 * half]
+        folded = terms[..., :half].add_(terms[..., half : 2 * half])
         if width % 2:
             folded[..., 0] += terms[..., -1]
         terms = folded
