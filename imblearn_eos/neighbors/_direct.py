@@ -9,7 +9,7 @@ its column.
 import torch
 
 from imblearn_eos.neighbors._base import Candidates, Engine
-from imblearn_eos.neighbors._certificate import bound_of_lengths
+from imblearn_eos.neighbors._certificate import Bound, bound_of_lengths
 
 # Columns of a group, and the fewest groups, also for each estimate that is kept.
 GROUP, LEAST_GROUPS, GROUPS_PER_KEPT = 4, 72, 1.5
@@ -120,7 +120,7 @@ class Direct(Engine):
         )
         # Columns take the last bits.
         rounded = 2 * self.column_bits * torch.finfo(torch.float64).eps
-        return bound._replace(slope=bound.slope + rounded)
+        return Bound(bound.slope + rounded, bound.offset)
 
 
 class DoubleDirect(Direct):
