@@ -306,10 +306,14 @@ def test_false_alarms_are_other_rows_taken_for_rare_ones():
 
 
 def test_method_to_use_comes_first_and_then_the_best():
-    results = make_results(
-        none=NONE, random=[None] * 3, smote=EOS, eos=EOS, validation={"none": 0.7, "eos": 0.8}
-    )
+    results = make_results(none=NONE, random=[None] * 3, smote=EOS, eos=EOS)
     assert order_methods(results) == ["eos", "smote", "none", "random"]
+
+
+def test_methods_without_a_validation_score_follow_those_that_have_one():
+    tested = {"random": [None] * 3, "adasyn": CHANCE, "smote": [(0.99, 0.99)] * 3}
+    results = make_results(**tested, none=NONE, eos=EOS, validation={"none": 0.7, "eos": 0.8})
+    assert order_methods(results) == ["eos", "none", "adasyn", "smote", "random"]
 
 
 def test_table_has_percent_and_the_paired_difference():

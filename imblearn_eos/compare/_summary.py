@@ -25,14 +25,19 @@ def choose_method(results):
 
 
 def order_methods(results):
-    """Return the methods of a comparison, the one to use first, then the best ones."""
+    """Return the methods of a comparison, the one to use first, then the best ones.
+
+    Those without a validation score follow the others, and those that failed come last.
+    """
     chosen, means = choose_method(results), validation_means(results)
     measure = main_measure(results)
 
     def key(method):
         scores = collect(results, method, measure.metric).values()
         mean, _ = mean_and_spread(scores)
-        return method != chosen, mean is None, -means.get(method, measure.sign * (mean or 0))
+        # Validation and test scores cannot be compared: by test scores only if there are no others.
+        order = -means.get(method, 0) if means else measure.sign * -(mean or 0)
+        return method != chosen, mean is None, bool(means) and method not in means, order
 
     return sorted(results[0].methods, key=key)
 
