@@ -249,10 +249,18 @@ def test_given_validation_part_takes_the_place_of_folds(rows):
         ({"test": [0, 1], "validation": [1, 2]}, "has rows in common"),
         ({"test": [0]}, "'test' part has 1 class"),
         ({"validation": [6, 0]}, r"'validation' part has labels without a training row: \[2\]"),
-        ({"test": np.zeros(3, dtype=bool)}, "inconsistent numbers of samples"),
+        (
+            {"test": np.zeros(3, dtype=bool)},
+            r"'test' must .* the 7 rows .*shape \(3,\) and dtype bool",
+        ),
+        ({"test": [1, 99]}, r"'test' must .*99 is out of bounds.* appended"),
+        ({"test": (np.zeros((3, 2)), [0, 1, 0])}, r"'test' must .*got a tuple of unequal arrays"),
+        ({"validation": np.zeros((7, 2))}, r"'validation' must .*shape \(7, 2\) and dtype float64"),
+        ({"validation": np.zeros((3, 2), dtype=int)}, r"'validation' must .*shape \(3, 2\)"),
+        ({"groups": [0, 1, 2]}, r"'groups' must .* the 7 rows, got shape \(3,\)"),
     ],
 )
-def test_unusable_part_is_named(parts, message):
+def test_unusable_part_or_groups_are_named(parts, message):
     Z, y = np.zeros((7, 2)), [0, 1, 0, 1, 0, 1, 2]
     with pytest.raises(ValueError, match=message):
         compare_embeddings(Z, y, **parts)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
 
 from imblearn_eos._validation import to_array
@@ -78,8 +77,7 @@ def make_splits(
     """
     pool, test, validation = _divide(y, test, validation)
     if groups is not None:
-        groups = np.asarray(to_array(groups, "groups"))
-        check_consistent_length(y, groups)
+        groups = _check_length(groups, y)
     given = {"test": test, "validation": validation}
     _check_parts(y, pool, given)
     if groups is not None:
@@ -150,20 +148,41 @@ def _digest(row):
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def _divide(y, *parts):
+def _divide(y, test, validation):
     """Return the positions of the rows outside the given parts, and of those in each part."""
-    parts = [_positions(part, y) for part in parts]
+    parts = [_positions("test", test, y), _positions("validation", validation, y)]
     return np.setdiff1d(np.arange(len(y)), np.concatenate(parts)), *parts
 
 
-def _positions(part, y):
+def _positions(name, part, y):
     """Return the positions of the rows of a part, given as positions or as a mask."""
     if part is None:
         return np.empty(0, dtype=np.int64)
-    part = np.asarray(part)
-    if part.dtype == bool:
-        check_consistent_length(y, part)
-    return np.unique(np.arange(len(y))[part])
+    part, cause, found = to_array(part, name), None, f"a {type(part).__name__} of unequal arrays"
+    try:
+        rows = np.asarray(part)
+        found = f"shape {rows.shape} and dtype {rows.dtype}"
+        if rows.ndim == 1:
+            return np.unique(np.arange(len(y))[rows])
+    except (ValueError, IndexError) as error:
+        # ValueError for a tuple of X and y, IndexError for all that are no rows of the data.
+        cause = error
+        found += f" ({error})" if isinstance(error, IndexError) else ""
+    raise ValueError(
+        f"{name!r} must say which of the {len(y)} rows are the {name} part, as a mask of this "
+        f"length or as positions below it, got {found}. Rows kept elsewhere must be appended to "
+        "the data first."
+    ) from cause
+
+
+def _check_length(groups, y):
+    groups = np.asarray(to_array(groups, "groups"))
+    if groups.shape not in ((len(y),), (len(y), 1)):
+        raise ValueError(
+            f"'groups' must hold the group of each of the {len(y)} rows, got shape {groups.shape}. "
+            "Give one group for each row, in the order of the rows."
+        )
+    return groups.ravel()
 
 
 def _check_parts(y, train, parts):
