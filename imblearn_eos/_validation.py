@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from imblearn.utils import check_target_type
 from scipy import sparse
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from imblearn_eos._compat import check_feature_names, check_n_features
@@ -375,7 +375,7 @@ def encode_known_labels(y, classes, name, known):
     return np.searchsorted(classes, y)
 
 
-def encode_labels(y, *, estimator):
+def encode_labels(y, *, estimator, X=None):
     """Replace labels by the positions of their classes in sorted order.
 
     Parameters
@@ -384,6 +384,8 @@ def encode_labels(y, *, estimator):
         Labels of any kind that sorts.
     estimator : estimator object
         Named in errors.
+    X : array-like, torch.Tensor or dataset of shape (n_samples, ...), default=None
+        What the labels are of. None skips the check of their number.
 
     Returns
     -------
@@ -395,16 +397,22 @@ def encode_labels(y, *, estimator):
     Raises
     ------
     ValueError
-        When ``y`` is missing, not 1-d, continuous, of several types, or of one class.
+        When ``y`` is missing, not 1-d, of another length than ``X``, continuous, of several types,
+        or of one class.
     """
     name = type(estimator).__name__
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
     y = column_or_1d(to_array(y, "y"), warn=True)
+    if X is not None:
+        refuse_lazy(X)
+        # First, because the first labels alone may be of one class.
+        check_consistent_length(X, y)
     # Before scikit-learn's check, which does not say which labels are wrong.
     classes, codes = sorted_classes(y, return_inverse=True)
-    check_classification_targets(y)
+    # Before it also because it reads the first label.
     check_several_classes(classes, estimator=estimator)
+    check_classification_targets(y)
     return classes, codes.astype(np.int64, copy=False)
 
 

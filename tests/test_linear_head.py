@@ -282,6 +282,8 @@ def test_same_fit_twice_and_after_pickling():
         ({"device": "tpu"}, lambda X, y: (X, y), "'device' parameter"),
         ({}, lambda X, y: (X, np.zeros(len(X))), "one class"),
         ({}, lambda X, y: (X, y[1:]), r"92, 91"),
+        # Labels of one class.
+        ({}, lambda X, y: (X, y[:5]), r"92, 5"),
         ({}, lambda X, y: (X, X[:, 0]), "continuous"),
         ({}, lambda X, y: (X, None), "requires y"),
         ({}, lambda X, y: (X, [None, *y.astype(str)[1:]]), "y has labels .* sorted.*drop rows"),

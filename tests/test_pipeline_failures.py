@@ -55,6 +55,8 @@ class Trained(Callback):
         ({}, np.zeros(len(X)), "one class"),
         ({}, [None, *y.astype(str)[1:]], "cannot be sorted"),
         ({}, y[1:], "inconsistent numbers"),
+        # Labels of one class.
+        ({}, y[:5], r"inconsistent numbers of samples: \[92, 5\]"),
     ],
 )
 def test_what_cannot_work_is_found_before_training(steps, labels, message):
@@ -62,6 +64,11 @@ def test_what_cannot_work_is_found_before_training(steps, labels, message):
     samples = TensorDataset(torch.from_numpy(X), torch.from_numpy(y)) if labels is None else X
     with pytest.raises(ValueError, match=message):
         pipeline.fit(samples, labels)
+
+
+def test_no_samples_are_found_before_training():
+    with pytest.raises(ValueError, match="at least 2 classes, but y has no rows"):
+        make_pipeline(make_net(callbacks=[Trained()])).fit(X[:0], y[:0])
 
 
 def test_missing_labels_are_found_before_training():

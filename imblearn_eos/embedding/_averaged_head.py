@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils import check_consistent_length
 
 from imblearn_eos._compat import HasMethods, fit_context
 from imblearn_eos._threads import one_thread_after_fork
@@ -148,8 +147,7 @@ class AveragedHead(BaseLinearHead):
             When ``max_iter`` iterations were not enough for one of the heads.
         """
         given, X = X, self._check_X(X)
-        classes, codes = encode_labels(y, estimator=self)
-        check_consistent_length(X, codes)
+        classes, codes = encode_labels(y, estimator=self, X=X)
         is_array = isinstance(X, torch.Tensor) and not isinstance(given, torch.Tensor)
         sampler, labels = clone(self.sampler), classes[codes]
         rows = sampler.fit_resample(X.numpy() if is_array else X, labels)

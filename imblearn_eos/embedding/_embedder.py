@@ -16,7 +16,7 @@ from sklearn.base import (
     clone,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier
@@ -226,8 +226,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         given, X = X, as_samples(X, estimator=self, preprocess=preprocess, min_samples=2)
         if y is None and is_dataset(given):
             y = labels_for(self.net, given)
-        classes, codes = encode_labels(y, estimator=self)
-        check_consistent_length(X, codes)
+        classes, codes = encode_labels(y, estimator=self, X=X)
         # The loss of a binary net compares one logit with a float.
         is_binary = isinstance(net, NeuralNetBinaryClassifier)
         targets = codes.astype(np.float32) if is_binary else codes

@@ -95,7 +95,7 @@ class PipelineWithGap(PipelineWithHook):
 
     def _labels(self, X, y):
         """Return the labels of samples; if y is None and X a dataset, the labels that it has."""
-        return labels_for(self._embedder().net, X) if y is None and is_dataset(X) else y
+        return labels_for(self._embedder().net, X) if is_dataset(X) and y is None else y
 
     def _embed(self, X):
         """Transform samples to what the last step takes."""

@@ -14,7 +14,6 @@ from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_consistent_length
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -236,8 +235,7 @@ class LinearHead(BaseLinearHead):
 
             return make_problem(self, X, y, sample_weight)
         given, X = X, self._check_X(X)
-        classes, codes = encode_labels(y, estimator=self)
-        check_consistent_length(X, codes)
+        classes, codes = encode_labels(y, estimator=self, X=X)
         device = resolve_device(self.device, like=given)
         weights = row_weights(codes, classes, sample_weight, self.class_weight)
         shares = None

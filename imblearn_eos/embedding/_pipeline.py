@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -322,7 +322,9 @@ class EmbeddingPipeline(PipelineWithGap):
         """Fit all steps but the last, and return what the last step is fitted to."""
         embedder = self._embedder()
         y = self._labels(X, y)
-        classes, codes = encode_labels(y, estimator=self)
+        # The Embedder checks the lengths in a dict.
+        samples = None if isinstance(X, Mapping) else X
+        classes, codes = encode_labels(y, estimator=self, X=samples)
         check_later_steps(self.steps[1:], classes[codes])
         given, before = self.steps, getattr(embedder, "classes_", None)
         # Clones, because a head must not outlive the network that it was fitted to.
