@@ -183,8 +183,9 @@ class ShapeExplained:
         is_memory = isinstance(error, torch.cuda.OutOfMemoryError)
         if isinstance(error, RuntimeError) and not is_memory:
             raise ValueError(
-                f"The network cannot be run on {_describe_samples(self.X)}; images must have the "
-                f"shape (n_samples, channels, height, width). torch says: {error}"
+                f"The network cannot be run on {_describe_samples(self.X)}. X must have the shape "
+                "that its module takes, for rows (n_samples, n_features) and for images "
+                f"(n_samples, channels, height, width). torch says: {error}"
             ) from error
 
 
