@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 from sklearn.utils import Bunch
 
-from imblearn_eos.compare import MethodResult, SeedResult
+from imblearn_eos.compare import MethodResult, SeedResult, compare_table
+from imblearn_eos.compare._card import describe_metrics
 from imblearn_eos.compare._intervals import find_interval, row_intervals
 from imblearn_eos.compare._statistics import paired_difference
 
@@ -74,6 +75,16 @@ def test_intervals_hold_the_true_scores_as_often_as_they_say(recalls, n_rows):
         truth = {ACCURACY: recalls.mean(), F1: f1}
         held.append([found[m][0] <= value <= found[m][1] for m, value in truth.items()])
     assert np.mean(held, axis=0).min() > 0.91
+
+
+def test_card_says_where_rows_are_too_few_to_tell():
+    y = np.repeat([0, 1], [40, 4])
+    X = np.random.RandomState(0).normal(size=(44, 2)) + y[:, None]
+    results = list(compare_table(X, y, samplers="random", seeds=1, validation_folds=0))
+    assert results[0].test_counts == {"0": 12, "1": 1}
+    found = {metric.type: metric.interval for metric in describe_metrics(results, "random")}
+    assert found["recall"].endswith(" % (too few rows to tell)")
+    assert found["false_positive_rate"].endswith(" %")
 
 
 def test_interval_over_seeds_counts_where_it_is_wider():

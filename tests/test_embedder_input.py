@@ -151,7 +151,9 @@ def test_samples_of_another_shape_are_refused():
     assert embedder.n_features_in_ == X.shape[1]
     with pytest.raises(ValueError, match="X has 2 features, but Embedder is expecting 6"):
         embedder.transform(X[:, :2])
-    with pytest.raises(ValueError, match=r"(?s)samples of shape \(2,\).*rows .*images .*torch says"):
+    with pytest.raises(
+        ValueError, match=r"(?s)samples of shape \(2,\).*rows .*images .*torch says"
+    ):
         embedder.fit(X[:, :2], y)
 
 

@@ -19,6 +19,8 @@ from imblearn_eos.compare._text import phrase_of, points
 
 # With fewer test rows of a class, one row changes its recall by more than ten points.
 FEW = 10
+# An interval wider than this, as that of a single test row is, says next to nothing.
+WIDE = 0.75
 MAX_CLASSES = 50
 # Metrics by their names on the Hugging Face Hub.
 NAMES = {
@@ -56,7 +58,7 @@ def render_card(results, method, **content):
         **content,
         method_name=phrase_of(method),
         task=_task(content["record"]["data"], has_network),
-        metrics=_metrics(results, method),
+        metrics=describe_metrics(results, method),
         train_counts=list(first.train_counts.values()),
         n_test=sum(first.test_counts.values()),
         n_seeds=len(results),
@@ -78,7 +80,7 @@ def _task(data, has_network):
     return "image-classification" if is_image else "tabular-classification"
 
 
-def _metrics(results, method):
+def describe_metrics(results, method):
     """Return the metrics of a method with their intervals, empty without test rows."""
     values, before = (_values(results, name) for name in (method, "none"))
     if not values:
@@ -102,12 +104,13 @@ def _values(results, method):
 
 def _describe(metric, interval, before):
     mean, low, high = interval
+    remark = " (too few rows to tell)" if high - low > WIDE else ""
     return Bunch(
         type=metric,
         name=NAMES[metric],
         mean=round(mean, 4),
         value=percent(mean),
-        interval=f"{points(low)} to {points(high)} %",
+        interval=f"{points(low)} to {points(high)} %{remark}",
         before=percent(mean_and_spread(before)[0]),
         by_seeds=False,
     )
