@@ -332,6 +332,14 @@ def test_rows_trained_on_are_neither_scored_nor_chosen_by(rows, has_validation, 
     assert results[0].fitted.heads["eos"].coef_.shape == (3, 12)
 
 
+def test_verdict_says_that_the_network_was_assumed_not_to_know_the_rows(rows):
+    assumed = "Assumed: the network was not trained on these rows."
+    params = {"samplers": "none", "seeds": 1, "validation_folds": 0}
+    assert format_verdict(compare_embeddings(*rows, **params)).endswith(f" {assumed}")
+    assert assumed not in format_verdict(compare_embeddings(*rows, trained_on_rows=True, **params))
+    assert assumed not in format_verdict(compare_table(*rows, **params))
+
+
 def test_memorized_embeddings_are_noticed_once_and_others_are_not():
     random_state = np.random.RandomState(0)
     y = random_state.randint(4, size=600)

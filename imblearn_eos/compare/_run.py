@@ -102,6 +102,8 @@ class SeedResult:
         rows.
     validation_is_given : bool
         Whether the validation part was given, instead of folds of the training rows.
+    trained_on_rows : bool or None
+        As given to `compare_embeddings`; None in other comparisons.
     warnings : list of str
         What is doubtful about the data or the comparison as a whole, one sentence or two each.
     unit : str or None
@@ -131,6 +133,7 @@ class SeedResult:
     cost_matrix: list[list[float]] | None = None
     test_is_given: bool = False
     validation_is_given: bool = False
+    trained_on_rows: bool | None = None
     warnings: list[str] = field(default_factory=list)
     unit: str | None = None
     fitted: Bunch | None = field(default=None, repr=False)
@@ -221,6 +224,7 @@ def run(
         result = comparison.run_split(seed, split)
         result.test_is_given = "test" in parts
         result.validation_is_given = "validation" in parts
+        result.trained_on_rows = params.get("all_to_train")
         is_plain = params.get("groups") is None and not result.test_is_given
         result.test_size = params["test_size"] if is_plain else len(split.test) / len(y)
         result.scoring, result.cost_matrix = scoring, costs and costs.values.tolist()

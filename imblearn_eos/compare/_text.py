@@ -174,7 +174,8 @@ def format_verdict(results: Iterable[SeedResult]) -> str:
         One paragraph. Its first sentence names the method with the best validation score, with this
         score on the test rows unless it is the balanced accuracy, and with the recall of the rarest
         third of the classes and the false alarms there: the share of rows of all other classes that
-        are taken for one of the rarest.
+        are taken for one of the rarest. Its last sentence says if the network of embeddings was
+        assumed not to be trained on these rows.
 
     Examples
     --------
@@ -186,7 +187,10 @@ def format_verdict(results: Iterable[SeedResult]) -> str:
     True
     """
     results = as_list(results)
-    return " ".join([format_headline(results), *format_advice(results)])
+    sentences = [format_headline(results), *format_advice(results)]
+    if results[0].trained_on_rows is False:
+        sentences.append("Assumed: the network was not trained on these rows.")
+    return " ".join(sentences)
 
 
 def format_headline(results):
