@@ -456,12 +456,36 @@ def test_identifiers_are_left_out_and_stated(tmp_path, suffix):
     assert data.facts["left_out"]["copy"] == "a copy of the target"
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_row_numbers_are_left_out_and_other_whole_numbers_are_not(tmp_path, suffix):
+    n = 300
+    counts = {"from_0": np.arange(n), "from_7": np.arange(n) + 7.0, "below_0": np.arange(n) - 900}
+    swapped, gap, missing = np.arange(n), np.arange(n), np.arange(n, dtype=float)
+    swapped[[5, 6]] = swapped[[6, 5]]
+    gap[-1:] += 1
+    missing[8] = np.nan
+    features = {
+        "swapped": swapped,
+        "gap": gap,
+        "missing": missing,
+        "fractions": np.arange(n) + 0.5,
+        "twos": 2 * np.arange(n),
+        "down": -np.arange(n),
+    }
+    table = pd.DataFrame({**counts, **features, "kind": np.repeat(["a", "b"], n // 2)})
+    path = tmp_path / f"table.{suffix}"
+    getattr(table, f"to_{suffix}")(path, index=False)
+    data = read(path, target="kind")
+    assert data.facts["features"] == list(features)
+    assert data.facts["left_out"] == dict.fromkeys(counts, "row number")
+
+
 @pytest.mark.parametrize("has_vectors", [False, True])
 def test_a_sample_of_parquet_keeps_rows_whole_and_in_order(tmp_path, has_vectors, monkeypatch):
     pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra 'embeddings'")
     monkeypatch.setattr(_arrow, "BATCH_ROWS", 7)
     number = np.arange(50)
-    frame = pd.DataFrame({"x": number * 1.0, "t": number % 3 + 10 * number, "id": number})
+    frame = pd.DataFrame({"x": number + 0.5, "t": number % 3 + 10 * number, "id": number})
     if has_vectors:
         frame["Z"] = [[i, -i] for i in range(50)]
     for shard in range(3):

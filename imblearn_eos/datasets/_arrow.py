@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.utils.random import sample_without_replacement
 
 from imblearn_eos._extras import import_extra
+from imblearn_eos.datasets._cells import ROW_NUMBER, counts_rows
 from imblearn_eos.datasets._columns import (
     Columns,
     check_finite,
@@ -346,6 +347,8 @@ def _reason_to_leave_out(values, y):
         return "no values"
     if y.dtype.kind in "buif" and np.array_equal(values, y):
         return "a copy of the target"
+    if counts_rows(values):
+        return ROW_NUMBER
     # float64 holds no more digits, and numbers of so many are names.
     with np.errstate(invalid="ignore"):
         is_whole = np.nanmax(np.abs(values)) > 2**53 and np.all(values % 1 == 0)

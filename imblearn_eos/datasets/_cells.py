@@ -19,6 +19,9 @@ MISSING = frozenset(
 BOOLEANS = {"True": 1.0, "TRUE": 1.0, "true": 1.0, "False": 0.0, "FALSE": 0.0, "false": 0.0}
 # Why a column is left out, by the decimal mark that was asked for.
 OTHER_MARK = {".": "numbers with a decimal comma", ",": "numbers with a decimal point"}
+ROW_NUMBER = "row number"
+# Fewer rows may be counted by a feature by chance.
+MIN_COUNTED = 10
 # Alone in a line: integers with leading zeros, or more than the 15 digits that float64 holds.
 SUSPECT = re.compile(r"^ *([+-]?(?:0\d+|\d{16,})) *$", re.MULTILINE)
 
@@ -52,6 +55,14 @@ def find_identifier(lines: str) -> str | None:
         if digits[0] == "0" or float(digits) != int(digits):
             return found[1]
     return None
+
+
+def counts_rows(values: np.ndarray) -> bool:
+    """Return whether numbers are whole and count the rows, from any start."""
+    # Rows are often sorted by class, so that their numbers tell the label.
+    if len(values) < MIN_COUNTED or not float(values[0]).is_integer():
+        return False
+    return np.array_equal(values, values[0] + np.arange(len(values)))
 
 
 def is_number(text: str, decimal: str) -> bool:
@@ -137,8 +148,10 @@ class Column:
             return "a copy of the target"
         if self.name.startswith("Unnamed: "):
             return "no name"
+        if self._identifier and not self._n_texts:
+            return f"an identifier, such as {self._identifier!r}"
         if not self._n_texts:
-            return self._identifier and f"an identifier, such as {self._identifier!r}"
+            return ROW_NUMBER if counts_rows(self.numbers()) else None
         if self._has_other_mark:
             return f"{OTHER_MARK[self.decimal]}, such as {self._text!r}"
         if 2 * self._n_texts < self._n_rows:

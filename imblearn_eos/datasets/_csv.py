@@ -85,8 +85,8 @@ def load_table(
             else strings.
         left_out : dict of str to str
             The other columns, and why each cannot be used: text, identifiers (numbers with leading
-            zeros, or more digits than float64 holds), copies of the target, columns without a name
-            or without values.
+            zeros, or more digits than float64 holds), row numbers, copies of the target, columns
+            without a name or without values.
 
     Raises
     ------
