@@ -257,6 +257,17 @@ def test_pipeline_of_a_table_fills_in_and_scales(tmp_path, classifier, dtype):
     assert [str(label) for label in predict(frame[frame.columns[::-1]])] == predicted["eos"]
 
 
+def test_columns_without_a_header_are_found_by_their_numbers(tmp_path):
+    X, y = make_rows()
+    model = model_of(make_pipeline(StandardScaler(), GaussianNB()).fit(X, y), y)
+    # As `load_table(header=False)` names them; column 3 held the labels.
+    features = ["0", "1", "2", *map(str, range(4, 9))]
+    save(tmp_path, make_record(X, y, source="", arguments={}, features=features), model)
+    predict = runpy.run_path(str(tmp_path / "eos" / "load.py"))["predict"]
+    frame = pd.DataFrame(np.insert(X, 3, np.nan, axis=1))
+    assert predict(frame).tolist() == model.estimator.predict(X).tolist()
+
+
 @pytest.mark.parametrize("labels", [[7, 12, 3], [True, False], ["b", "c", "a"]])
 def test_labels_keep_their_type(tmp_path, labels):
     """Of all three files, also for one row alone."""
