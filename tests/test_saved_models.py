@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -207,6 +208,23 @@ def test_loader_of_a_frozen_backbone_embeds_photos(tmp_path, monkeypatch):
         np.testing.assert_allclose(code["embed"](one), Z[:1], rtol=1e-5)
     np.testing.assert_allclose(Z[:, 0], [0, 80, 160])
     assert len(code["predict"](Z)) == 3
+    (tmp_path / "1.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"1\.png.* set on_error='nan'"):
+        code["embed"](photos)
+    Z = code["embed"](photos, on_error="nan")
+    with pytest.raises(ValueError, match=r"Z has NaN or infinity in 1 rows: \[1\]\. Leave"):
+        code["predict"](Z)
+
+
+@pytest.mark.parametrize("shape", [(4, 7), (8,)])
+def test_head_names_the_width_that_it_takes(tmp_path, shape):
+    X, y = make_rows()
+    save(tmp_path, make_record(X, y, source="", arguments={}), heads_of(X, y, StandardScaler())[0])
+    predict = runpy.run_path(str(tmp_path / "eos" / "load.py"))["predict"]
+    with pytest.raises(
+        ValueError, match=rf"shape {re.escape(str(shape))}\. Pass rows of 8 numbers"
+    ):
+        predict(np.zeros(shape))
 
 
 @pytest.mark.parametrize(
@@ -224,8 +242,8 @@ def test_loader_says_what_the_backbone_embeds(tmp_path, embedded, form, inputs):
     save(tmp_path, record, heads_of(X, y, StandardScaler())[0])
     text = (tmp_path / "eos" / "load.py").read_text()
     assert f"\n{form}\n" in text
-    assert f'"""Return the embeddings of {inputs}, or of one alone, of shape (n, 8)."""' in text
-    assert "FeatureExtractor('timm/resnet50')" in text
+    assert f'"""Return the embeddings of {inputs}, or of one alone, of shape (n, 8).\n' in text
+    assert "FeatureExtractor('timm/resnet50', **params)" in text
 
 
 @pytest.mark.parametrize(
