@@ -140,6 +140,8 @@ def read_table(
             labels += cells[position]
             for column, texts in zip(columns, cells, strict=False):
                 column.extend(texts, cells[position])
+    if not labels:
+        raise ValueError(f"{path} has no rows after its header. Use a file with rows.")
     # NumPy drops NUL at the end of a text, which would merge labels.
     no_label = {label for label in set(labels) if is_missing(label) or label.endswith("\0")}
     missing = [row for row, label in enumerate(labels) if label in no_label]
