@@ -1,6 +1,7 @@
 import base64
 import codecs
 import csv
+import errno
 import inspect
 import io
 import json
@@ -20,7 +21,7 @@ from interrupts import InterruptedBar
 from sklearn.naive_bayes import GaussianNB
 
 from imblearn_eos import cli
-from imblearn_eos._commands import _compare
+from imblearn_eos._commands import _compare, _options
 from imblearn_eos.compare import CLASSIFIERS, METHODS, Method, _files, compare, compare_table
 from imblearn_eos.compare._registry import select_samplers
 from imblearn_eos.datasets import load_digit_images
@@ -196,6 +197,33 @@ def test_bad_argument_is_one_line_that_names_it(capsys, arguments, words):
 def test_unwritable_output_is_found_before_the_work(capsys, monkeypatch):
     replace_comparison(monkeypatch, lambda *args, **params: pytest.fail("worked"))
     assert "does not exist" in error_of(capsys, "--json", "nowhere/results.json")
+
+
+@pytest.mark.parametrize("option", ["--report", "--memory"])
+def test_file_where_a_folder_is_to_be_is_named_before_the_work(
+    option, npz, tmp_path, capsys, monkeypatch
+):
+    replace_comparison(monkeypatch, lambda *args, **params: pytest.fail("worked"))
+    (tmp_path / "own.csv").write_text("my own")
+    for path in (tmp_path / "own.csv", tmp_path / "own.csv" / "new"):
+        message = error_of(capsys, "--data", npz, option, path)
+        assert f"{option} {path} cannot be written ({path}: Not a directory). Name" in message
+    assert (tmp_path / "own.csv").read_text() == "my own"
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--report", "--memory"])
+def test_read_only_output_is_named_before_the_work(option, npz, tmp_path, capsys, monkeypatch):
+    replace_comparison(monkeypatch, lambda *args, **params: pytest.fail("worked"))
+
+    def fail(dir):
+        assert dir == tmp_path
+        raise OSError(errno.EROFS, "Read-only file system", f"{dir}/random name")
+
+    monkeypatch.setattr(_options, "TemporaryFile", fail)
+    message = error_of(capsys, "--data", npz, option, tmp_path / "new")
+    assert f"{option} {tmp_path / 'new'} cannot be written (" in message
+    assert ": Read-only file system). Name a path where you may write files." in message
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The command on photos, texts and embeddings."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 import imblearn_eos.embedding
 from imblearn_eos import cli
-from imblearn_eos._commands import _compare, _describe, _embed
+from imblearn_eos._commands import _compare, _describe, _embed, _options
 from imblearn_eos.datasets._readers import read
 
 SAMPLERS = ["--seeds", "1", "--samplers", "smote"]
@@ -399,6 +400,32 @@ def test_output_of_embed_is_not_replaced_without_overwrite(photos, backbone, emb
     assert "exists. Pass --overwrite" in error_of(capsys, *arguments)
     assert run(*arguments, "--overwrite") == 0
     assert read(embeddings).X.shape == (41, 3)
+
+
+@pytest.mark.parametrize("name", ["Z.parquet", "Z.npz", "Z"])
+def test_output_of_embed_is_known_to_be_writable_before_the_work(
+    name, photos, backbone, tmp_path, capsys, monkeypatch
+):
+    def fail(dir):
+        raise OSError(errno.EACCES, "Permission denied", f"{dir}/random name")
+
+    monkeypatch.setattr(_options, "TemporaryFile", fail)
+    output = tmp_path / name
+    message = error_of(
+        capsys, "embed", "--data", photos, "--backbone", backbone, "--output", output
+    )
+    assert f"--output {output} cannot be written ({tmp_path}: Permission denied)" in message
+    assert made == []
+
+
+def test_memory_of_embed_is_known_to_be_a_folder_before_the_work(
+    photos, backbone, tmp_path, capsys
+):
+    memory = photos / "dark" / "0.png"
+    arguments = "--data", photos, "--backbone", backbone, "--output", tmp_path / "Z.npz"
+    message = error_of(capsys, "embed", *arguments, "--memory", memory)
+    assert f"--memory {memory} cannot be written" in message
+    assert made == []
 
 
 # --- training and interrupts ----------------------------------------------------------------------

@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 from sklearn.base import clone
@@ -23,6 +22,7 @@ from imblearn_eos._commands._options import (
     add_data_options,
     add_flag,
     add_option,
+    check_folder,
     check_output,
     offer_backbone,
     offer_training,
@@ -359,12 +359,13 @@ def _prepare_outputs(options):
     of_report = report_files(options.report) if options.report else []
     if len(files) < len(outputs) or files.keys() & set(of_report):
         raise ValueError("--json, --csv and --report must name different files.")
+    for name in ("report", "memory"):
+        if folder := getattr(options, name):
+            check_folder(folder, f"--{name} {folder}")
     if options.report:
         # The page is drawn at the end, but no seed may be lost before.
         outputs.append((of_report[1], write_json))
     with prepare_report(options.report) if options.report else nullcontext():
         for path, option in (files | dict.fromkeys(of_report, "--report")).items():
             check_output(path, option, options.overwrite, options.data and options.data.resolve())
-            with TemporaryFile(dir=path.parent, prefix=path.name):
-                pass
     return outputs

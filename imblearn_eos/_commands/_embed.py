@@ -17,6 +17,7 @@ from imblearn_eos._commands._options import (
     add_data_options,
     add_flag,
     add_option,
+    check_folder,
     check_output,
     positive,
     reading_options,
@@ -51,6 +52,8 @@ def run(options, get_default, command):
     """Embed all rows block by block, so that memory does not grow with their number."""
     output = options.output.resolve()
     check_output(output, "--output", options.overwrite, options.data.resolve())
+    if options.memory:
+        check_folder(options.memory, f"--memory {options.memory}")
     parts = {"test": options.test, "validation": options.validation}
     data = read(options.data, **parts, **reading_options(options))
     extractor = make_extractor(options, data.kind)

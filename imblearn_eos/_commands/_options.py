@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from imblearn_eos.datasets._readers import READERS, describe_formats
 
@@ -128,3 +129,17 @@ def check_output(path, option, overwrite, data):
         raise ValueError(f"{path} exists. Pass --overwrite to replace it, or name another.")
     if not path.parent.is_dir():
         raise ValueError(f"The folder {path.parent} of {option} does not exist. Make it first.")
+    check_folder(path.parent, f"{option} {path}")
+
+
+def check_folder(folder, output):
+    """Raise ValueError unless files can be written to a folder, or where it is to be made."""
+    try:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        with TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{output} cannot be written ({folder}: {error.strerror}). Name a path where you may "
+            "write files."
+        ) from error
