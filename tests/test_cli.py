@@ -424,7 +424,9 @@ def test_command_runs_as_a_program(npz, tmp_path):
 def test_what_the_terminal_cannot_show_ends_no_run(encoding, tmp_path):
     # Columns of text are named as what is left out.
     labels = ["\u732b"] * 50 + ["\u72ac"] * 10
-    table = pd.DataFrame({"x": range(60), "\u5927": list(map(hex, range(60))), "class": labels})
+    table = pd.DataFrame(
+        {"x": range(0, 120, 2), "\u5927": list(map(hex, range(60))), "class": labels}
+    )
     table.to_csv(tmp_path / "caf\udce9.csv", index=False)
     code = "import sys; from imblearn_eos.cli import main; sys.exit(main(sys.argv[1:]))"
     options = ["--data", "caf\udce9.csv", "--target", "class", "--seeds", "1", "--json", "out.json"]
@@ -490,7 +492,7 @@ def test_a_sampler_of_the_registry_is_compared_and_shown_everywhere(
 def test_a_classifier_of_the_registry_is_an_option(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(CLASSIFIERS, "bayes", GaussianNB())
     path = tmp_path / "rows.csv"
-    pd.DataFrame({"x": np.arange(40.0), "y": np.arange(40) % 2}).to_csv(path, index=False)
+    pd.DataFrame({"x": np.arange(40) / 2, "y": np.arange(40) % 2}).to_csv(path, index=False)
     assert run_table("--data", path, "--target", "y", "--classifier", "bayes") == 0
 
 
