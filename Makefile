@@ -24,7 +24,7 @@ test-slow: .venv/.dev
 
 # The oldest versions that pyproject.toml allows, in an environment of their own.
 test-oldest: $(OLDEST)
-	$(TEST) .venv-oldest/bin/python -m pytest
+	$(TEST) .venv-oldest/bin/python -m pytest -n 2 --dist loadfile
 
 coverage: .venv/.dev
 	$(TEST) $(BIN)/python -m coverage run -m pytest
