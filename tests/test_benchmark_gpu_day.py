@@ -200,7 +200,7 @@ def test_outcomes_of_tests_are_counted(tmp_path, monkeypatch):
         "import pytest\n"
         "def test_well(): pass\n"
         "def test_wrong(): assert False\n"
-        "def test_not(): pytest.skip()\n"
+        "def test_not(): pytest.skip('to be counted')\n"
         "def test_broken(missing): pass\n"
     )
     found = _gpu_steps.run_tests("test_some")

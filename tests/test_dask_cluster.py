@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import oracle
 import pytest
+from deadly import CHUNKS, data, lazy_rows
 from numpy.testing import assert_array_equal
 
 from imblearn_eos import EOS, TorchNearestNeighbors
@@ -19,38 +19,7 @@ from imblearn_eos import EOS, TorchNearestNeighbors
 da = pytest.importorskip("dask.array", reason="needs dask, the extra 'dask'")
 distributed = pytest.importorskip("distributed", reason="needs distributed, the extra 'dask'")
 
-CHUNKS = (13,) * 7
 LAST = len(CHUNKS) - 1
-
-
-def data():
-    X, y = oracle.three_classes(3, (55, 24, 12))
-    return X.astype(np.float32), y
-
-
-def read(X, log, deadly, victims, block_info=None):
-    """Read a block of X. At the reading of the last block of this number, workers die."""
-    start, stop = block_info[None]["array-location"][0]
-    if stop == len(X):
-        with open(log, "ab") as file:
-            file.write(b".")
-            file.flush()
-            n_read = file.tell()
-        if n_read == deadly:
-            # The worker itself is the last.
-            for process in sorted(victims or [os.getpid()], key=os.getpid().__eq__):
-                os.kill(process, signal.SIGKILL)
-    return X[start:stop]
-
-
-def lazy_rows(X, log, deadly=0, victims=()):
-    log.write_bytes(b"")
-    return da.map_blocks(
-        partial(read, X, str(log), deadly, victims),
-        chunks=(CHUNKS, (X.shape[1],)),
-        dtype=X.dtype,
-        meta=np.empty((0, 0), X.dtype),
-    )
 
 
 def assert_same_bits(X, y, lazy, **params):

@@ -1,14 +1,11 @@
 """LinearHead, the gap and embeddings on Dask's distributed scheduler, also when workers die."""
 
-import os
-import signal
 import sys
-from functools import partial
 
 import numpy as np
-import oracle
 import pytest
 from backbones import TinyNet
+from deadly import CHUNKS, data, lazy_rows
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch import NeuralNetClassifier
 from torch import nn
@@ -19,38 +16,12 @@ from imblearn_eos.metrics import generalization_gap
 da = pytest.importorskip("dask.array", reason="needs dask, the extra 'dask'")
 pytest.importorskip("distributed", reason="needs distributed, the extra 'dask'")
 
-CHUNKS = (13,) * 7
-
-
-def data():
-    X, y = oracle.three_classes(3, (55, 24, 12))
-    return X.astype(np.float32), y
-
-
-def read(X, log, deadly, block_info=None):
-    """Read a block of X. At the reading of the last block of this number, the worker dies."""
-    start, stop = block_info[None]["array-location"][0]
-    if stop == len(X):
-        with open(log, "ab") as file:
-            file.write(b".")
-            file.flush()
-            n_read = file.tell()
-        if n_read == deadly:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return X[start:stop]
-
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_worker_that_dies_changes_no_weight(client, tmp_path):
     X, y = data()
     log, deadly = tmp_path / "reads", 3
-    log.touch()
-    lazy = da.map_blocks(
-        partial(read, X, str(log), deadly),
-        chunks=(CHUNKS, (X.shape[1],)),
-        dtype=X.dtype,
-        meta=np.empty((0, 0), X.dtype),
-    )
+    lazy = lazy_rows(X, log, deadly)
     head = LinearHead(alpha=1).fit(lazy, da.from_array(y, chunks=(CHUNKS,)))
     assert log.stat().st_size > deadly, "the block was read again after the death"
     expected = LinearHead(alpha=1).fit(X, y)
