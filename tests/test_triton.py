@@ -143,10 +143,15 @@ def check_compiled(found):
     assert found["STACK"] == found["LOCAL"] == 0
     assert found["tf32"]
     # Products of wide rows need not be those of the newest kind.
-    assert found[PRODUCTS[capability]] if variant.is_whole else "FFMA" not in found
+    assert (
+        PRODUCTS[capability] in found["loop"] if variant.is_whole else "FFMA" not in found["loop"]
+    )
     n_programs = 16 // variant.n_warps
     assert found["REG"] * 32 * variant.n_warps * n_programs <= 2**16
     assert found["shared"] * (n_programs if capability >= 90 else 1) <= SHARED[capability]
+    if "wavefronts" in found:
+        # For a warp and 64 features of a tile; without conflicts in shared memory.
+        assert sum(found["wavefronts"].values()) <= 64 * max(1, found["width"] / 64)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton compiles on Linux")
@@ -154,6 +159,7 @@ def test_the_kernel_compiles_for_an_h100():
     for found in compiled([90], [64]):
         check_compiled(found)
         assert found["REG"] <= 106
+        assert found["wavefronts"]
 
 
 @pytest.mark.slow
