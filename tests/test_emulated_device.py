@@ -468,12 +468,13 @@ def test_at_most_two_waits_for_each_block_of_queries(cuda, rows, result, k, monk
         assert_array_equal(found[0].cpu(), expected[0])
 
 
-@pytest.mark.parametrize("n_kept", [1, 7, 60])
-def test_topk_of_few_groups_keeps_the_smallest_scores(n_kept):
+@pytest.mark.parametrize("n_kept", [1, 7, 60, 300])
+@pytest.mark.parametrize("n_offered", [250, 700, 97])
+def test_topk_of_few_groups_keeps_the_smallest_scores(n_kept, n_offered):
     scores = torch.from_numpy(np.random.RandomState(0).randint(0, 99, (5, 700)).astype(np.float32))
     best = _topk.TopkScores(5, n_kept, scores)
-    for start in range(0, 700, 250):
-        numbers = torch.arange(start, min(start + 250, 700))
+    for start in range(0, 700, n_offered):
+        numbers = torch.arange(start, min(start + n_offered, 700))
         best.offer(scores[:, numbers], numbers)
     expected = scores.sort(dim=1).values[:, :n_kept]
     assert_array_equal(best.scores.sort(dim=1).values, expected)

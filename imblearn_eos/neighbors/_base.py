@@ -14,9 +14,10 @@ import torch
 
 from imblearn_eos.neighbors import _certificate, _exact
 
-# Columns of scores that stay in the processor's cache while the selection reads them again.
-TILE_ROWS = {"cpu": 2048, "cuda": 65536}
-BLOCK_QUERIES = {"cpu": 512, "cuda": 4096}
+# Columns of scores that stay in the processor's cache while the selection reads them again. A GPU
+# waits once or twice for each block, and selects few of the scores of a long line.
+TILE_ROWS = {"cpu": 2048, "cuda": 2**17}
+BLOCK_QUERIES = {"cpu": 512, "cuda": 8192}
 # Numbers in float64 that stay in the cache while they are read several times.
 NUMBERS_IN_CACHE = {"cpu": 2**17, "cuda": 2**30}
 # Candidates kept beyond k, for rows that float32 cannot tell from the k-th, and for ties.

@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 
 from imblearn_eos.neighbors._base import Engine
-from imblearn_eos.neighbors._selection import SmallestScores, group_minima
+from imblearn_eos.neighbors._selection import SmallestScores
 from imblearn_eos.neighbors._tiles import Tiles
 
 
@@ -26,24 +26,23 @@ class TopkScores(SmallestScores):
 
     def offer(self, scores, rows):
         """Keep what is smaller among the scores of more rows."""
-        n_queries, n_rows = scores.shape
-        # Minima and scores that topk looks at are as many.
-        n_groups = math.isqrt(n_rows * self.n_kept)
-        if 2 * n_groups < n_rows:
-            minima = group_minima(scores, n_groups)
-            groups = minima.topk(self.n_kept, largest=False, sorted=False).indices
-            depth = torch.arange(-(-n_rows // n_groups), device=scores.device)
-            place = (groups[:, :, None] + depth * n_groups).flatten(1)
-            # The last member of some groups is missing.
-            is_missing = place >= n_rows
-            place.masked_fill_(is_missing, 0)
-            scores = scores.gather(1, place).masked_fill_(is_missing, math.inf)
-            rows = rows[place]
-        else:
-            rows = rows.expand(n_queries, n_rows)
-        scores = torch.cat([self.scores, scores], dim=1)
-        self.scores, kept = scores.topk(self.n_kept, largest=False, sorted=False)
-        self.rows = torch.cat([self.rows, rows], dim=1).gather(1, kept)
+        n_rows = scores.shape[1]
+        # Minima and members of the groups chosen are about as many.
+        depth = max(1, math.isqrt(n_rows // self.n_kept))
+        n_groups = n_rows // depth
+        n_chosen, n_grouped = min(self.n_kept, n_groups), depth * n_groups
+        grouped = scores[:, :n_grouped].unflatten(1, (depth, n_groups))
+        groups = grouped.amin(1).topk(n_chosen, largest=False, sorted=False).indices
+        members = grouped.gather(2, groups[:, None].expand(-1, depth, -1)).flatten(1)
+        some = torch.cat([self.scores, members, scores[:, n_grouped:]], dim=1)
+        self.scores, place = some.topk(self.n_kept, largest=False, sorted=False)
+        # Before the members are the scores of earlier offers, behind them those without a group.
+        member, n_members = place - self.n_kept, members.shape[1]
+        layer = member.div(n_chosen, rounding_mode="floor")
+        column = layer * n_groups + groups.gather(1, member % n_chosen)
+        column = torch.where(member < n_members, column, member + (n_grouped - n_members))
+        earlier = self.rows.gather(1, place.clamp(max=self.n_kept - 1))
+        self.rows = torch.where(member < 0, earlier, rows[column.clamp(min=0)])
         self.limit = self.scores.amax(1)
 
 
