@@ -23,9 +23,9 @@ So the smaller of the largest candidate's number and of the least of the full la
 is a limit: no other row has a smaller one, and none has a smaller estimate, the number without the
 tile's number. A negative limit certifies nothing, as no distance is less than it. The limit is
 useful unless one lane has more than three of the nearest rows. With m nearest rows and n lanes,
-that is expected to happen C(m, 3) / n**2 times if rows are dealt out at random; the number of lanes
-is chosen by it. Tiles are dealt out in turn because near rows often stand together, as the rows of
-a class do.
+that is expected to happen C(m, 3) / n**2 times if rows are dealt out at random, and then the query
+is searched again. If that takes as long as c lanes, n = (2 c C(m, 3))**(1 / 3) costs least. Tiles
+are dealt out in turn because near rows often stand together, as the rows of a class do.
 
 A score that is infinite or NaN is never a candidate. It comes only from rows that are not allowed,
 and from an overflow, by which the squared length of the query is infinite.
@@ -45,8 +45,9 @@ from imblearn_eos.neighbors._tf32 import NUMBER_BITS, Tf32Rows
 
 # Scores that a lane keeps; the kernel is written for it.
 DEPTH = 3
-# How often, in expectation, a lane may have dropped one of a query's nearest rows.
-LOSSES = 0.01
+# To search again for a query takes plain torch as long as so many lanes, among 10**6 rows of 64
+# features.
+LANES_PER_LOSS = 2**17
 # Programs for each multiprocessor, so that none of them waits long for the last.
 PROGRAMS_EACH = 8
 # A chunk's tiles have a number each, and a grid has at most so many chunks.
@@ -57,9 +58,10 @@ INFINITY_BITS = 0x7F800000
 NUMBER_MASK = MAX_TILES - 1
 
 QUERIES_AT_ONCE = 2**15
-# Candidates for each that is wanted, because the estimates are rough: 48 for 11 neighbors, of which
-# 99 % of queries need 15 on Gaussian data and 22 on clusters, at 500,000 rows and 64 features.
-CANDIDATES_PER_WANTED = 2.4
+# Candidates beyond those wanted, for the root of their number, because the estimates are rough: 48
+# for 11 neighbors and 1209 for 1001, of which 99 % of queries need 22 and 1137 on clusters, at
+# 500,000 and 300,000 rows and 64 features. On Gaussian data they need 15 and 1062.
+SPARE_PER_ROOT = 6.25
 # The trial searches for so many rows among all.
 N_SAMPLE, N_NEAREST = 64, 17
 
@@ -68,7 +70,7 @@ N_SAMPLE, N_NEAREST = 64, 17
 # and to write and select a score; for a number that lanes keep. To be measured.
 SECONDS_TF32, SECONDS_BYTE, SECONDS_SELECTED = 4e-15, 0.2e-12, 0.47e-12
 SECONDS_FLOAT32, SECONDS_SCORE = 40e-15, 2e-12
-SECONDS_KEPT = 20e-12
+SECONDS_KEPT = 12e-12
 
 
 class Variant(NamedTuple):
@@ -114,8 +116,13 @@ def width_of(n_features):
 
 
 def lanes(n_kept):
-    """Return the number of lanes that loses few rows."""
-    return math.ceil((math.comb(n_kept, DEPTH) / LOSSES) ** (1 / (DEPTH - 1)))
+    """Return the number of lanes that costs least, with what it loses."""
+    return math.ceil(math.cbrt(2 * LANES_PER_LOSS * math.comb(n_kept, DEPTH)))
+
+
+def losses(n_kept, n_lanes):
+    """Return how often, in expectation, a lane has dropped one of a query's nearest rows."""
+    return math.comb(n_kept, DEPTH) / n_lanes ** (DEPTH - 1)
 
 
 def chunks(n_kept, n_rows, block_rows):
@@ -131,7 +138,7 @@ def bytes_per_query(n_chunks, block_rows):
 
 
 def seconds_fused(n_rows, n_features, n_kept):
-    """Estimate the time that the kernel and the selection take for a query."""
+    """Estimate the time for a query: kernel, selection, and the search for what lanes lose."""
     variant = variant_for(n_features)
     n_lanes = chunks(n_kept, n_rows, variant.block_rows) * variant.block_rows
     # Queries that are read once for all rows cost nothing.
@@ -139,7 +146,8 @@ def seconds_fused(n_rows, n_features, n_kept):
     product = max(SECONDS_TF32, 4 * n_reads * SECONDS_BYTE)
     # Tensor cores multiply while other units select.
     score = max(width_of(n_features) * product, SECONDS_SELECTED)
-    return n_rows * score + DEPTH * n_lanes * SECONDS_KEPT
+    again = min(1, losses(n_kept, n_lanes)) * seconds_plain(n_rows, n_features)
+    return n_rows * score + DEPTH * n_lanes * SECONDS_KEPT + again
 
 
 def seconds_plain(n_rows, n_features):
@@ -157,7 +165,7 @@ def pays(n_rows, n_features, n_wanted):
 
 def n_candidates(n_wanted):
     """Return how many candidates to keep."""
-    return math.ceil(CANDIDATES_PER_WANTED * n_wanted)
+    return math.ceil(n_wanted + SPARE_PER_ROOT * math.sqrt(n_wanted))
 
 
 class Fused(Engine):
