@@ -6,8 +6,8 @@ import _grid
 import neighbors
 import resample
 
-START, END = "<!-- gpu day -->", "<!-- end of gpu day -->"
-RESULTS = ["machine", "tests", "suite", "same bits", "profile", "head", "tuning"]
+DAY, ESTIMATE = "gpu day", "gpu estimate"
+RESULTS = ["machine", "tests", "suite", "same bits", "profile", "head", "tuning", "calibration"]
 FAILED = "failures"
 
 
@@ -16,14 +16,16 @@ def is_bad(result):
     return any(result.get(name) for name in ("error", FAILED, "rows that differ"))
 
 
-def write(output, page):
-    """Replace what stands between the marks of a page."""
-    text = page.read_text()
-    section = f"{START}\n\n{report(output)}\n\n{END}"
-    changed, n_found = re.subn(f"{START}.*?{END}", lambda _: section, text, flags=re.DOTALL)
+def write(section, name, page):
+    """Replace what stands between the marks of a name on a page."""
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    section = f"{start}\n\n{section}\n\n{end}"
+    text, n_found = re.subn(
+        f"{start}.*?{end}", lambda _: section, page.read_text(), flags=re.DOTALL
+    )
     if n_found != 1:
-        raise SystemExit(f"--write: {page} has {n_found} times {START} and {END}, instead of once.")
-    page.write_text(changed)
+        raise SystemExit(f"{page} has {n_found} times {start} and {end}, instead of once.")
+    page.write_text(text)
 
 
 def last_results(output, name):
@@ -57,6 +59,7 @@ def report(output):
         same_bits(results["same bits"]),
         profiles(results["profile"]),
         tunings(results["tuning"]),
+        table("Constants of the cost model", results["calibration"]),
         failures(output, results, [*searches, *samplers]),
     ]
     return "\n\n".join(filter(None, parts))

@@ -4,9 +4,10 @@ A step is a function of the device, and of whether sizes are those of a dry run.
 their keys, each of which measures something and returns a dict.
 """
 
+import os
 import platform
 from collections import Counter
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from unittest.mock import patch
@@ -18,6 +19,9 @@ import numpy as np
 import torch
 
 from imblearn_eos import EOS, LinearHead, TorchNearestNeighbors
+from imblearn_eos.neighbors._base import CoarseRows
+from imblearn_eos.neighbors._exact import Rows
+from imblearn_eos.neighbors._topk import TopkTiles
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 
@@ -36,10 +40,11 @@ CUDA_TESTS = [
 # Of the study and of pages, or on an emulated device.
 NO_CUDA_TESTS = ("test_benchmark", "test_cifar", "test_dask", "test_docs", "test_emulated")
 
-# Constants of the kernel's module, where it has them, and values to try. Its own `TUNING`, a list
-# of dicts of constants, comes first.
-BLOCKS = {"BLOCK_QUERIES": [32, 64, 128], "BLOCK_ROWS": [64, 128], "N_WARPS": [4, 8, 16]}
-OTHERS = {"BLOCK_FEATURES": [16, 32, 64], "N_STAGES": [2, 3, 4], "PROGRAMS_EACH": [2, 4, 8]}
+# What to try in the kernel, where a thread keeps so many numbers in each of three places.
+BLOCKS = {"block_queries": [64, 128, 256], "block_rows": [32, 64, 128], "n_warps": [4, 8, 16]}
+LEAST_EACH, MOST_EACH = 8, 32
+OTHERS = {"n_stages": [2, 3, 4], "PROGRAMS_EACH": [2, 4, 8, 16]}
+BLOCK_FEATURES = [16, 32, 64]
 
 
 def machine(device, is_small):
@@ -238,45 +243,131 @@ def profile(device, is_small):
     }
 
 
-def tuning_of(module):
-    """Return the settings of the kernel's constants to try, the present one first."""
-    blocks, others = (
-        {name: values for name, values in tried.items() if hasattr(module, name)}
-        for tried in (BLOCKS, OTHERS)
-    )
-    settings = [{}, *getattr(module, "TUNING", [])]
-    settings += [dict(zip(blocks, values, strict=True)) for values in product(*blocks.values())]
+def load_kernel(device):
+    """Import the kernel, which is interpreted on a CPU."""
+    if device == "cpu":
+        os.environ["TRITON_INTERPRET"] = "1"
+    from imblearn_eos.neighbors import _triton
+
+    return _triton
+
+
+def make_coarse(n, d, device):
+    """Return rows as engines take them, on the device."""
+    rows = Rows(torch.from_numpy(_data.gaussian(n, d)), torch.device(device))
+    return CoarseRows(rows, torch.float32, 2.0**34)
+
+
+def settings_of(present):
+    """Return changes of the kernel's variant, and of programs, to try; first none."""
+    settings = [{}]
+    for values in product(*BLOCKS.values()):
+        changed = dict(zip(BLOCKS, values, strict=True))
+        each = changed["block_queries"] * changed["block_rows"] // changed["n_warps"] // 32
+        if LEAST_EACH <= each <= MOST_EACH:
+            settings.append(changed)
+    others = OTHERS if present.is_whole else OTHERS | {"block_features": BLOCK_FEATURES}
     settings += [{name: value} for name, values in others.items() for value in values]
-    present = {name: getattr(module, name) for setting in settings for name in setting}
     # Each once, without what is as it is at present.
-    changes = [{n: v for n, v in s.items() if present[n] != v} for s in settings]
+    present = present._asdict()
+    changes = [{n: v for n, v in s.items() if present.get(n) != v} for s in settings]
     return [setting for i, setting in enumerate(changes) if setting not in changes[:i]]
 
 
 def tuning(device, is_small):
-    from imblearn_eos.neighbors import _triton
+    kernel = load_kernel(device)
+    sizes = [(100, 8), (100, 200)] if is_small else [(200_000, d) for d in (64, 16, 256, 768)]
+    n_queries, n_kept = 2**15, kernel.n_candidates(20)
 
-    sizes = [(300, 8, 5)] if is_small else [(200_000, d, 11) for d in (64, 16, 256)]
-    settings = tuning_of(_triton)
-
-    def measure(n, d, k, setting):
-        X = torch.from_numpy(_data.gaussian(n, d)).to(device)
-        queries = X[: n // 4]
-
-        def search():
-            return TorchNearestNeighbors(k, device=device).fit(X).kneighbors(queries)
-
-        expected = search()[1]
-        with patch.dict(vars(_triton), setting):
-            if not torch.equal(search()[1], expected):
-                raise AssertionError("other neighbors")
-            return {"rows": f"{n:,} x {d}, k = {k}", "seconds": seconds_of(search, 2)}
+    def measure(n, d, setting):
+        setting = {"PROGRAMS_EACH": kernel.PROGRAMS_EACH, **setting}
+        n_programs = setting.pop("PROGRAMS_EACH")
+        variant = kernel.variant_for(d)._replace(**setting)
+        with (
+            patch.object(kernel, "variant_for", lambda n_features: variant),
+            patch.object(kernel, "PROGRAMS_EACH", n_programs),
+        ):
+            kernel.check(torch.device(device), variant)
+            engine = kernel.Fused(make_coarse(n, d, device))
+            queries = engine.coarse.centred(engine.coarse.rows[:n_queries])
+            seconds = seconds_of(lambda: engine.candidates(None, queries, n_kept, None))
+        return {"rows": f"{n:,} x {d}", "seconds": seconds}
 
     return {
-        f"{n:,} x {d}, k = {k}, {setting or 'as it is'}": partial(measure, n, d, k, setting)
-        for n, d, k in sizes
-        for setting in (settings[:3] if is_small else settings)
+        f"{n:,} x {d}, {setting or 'as it is'}": partial(measure, n, d, setting)
+        for n, d in sizes
+        for setting in settings_of(kernel.variant_for(d))[: 1 if is_small else None]
     }
+
+
+def calibration(device, is_small):
+    """Measure what the constants of the cost model stand for, each in a case that it decides."""
+    kernel = load_kernel(device)
+    n_queries, n_rows = (128, 128) if is_small else (8192, 200_000)
+    narrow, usual, whole, wide = (8, 16, 32, 160) if is_small else (16, 64, 128, 1024)
+    n_kept = kernel.n_candidates(20)
+
+    @cache
+    def prepare(d):
+        engine = kernel.Fused(make_coarse(n_rows, d, device))
+        queries = engine.coarse.centred(engine.coarse.rows[:n_queries])
+        rows = engine.rows
+        return engine, queries, (*rows.factors(queries), rows.values, rows.norms)
+
+    @cache
+    def launch(d):
+        """Return the seconds of the kernel for a score, and what it keeps."""
+        variant = kernel.variant_for(d)
+        n_chunks = kernel.chunks(n_kept, n_rows, variant.block_rows)
+        arguments = *prepare(d)[-1], n_chunks, variant
+        seconds = seconds_of(lambda: kernel._launch(*arguments))
+        return seconds / n_queries / n_rows, kernel._launch(*arguments)
+
+    def per_byte():
+        # What a product reads from the cache: a query for all rows of a block, and the reverse.
+        variant = kernel.variant_for(wide)
+        return launch(wide)[0] / wide / 4 / (1 / variant.block_queries + 1 / variant.block_rows)
+
+    @cache
+    def per_kept():
+        kept = launch(usual)[1]
+        with patch.object(kernel, "_launch", lambda *_: kept):
+            seconds = seconds_of(lambda: kernel.find_smallest(*prepare(usual)[-1], n_kept, 0))
+        return seconds / kept.numel()
+
+    @cache
+    def per_product():
+        engine, queries, _ = prepare(wide)
+        rows, queries = engine.coarse.kept.values, queries.float()
+        scores = torch.empty(n_queries, n_rows, device=device)
+        seconds = seconds_of(lambda: torch.mm(queries, rows.T, out=scores))
+        return seconds / n_queries / n_rows / wide
+
+    @cache
+    def per_score():
+        engine, queries, _ = prepare(narrow)
+        plain = TopkTiles(engine.coarse)
+        seconds = seconds_of(lambda: plain.candidates(None, queries, 20, None))
+        return seconds / n_queries / n_rows - narrow * per_product()
+
+    def lanes_per_loss():
+        plain = 10**6 * (64 * per_product() + per_score())
+        return plain / kernel.DEPTH / per_kept()
+
+    calls = {
+        "SECONDS_SELECTED": lambda: launch(narrow)[0],
+        "SECONDS_TF32": lambda: launch(whole)[0] / whole,
+        "SECONDS_BYTE": per_byte,
+        "SECONDS_KEPT": per_kept,
+        "SECONDS_FLOAT32": per_product,
+        "SECONDS_SCORE": per_score,
+        "LANES_PER_LOSS": lanes_per_loss,
+    }
+
+    def compare(name):
+        return {"now": float(getattr(kernel, name)), "measured": calls[name]()}
+
+    return {name: partial(compare, name) for name in calls}
 
 
 def search(device, is_small):
@@ -311,6 +402,7 @@ STEPS = {
     "profile": profile,
     "head": head,
     "tuning": tuning,
+    "calibration": calibration,
     "search": search,
     "suite": suite,
 }

@@ -8,7 +8,8 @@ or takes longer than its share, leaves the others alone and is tried once more i
 
     python benchmarks/gpu_day.py --output gpu_day.jsonl --write benchmarks/README.md
 
-writes the figures into the page. ``gpu_day.sh`` sets a bare machine up and calls this.
+writes the figures into the page, and ``--estimate`` what is expected of an H200. ``gpu_day.sh``
+sets a bare machine up and calls this.
 """
 
 import argparse
@@ -100,7 +101,8 @@ def make_steps(output, device="cuda", is_small=False, data=()):
         "head": Step(80, own("head")),
         "features": Step(150, search([100_000], dimensions, [11], ["ours", *in_torch])),
         "peers, features": Step(120, search([100_000], dimensions, [11], others)),
-        "tuning": Step(200, own("tuning")),
+        "calibration": Step(60, own("calibration")),
+        "tuning": Step(240, own("tuning")),
         "training": Step(100, script("training.py", *n_images, "--repeat", 1 if is_small else 2)),
         "samplers": Step(60, sample(100_000, *on_device)),
     }
@@ -197,9 +199,16 @@ def main(arguments=None):
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="as neighbors.py takes it")
     parser.add_argument("--step", choices=_gpu_steps.STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--write", type=Path, help="the page to write the figures into; no run")
+    text = "the page to write an estimate for an H200 into, from the compiled kernel; no run"
+    parser.add_argument("--estimate", type=Path, help=text)
     options = parser.parse_args(arguments)
     if options.write:
-        _gpu_report.write(options.output, options.write)
+        _gpu_report.write(_gpu_report.report(options.output), _gpu_report.DAY, options.write)
+        return
+    if options.estimate:
+        import _gpu_estimate
+
+        _gpu_report.write(_gpu_estimate.report(), _gpu_report.ESTIMATE, options.estimate)
         return
     if options.step:
         if not run_own(options.step, options.device, options.small, options.output):

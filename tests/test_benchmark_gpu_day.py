@@ -7,7 +7,6 @@ import time
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -139,14 +138,15 @@ def in_this_process(monkeypatch):
 def test_dry_run_fills_a_page(output, in_this_process, tmp_path):
     steps = gpu_day.make_steps(output, "cpu", is_small=True)
     # These run pytest or train a network.
-    left_out = {"tests", "suite", "training"} | (set() if find_spec("triton") else {"tuning"})
+    left_out = {"tests", "suite", "training"}
+    left_out |= set() if find_spec("triton") else {"tuning", "calibration"}
     steps = {name: step for name, step in steps.items() if name not in left_out}
     assert gpu_day.run(steps, output, 1e6) == []
     assert len(in_this_process) == len(steps) > 10
     assert {code for _, code in ends_of(output)} == {0}
     _grid.append(output, benchmark="tests", key="test_a", result={"passed": 3, "failures": ["b"]})
     page = tmp_path / "page.md"
-    page.write_text(f"above\n{_gpu_report.START}\nold\n{_gpu_report.END}\nbelow\n")
+    page.write_text("above\n<!-- gpu day -->\nold\n<!-- end of gpu day -->\nbelow\n")
     gpu_day.main(["--output", str(output), "--write", str(page)])
     text = page.read_text()
     assert text.startswith("above\n<!-- gpu day -->\n\nDry run on a CPU, 20")
@@ -160,6 +160,8 @@ def test_dry_run_fills_a_page(output, in_this_process, tmp_path):
         r"\| test_a +\| passed 3 ",
         r"Same bits as the CPU\*\*: (\d+) of \1 hard cases",
         r"\| 300 x 8, k = 5 +\| DoubleDirect +\| ",
+        r"\| 100 x 200 +\| as it is +\| ",
+        r"\| SECONDS_KEPT +\| now 1.2e-11, measured ",
         r"- tests: b\n",
     ):
         assert re.search(line, text), line
@@ -168,30 +170,53 @@ def test_dry_run_fills_a_page(output, in_this_process, tmp_path):
     assert page.read_text() == text
 
 
-def test_page_without_marks_is_left_alone(output, tmp_path):
-    _grid.append(output, benchmark="machine", key="a", settings={"versions": {}}, result={})
+def test_page_without_marks_is_left_alone(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("nothing")
     with pytest.raises(SystemExit, match="0 times"):
-        _gpu_report.write(output, page)
+        _gpu_report.write("figures", _gpu_report.DAY, page)
     assert page.read_text() == "nothing"
 
 
 def test_page_of_benchmarks_has_a_place_for_the_figures():
     text = (ROOT / "benchmarks" / "README.md").read_text()
-    assert text.count(_gpu_report.START) == text.count(_gpu_report.END) == 1
+    for name in (_gpu_report.DAY, _gpu_report.ESTIMATE):
+        assert text.count(f"<!-- {name} -->") == text.count(f"<!-- end of {name} -->") == 1
 
 
-def test_tuning_changes_constants_that_the_kernel_has():
-    kernel = SimpleNamespace(BLOCK_ROWS=64, N_WARPS=8, PROGRAMS_EACH=4, TUNING=[{"STAGES": 2}])
-    kernel.STAGES = 3
-    settings = _gpu_steps.tuning_of(kernel)
-    assert settings[:2] == [{}, {"STAGES": 2}]
-    assert {"BLOCK_ROWS": 128, "N_WARPS": 4} in settings
-    assert {"PROGRAMS_EACH": 8} in settings
-    assert {name for setting in settings for name in setting} <= set(vars(kernel))
-    assert len({str(setting) for setting in settings}) == len(settings)
-    assert not any(setting.get("BLOCK_ROWS") == 64 for setting in settings)
+@pytest.mark.skipif(not find_spec("triton"), reason="needs Triton")
+def test_estimate_follows_the_counts_of_the_compiled_kernel(monkeypatch):
+    import _gpu_estimate
+
+    found = {"REG": 98, "STACK": 0, "LOCAL": 0}
+    found |= {"loop": {"VIMNMX": 80, "LOP3": 20, "": 7, "FADD": 300}, "wavefronts": {"loads": 50}}
+    units = _gpu_estimate.seconds_of_kernel(32 * 16, 64, found)
+    # A tile of 128 queries has 8 warps.
+    per_query = 16 * 8 / 128 / _gpu_estimate.CYCLES
+    assert units["instructions"] == pytest.approx(400 / 4 * per_query)
+    assert units["minima and logic"] == pytest.approx(100 / 2 * per_query)
+    assert units["shared memory"] == pytest.approx(50 * per_query)
+    monkeypatch.setattr(_gpu_estimate, "compiled", lambda n_features: found)
+    text = _gpu_estimate.report()
+    assert "Estimated, not measured" in text
+    assert "98 registers" in text
+    for name in ("all neighbors, k = 11", "EOS, K = 1000"):
+        assert re.search(rf"\| {name} +\| [\d,]+ +\|", text)
+
+
+@pytest.mark.skipif(not find_spec("triton"), reason="needs Triton")
+@pytest.mark.parametrize("n_features", [16, 64, 256])
+def test_settings_to_try_are_other_variants_of_the_kernel(n_features):
+    from imblearn_eos.neighbors import _triton
+
+    present = _triton.variant_for(n_features)
+    settings = _gpu_steps.settings_of(present)
+    assert settings[0] == {}
+    assert {"PROGRAMS_EACH": 16} in settings
+    assert ({"block_features": 64} in settings) == (not present.is_whole)
+    variants = [present._replace(**s) for s in settings if "PROGRAMS_EACH" not in s]
+    assert len(set(variants)) == len(variants)
+    assert {variant.block_rows for variant in variants} == {32, 64, 128}
 
 
 def test_outcomes_of_tests_are_counted(tmp_path, monkeypatch):
