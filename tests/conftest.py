@@ -7,10 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from imblearn_eos.neighbors import _base, _boxes, _choose, _direct, _kd_tree, _search, _tiles
+from imblearn_eos.neighbors import (
+    _base,
+    _boxes,
+    _choose,
+    _direct,
+    _kd_tree,
+    _search,
+    _tiles,
+    _topk,
+)
+
+HAS_CUDA = torch.cuda.is_available()
 
 # Triton looks at this when it is imported, which libraries of backbones do as well.
-if not torch.cuda.is_available() and find_spec("triton"):
+if not HAS_CUDA and find_spec("triton"):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITON_INTERPRET", "1")
         import_module("imblearn_eos.neighbors._triton")
@@ -82,6 +93,9 @@ class SmallBoxes(_boxes.Boxes):
         return True
 
 
+CUDA_ENGINES = ["topk", "kernel"]
+
+
 def chain_of(name):
     """Return the chain of engines that a name stands for."""
     if name == "tiles":
@@ -95,6 +109,13 @@ def chain_of(name):
         return (type("AnyTree", (_kd_tree.KDTrees,), {"pays": lambda self: True}),)
     if name == "boxes":
         return (SmallBoxes,)
+    if name == "topk":
+        return (_topk.TopkTiles,)
+    if name == "kernel":
+        pytest.importorskip("triton", reason="needs Triton, which CUDA builds of torch bring")
+        from imblearn_eos.neighbors import _triton
+
+        return (type("AnyFused", (_triton.Fused,), {"pays": lambda self: True}), _topk.TopkTiles)
     pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
     from imblearn_eos.neighbors import _bfloat16, _compiled, _tree
 
@@ -114,6 +135,14 @@ def use_engine(monkeypatch):
 
     def use(name):
         chain = chain_of(name)
+        if name not in CUDA_ENGINES:
+            # "auto" is the CPU then.
+            monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        elif name == "kernel" and not HAS_CUDA:
+            import lanes
+
+            # Many times as fast as the interpreter.
+            monkeypatch.setattr("imblearn_eos.neighbors._triton._launch", lanes.keep_smallest)
 
         def choose(size):
             chains = _choose.choose_engines(size)
@@ -124,8 +153,9 @@ def use_engine(monkeypatch):
 
         monkeypatch.setattr(_search, "choose_engines", choose)
         # A few rows make several tiles and blocks.
-        monkeypatch.setitem(_base.TILE_ROWS, "cpu", 64)
-        monkeypatch.setitem(_base.BLOCK_QUERIES, "cpu", 32)
+        for kind in ("cpu", "cuda"):
+            monkeypatch.setitem(_base.TILE_ROWS, kind, 64)
+            monkeypatch.setitem(_base.BLOCK_QUERIES, kind, 32)
 
     return use
 
@@ -140,6 +170,8 @@ ENGINES = [
     "tree",
     "compiled tiles",
     "bfloat16",
+    # Engines for CUDA, which run there if there is a device.
+    *(pytest.param(name, marks=[] if HAS_CUDA else pytest.mark.slow) for name in CUDA_ENGINES),
 ]
 
 
