@@ -59,7 +59,9 @@ class SmallestScores:
             is_small = few <= threshold[:, None]
         # Where most of the scores would be read, they are read in order.
         by_group = few is not scores and GROUPS_PER_KEPT * self.n_kept <= n_groups
-        place = where(is_small if by_group else scores <= threshold[:, None])
+        is_found = is_small if by_group else scores <= threshold[:, None]
+        # Faster than torch.
+        place = torch.from_numpy(np.flatnonzero(is_found.numpy()))
         query = place.div(n_groups if by_group else n_rows, rounding_mode="floor")
         if by_group:
             place, query = in_groups(place, query, scores, few, threshold)
@@ -85,14 +87,6 @@ def kth_smallest(values, k):
         # Several times as fast as torch.
         return torch.from_numpy(np.partition(values.numpy(), k - 1, axis=1)[:, k - 1])
     return values.topk(k, largest=False, sorted=False).values.amax(1)
-
-
-def where(mask):
-    """Return the places that are True, in the flattened mask."""
-    if mask.device.type == "cpu":
-        # Faster than torch, too.
-        return torch.from_numpy(np.flatnonzero(mask.numpy()))
-    return mask.flatten().nonzero()[:, 0]
 
 
 def in_lines(line, n_lines, *parts):
