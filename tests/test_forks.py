@@ -46,4 +46,6 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("name", ["LinearHead", "Embedder"])
 def test_a_forked_child_does_not_wait_for_threads_of_its_parent(name):
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    # A forked process cannot use a device.
+    environment["CUDA_VISIBLE_DEVICES"] = ""
     subprocess.run([sys.executable, "-c", SCRIPT, name], check=True, env=environment, timeout=200)

@@ -147,7 +147,7 @@ def test_one_fit_serves_few_queries_and_then_many(monkeypatch):
 
     monkeypatch.setattr(_search, "choose_engines", choose)
     X = scattered(400)
-    fitted = TorchNearestNeighbors(5).fit(X)
+    fitted = TorchNearestNeighbors(5, device="cpu").fit(X)
     for queries in (X[:3], X, X[:3], X[100:200]):
         result = fitted.kneighbors(queries, return_distance=False)
         assert_array_equal(result, oracle.neighbors(queries, X, 5)[1])
@@ -375,8 +375,8 @@ def test_working_memory_defaults_to_scikit_learns(monkeypatch):
 
     monkeypatch.setattr(_search.ExactSearch, "__init__", spy)
     with config_context(working_memory=17):
-        TorchNearestNeighbors(2).fit(scattered()).kneighbors()
-    TorchNearestNeighbors(2, working_memory=3).fit(scattered()).kneighbors()
+        TorchNearestNeighbors(2, device="cpu").fit(scattered()).kneighbors()
+    TorchNearestNeighbors(2, working_memory=3, device="cpu").fit(scattered()).kneighbors()
     assert seen == [17, 3]
 
 

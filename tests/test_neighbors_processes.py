@@ -69,6 +69,8 @@ if __name__ == "__main__":
 def run(*arguments, **environment):
     """Run a script in a fresh process, in which OpenMP may use all cores."""
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | environment
+    # The threads are those of the CPU, and a forked process cannot use a device.
+    environment["CUDA_VISIBLE_DEVICES"] = ""
     subprocess.run([sys.executable, *arguments], check=True, env=environment, timeout=300)
 
 

@@ -127,7 +127,7 @@ def test_autocast_does_not_round_the_search(engine):
 def test_a_working_memory_of_next_to_nothing_counts_as_4_mib(setting, kind, monkeypatch):
     X = np.random.RandomState(0).randn(2000, 3)
     X = X.round() if kind == "ties" else X
-    expected = TorchNearestNeighbors(5, working_memory=4).fit(X)
+    expected = TorchNearestNeighbors(5, working_memory=4, device="cpu").fit(X)
     n_blocks = []
     search_block = _search.ExactSearch._search_block
 
@@ -137,7 +137,7 @@ def test_a_working_memory_of_next_to_nothing_counts_as_4_mib(setting, kind, monk
 
     monkeypatch.setattr(_search.ExactSearch, "_search_block", count)
     with config_context(working_memory=0):
-        found = TorchNearestNeighbors(5, **setting).fit(X).kneighbors()
+        found = TorchNearestNeighbors(5, **setting, device="cpu").fit(X).kneighbors()
         n_expected = len(n_blocks)
         for part, expected_part in zip(found, expected.kneighbors(), strict=True):
             assert_array_equal(part, expected_part)
@@ -168,7 +168,7 @@ def test_little_work_uses_one_thread(least, expected, monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        TorchNearestNeighbors(5).fit(scattered()).kneighbors()
+        TorchNearestNeighbors(5, device="cpu").fit(scattered()).kneighbors()
         after = torch.get_num_threads()
     finally:
         torch.set_num_threads(before)
