@@ -14,8 +14,9 @@ from imblearn_eos._validation import to_array
 from imblearn_eos.neighbors import TorchNearestNeighbors
 from imblearn_eos.neighbors._nearest_neighbors import nearest_sets
 
-# Neighbors that are looked at together: as many as fit into a few tens of megabytes.
-NEIGHBORS_AT_ONCE = 2**21
+# Neighbors that are looked at together: as many as fit into a few tens of megabytes, and on a
+# device, which the host waits for each time, into a few hundred.
+NEIGHBORS_AT_ONCE, NEIGHBORS_ON_DEVICE = 2**21, 2**25
 
 
 class Enemies(NamedTuple):
@@ -27,18 +28,19 @@ class Enemies(NamedTuple):
         Row numbers, ascending.
     counts : ndarray of shape (n_bases,), dtype=int64
         The number of enemies of each, at least 1.
-    rows : ndarray of shape (sum of counts,), dtype=int32 or int64
-        Row numbers of the first base's enemies, ascending, then those of the second, and so on.
+    rows : {ndarray, torch.Tensor} of shape (sum of counts,), dtype=int32 or int64
+        Row numbers of the first base's enemies, ascending, then those of the second, and so on. A
+        tensor where the rows to over-sample are on another device than the CPU.
     """
 
     bases: np.ndarray
     counts: np.ndarray
-    rows: np.ndarray
+    rows: np.ndarray | torch.Tensor
 
     def pick(self, base, enemy):
         """Return the row numbers of bases and enemies that are given as :func:`draw` does."""
         starts = self.counts.cumsum() - self.counts
-        return self.bases[base], self.rows[starts[base] + enemy].astype(np.int64)
+        return self.bases[base], _to_array(self.rows[starts[base] + enemy]).astype(np.int64)
 
 
 class NearestEnemies(NamedTuple):
@@ -136,19 +138,24 @@ class EnemySearch:
         self.n_neighbors = self.finder.n_neighbors - 1
         self.X = X
         self.codes = codes
+        # There are many neighbors and few draws, so neighbors stay where the rows are.
+        self.is_away = isinstance(X, torch.Tensor) and X.device.type != "cpu"
+        self.codes_there = torch.from_numpy(codes).to(X.device) if self.is_away else codes
+        self.n_at_once = NEIGHBORS_ON_DEVICE if self.is_away else NEIGHBORS_AT_ONCE
 
     def neighborhood(self, classes):
         """Find the rows of other classes among the K nearest rows of each row of the classes."""
         n_neighbors = min(self.n_neighbors, len(self.codes) - 1)
         # Classes of few rows are searched together, because a search has a cost of its own.
         n_found = np.bincount(self.codes)[classes].cumsum() * n_neighbors
-        searches = dict(zip(classes, n_found // NEIGHBORS_AT_ONCE, strict=True))
+        searches = dict(zip(classes, n_found // self.n_at_once, strict=True))
         for _, together in groupby(classes, searches.get):
             members = [self._members(code) for code in together]
             _, counts, rows = self._search(np.concatenate(members), n_neighbors, self._nearest)
             for own in members:
                 mine, counts = np.split(counts, [len(own)])
-                enemies, rows = np.split(rows, [mine.sum()])
+                n_enemies = mine.sum()
+                enemies, rows = rows[:n_enemies], rows[n_enemies:]
                 yield Enemies(own[mine > 0], mine[mine > 0], enemies)
 
     def nearest(self, classes):
@@ -178,22 +185,23 @@ class EnemySearch:
         Enemies
             Of all of them, also where there are none.
         """
-        dtype = np.int32 if len(self.codes) <= np.iinfo(np.int32).max else np.int64
+        kind = torch if self.is_away else np
+        dtype = kind.int32 if len(self.codes) <= np.iinfo(np.int32).max else kind.int64
         counts, rows = [], []
-        n_members = max(1, NEIGHBORS_AT_ONCE // n_neighbors)
+        n_members = max(1, self.n_at_once // n_neighbors)
         for start in range(0, len(members), n_members):
             block = members[start : start + n_members]
             found = nearest(block, n_neighbors)
-            is_enemy = self.codes[found] != self.codes[block, None]
-            counts.append(is_enemy.sum(axis=1))
-            rows.append(found[is_enemy].astype(dtype))
-        return Enemies(members, np.concatenate(counts), np.concatenate(rows))
+            is_enemy = self.codes_there[found] != self.codes_there[block][:, None]
+            counts.append(is_enemy.sum(1))
+            rows.append(kind.asarray(found[is_enemy], dtype=dtype))
+        return Enemies(members, _to_array(kind.concatenate(counts)), kind.concatenate(rows))
 
     def _nearest(self, members, n_neighbors, allowed=None):
         """Find the nearest rows of some rows, themselves excluded: row numbers, ascending."""
         if isinstance(self.finder, TorchNearestNeighbors):
             found = nearest_sets(self._fitted_finder, members, n_neighbors, allowed=allowed)
-            return _to_array(found)
+            return found if self.is_away else _to_array(found)
         found = self._kneighbors(self._fitted_finder, members, n_neighbors + 1)
         # With duplicates a row need not find itself; then the last of the K + 1 is one too many.
         surplus = found == members[:, None]

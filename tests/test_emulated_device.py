@@ -22,6 +22,7 @@ from imblearn_eos import (
     GaussianOverSampler,
     LinearHead,
     TorchNearestNeighbors,
+    _enemies,
     make_embedding_pipeline,
 )
 from imblearn_eos.embedding import _head, _head_inputs, scale_weights
@@ -364,11 +365,20 @@ def test_gaussian_rows_are_drawn_where_the_rows_are(cuda, rows):
     assert_array_equal(y.cpu(), labels)
 
 
-def test_eos_makes_rows_where_the_rows_are(cuda, rows):
-    expected = EOS(random_state=0, device="cpu").fit_resample(*rows)
+@pytest.mark.parametrize("enemy_search", ["neighborhood", "nearest"])
+@pytest.mark.parametrize("at_once", [2**25, 1000])
+def test_eos_makes_rows_where_the_rows_are(cuda, rows, enemy_search, at_once, monkeypatch):
+    monkeypatch.setattr(_enemies, "NEIGHBORS_ON_DEVICE", at_once)
+    params = {"n_neighbors": 100, "enemy_search": enemy_search, "random_state": 0}
+    expected = EOS(**params, device="cpu").fit_resample(*rows)
     tensors = on_cuda(*rows)
     cuda.reset()
-    found = EOS(random_state=0).fit_resample(*tensors)
+    found = EOS(**params).fit_resample(*tensors)
+    # Neither rows nor their neighbors, but labels and what was drawn.
+    assert max(cuda.copies_to_host) <= len(found[0]) * 8
+    if (enemy_search, at_once) == ("neighborhood", 2**25):
+        # Two are for the only block of queries.
+        assert cuda.waits.total() <= 2 + 9
     for one, other in zip(found, expected, strict=True):
         assert one.is_cuda
         assert_array_equal(one.cpu().numpy(), other)
