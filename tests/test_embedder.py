@@ -31,7 +31,7 @@ from skorch.dataset import ValidSplit
 from torch import nn
 
 from imblearn_eos import EOS, Embedder, LinearHead, make_embedding_pipeline
-from imblearn_eos.embedding._seeding import seeded
+from imblearn_eos._seeding import seeded
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 X, y = make_data()

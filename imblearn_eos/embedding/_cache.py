@@ -18,8 +18,8 @@ from torch.nn.parameter import is_lazy
 from tqdm import tqdm
 
 from imblearn_eos._compat import uncompiled
+from imblearn_eos._seeding import seeded
 from imblearn_eos.embedding._interrupts import interruptible
-from imblearn_eos.embedding._seeding import seeded
 
 # Packages in such folders have versions, and are not edited between two trainings.
 _INSTALLED = {"site-packages", "dist-packages"}

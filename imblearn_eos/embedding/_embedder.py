@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,17 @@ from sklearn.base import (
     clone,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
-from imblearn_eos._compat import HasMethods, fit_context, get_feature_names
+from imblearn_eos._compat import HasMethods, Interval, fit_context, get_feature_names
 from imblearn_eos._frames import by_blocks, is_dask
+from imblearn_eos._seeding import seeded
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._torch_datasets import is_dataset
-from imblearn_eos._validation import check_features, encode_labels
+from imblearn_eos._validation import check_features, encode_labels, label_vector
 from imblearn_eos.embedding._cache import describe, train
 from imblearn_eos.embedding._head_inputs import ShapeExplained, head_inputs
 from imblearn_eos.embedding._module import FrozenModule, probe_module, with_head
@@ -45,7 +47,8 @@ from imblearn_eos.embedding._samples import (
     first_samples,
     is_random,
 )
-from imblearn_eos.embedding._seeding import seeded
+from imblearn_eos.embedding._views import check_views
+from imblearn_eos.training._augmentation import augmented
 
 
 def _has_classes(embedder):
@@ -78,6 +81,17 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         Dotted name of the head in the module, for example "fc" or "classifier.2". None means the
         last linear layer that runs, which must be the only one with one output per class.
 
+    n_views : int, default=1
+        Number of embeddings of each training sample, at least 1, that the later steps of an
+        :class:`EmbeddingPipeline` are fitted to. The first is that of the sample itself. The others
+        are those of copies, augmented at random as the training batches were, by the net's
+        callbacks :class:`~imblearn_eos.training.BatchAugmentation`. They are more rows for the
+        sampler and the head, as augmented images are in the second phase of published methods
+        [1]_ [2]_. New samples always have one embedding, without augmentation. A row's nearest
+        neighbors are then other views of its sample: multiply the ``n_neighbors`` of samplers by
+        ``n_views``. An :class:`imblearn.pipeline.Pipeline` and :meth:`transform` use one view; see
+        :meth:`transform_views`.
+
     memory : str or object with the joblib.Memory interface, default=None
         Where to keep trained networks, so that none is trained twice with the same parameters of
         ``net``, the same data and the same seed, for example in a grid search over the steps that
@@ -90,8 +104,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     random_state : int, RandomState instance or None, default=None
         Seeds all that is random in training: the initial weights of a module given as a class,
-        the order of the samples, dropout. Global random states of torch, NumPy and Python are left
-        as they were, except that None draws the seed from NumPy's.
+        the order of the samples, dropout; and the augmented views. Global random states of torch,
+        NumPy and Python are left as they were, except that None draws the seed from NumPy's.
 
     verbose : bool, default=False
         Show progress in epochs of training and batches of embeddings, and whether the network came
@@ -128,6 +142,14 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     same network on the same machine as far as torch is deterministic there; on CUDA see
     ``torch.use_deterministic_algorithms``.
 
+    References
+    ----------
+    .. [1] Kang, Xie, Rohrbach, Yan, Gordo, Feng, Kalantidis, "Decoupling Representation and
+       Classifier for Long-Tailed Recognition", ICLR 2020, :arxiv:`1910.09217`.
+
+    .. [2] Zhong, Cui, Liu, Jia, "Improving Calibration for Long-Tailed Recognition", CVPR 2021,
+       :arxiv:`2104.00466`.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -155,6 +177,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         # `check_net` says how to make one.
         "net": "no_validation",
         "layer": [str, None],
+        "n_views": [Interval(Integral, 1, None, closed="left")],
         "memory": [str, HasMethods(["cache"]), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -165,12 +188,14 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         net: NeuralNet | FrozenEstimator,
         *,
         layer: str | None = None,
+        n_views: int = 1,
         memory: Any = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ) -> None:
         self.net = net
         self.layer = layer
+        self.n_views = n_views
         self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
@@ -208,8 +233,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         ValueError
             When ``net`` shuffles or drops samples in ``iterator_valid``; when its criterion is
             skorch's default, which needs probabilities, and its module returns logits; when the
-            head is ambiguous, missing or does not match the classes; when X or y are not as above,
-            or y has one class; when ``train_split`` returns labels that y lacks. All this is found
+            head is ambiguous, missing or does not match the classes; when ``n_views`` is above 1
+            and ``net`` has no ``BatchAugmentation``; when X or y are not as above, or y has one
+            class; when ``train_split`` returns labels that y lacks. All this is found
             before training, except in samples of a dataset, which are checked as they are read.
 
         TypeError
@@ -242,6 +268,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             with seeded(seed, net.device):
                 # Hooks do not run in a compiled module.
                 network = clone(net).set_params(compile=False).initialize()
+                check_views(network, self.n_views)
                 probed = probe_untrained(network, samples, targets, search)
             # skorch does not recognize a criterion that it compiles, and takes no logarithm.
             if not net.compile:
@@ -256,6 +283,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
                 memory=self.memory,
                 verbose=self.verbose,
             )
+        check_views(net, self.n_views)
         # Callbacks may have changed the module in training.
         if is_frozen or describe(net.module_) != design:
             with seeded(seed, net.device):
@@ -303,8 +331,6 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         if is_dask(X):
             return by_blocks(self.transform, X, self._no_embeddings)
         X = self._check_new(X)
-        is_tensor = isinstance(X, torch.Tensor)
-        device = X.device if is_tensor else "cpu"
         with seeded(0, self.net_.device):
             random = is_random(X)
         if random:
@@ -318,14 +344,80 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
                 stacklevel=4,
             )
         with seeded(0, self.net_.device):
-            embeddings = head_inputs(self.net_, self.layer_, X, device, verbose=self.verbose)
-        if not embeddings.isfinite().all():
-            raise ValueError(
-                "The embeddings contain NaN or infinity although X does not: training diverged. "
-                "Lower the learning rate of the net (its lr parameter), or clip its gradients; a "
-                "module in float16 may need float32."
-            )
-        return embeddings if is_tensor else embeddings.numpy()
+            embeddings = self._embed(X)
+        return embeddings if isinstance(X, torch.Tensor) else embeddings.numpy()
+
+    @one_thread_after_fork()
+    def transform_views(
+        self, X: Samples, y: ArrayLike | torch.Tensor | None = None
+    ) -> tuple[np.ndarray | torch.Tensor, np.ndarray]:
+        """Return ``n_views`` embeddings of each sample, with their labels.
+
+        An :class:`EmbeddingPipeline` fits its later steps to these rows.
+
+        Parameters
+        ----------
+        X : {array-like, torch.Tensor, dict of such, torch.utils.data.Dataset, \
+                skorch.helper.SliceDataset} of shape (n_samples, ...)
+            Samples as in :meth:`fit`.
+
+        y : {array-like, torch.Tensor} of shape (n_samples,), default=None
+            Labels as in :meth:`fit`.
+
+        Returns
+        -------
+        Z : {ndarray, torch.Tensor} of shape (`n_views` * n_samples, `n_features_out_`), \
+                dtype=float32
+            First what :meth:`transform` returns, in the order of X, then the embeddings of
+            augmented copies, in this order again and again. The same for the same int as
+            ``random_state``.
+
+        y : ndarray of shape (`n_views` * n_samples,)
+            Their labels.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`transform`; when ``n_views`` is above 1 and the net has no
+            ``BatchAugmentation``.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn.datasets import load_digits
+        >>> from skorch import NeuralNetClassifier
+        >>> from imblearn_eos import Embedder
+        >>> from imblearn_eos.models import SmallCNN
+        >>> from imblearn_eos.training import BatchAugmentation
+        >>> def shift(images):
+        ...     return images.roll(int(torch.randint(-1, 2, ())), dims=-1)
+        >>> X, y = load_digits(return_X_y=True)
+        >>> X = X.reshape(-1, 1, 8, 8) / 16
+        >>> net = NeuralNetClassifier(
+        ...     SmallCNN,
+        ...     module__n_classes=10,
+        ...     criterion=torch.nn.CrossEntropyLoss,
+        ...     max_epochs=1,
+        ...     callbacks=[BatchAugmentation(shift)],
+        ...     verbose=0,
+        ... )
+        >>> embedder = Embedder(net, n_views=3, random_state=0).fit(X, y)
+        >>> Z, labels = embedder.transform_views(X, y)
+        >>> len(X), len(Z), len(labels)
+        (1797, 5391, 5391)
+        """
+        samples = self._check_new(X)
+        check_views(self.net_, self.n_views)
+        labels = labels_for(self.net, X) if y is None and is_dataset(X) else label_vector(y)
+        check_consistent_length(samples, labels)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        with seeded(seed, self.net_.device):
+            views = [self._embed(samples)]
+            with augmented(self.net_):
+                views += [self._embed(samples) for _ in range(self.n_views - 1)]
+        Z = torch.cat(views)
+        Z = Z if isinstance(samples, torch.Tensor) else Z.numpy()
+        return Z, np.tile(np.asarray(labels), self.n_views)
 
     @available_if(_has_classes)
     @one_thread_after_fork()
@@ -383,6 +475,18 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     def _no_embeddings(self):
         return np.empty((0, self.n_features_out_), np.float32)
+
+    def _embed(self, X):
+        """Return the embeddings of checked samples, on X's device if X is a tensor."""
+        device = X.device if isinstance(X, torch.Tensor) else "cpu"
+        embeddings = head_inputs(self.net_, self.layer_, X, device, verbose=self.verbose)
+        if not embeddings.isfinite().all():
+            raise ValueError(
+                "The embeddings contain NaN or infinity although X does not: training diverged. "
+                "Lower the learning rate of the net (its lr parameter), or clip its gradients; a "
+                "module in float16 may need float32."
+            )
+        return embeddings
 
     def _check_new(self, X):
         """Return samples as the net takes them, if they are like those it was fitted to."""

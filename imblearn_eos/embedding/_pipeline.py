@@ -26,6 +26,7 @@ from imblearn_eos.embedding._steps import (
     make_steps,
 )
 from imblearn_eos.embedding._to_module import fold_scaler, softmax_weights
+from imblearn_eos.embedding._views import ViewsAsRows
 
 
 class EmbeddingPipeline(PipelineWithGap):
@@ -330,7 +331,7 @@ class EmbeddingPipeline(PipelineWithGap):
         # Clones, because a head must not outlive the network that it was fitted to.
         self.steps = [given[0], *((name, cloned(step)) for name, step in given[1:])]
         try:
-            Z_resampled, y_resampled = fit(X, y)
+            Z_resampled, y_resampled = self._fit_views(X, y, fit)
         finally:
             # Each fit of an Embedder makes its own classes, also if its network is frozen.
             if getattr(self.steps[0][1], "classes_", None) is before:
@@ -340,6 +341,18 @@ class EmbeddingPipeline(PipelineWithGap):
         if len(self.steps) > 1:
             self._note_ranges(X, classes[codes], Z_resampled, y_resampled)
         return Z_resampled, y_resampled
+
+    def _fit_views(self, X, y, fit):
+        """Fit the steps, the first as a sampler if it makes several views."""
+        name, embedder = self.steps[0]
+        if embedder.n_views == 1:
+            return fit(X, y)
+        self.steps[0] = name, ViewsAsRows(embedder)
+        try:
+            return fit(X, y)
+        finally:
+            # Another one, if the pipeline's memory had it.
+            self.steps[0] = name, self.steps[0][1].embedder
 
     def _embedder(self):
         """Return the first step."""

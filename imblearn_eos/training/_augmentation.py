@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
@@ -136,6 +137,32 @@ class _MixedLosses(Hook):
         outputs, target = args
         other_loss = criterion.forward(outputs, target[self.partners])
         return self.share * loss + (1 - self.share) * other_loss
+
+
+def augmentations(net):
+    """Return the transforms of a net's `BatchAugmentation` callbacks."""
+    callbacks = [callback for _, callback in getattr(net, "callbacks_", ())]
+    return [part.transform for part in callbacks if isinstance(part, BatchAugmentation)]
+
+
+@contextmanager
+def augmented(net):
+    """Within the block, augment what the net runs on as its training batches were."""
+
+    def augment(module, args, kwargs):
+        for transform in augmentations(net):
+            if args:
+                args = transform(args[0]), *args[1:]
+            else:
+                # The arrays of a dict go to the module by name.
+                kwargs = transform(kwargs)
+        return args, kwargs
+
+    handle = net.module_.register_forward_pre_hook(augment, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _samples(net, batch):
