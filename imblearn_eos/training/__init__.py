@@ -6,6 +6,7 @@ own training loop.
 
 from imblearn_eos.training._acceleration import ChannelsLast, MixedPrecision
 from imblearn_eos.training._augmentation import BatchAugmentation, Mixup
+from imblearn_eos.training._batch_norm import shift_batch_norm
 from imblearn_eos.training._checkpoints import AtomicCheckpoint, Resume
 from imblearn_eos.training._loader import BatchLoader
 
@@ -17,4 +18,5 @@ __all__ = [
     "MixedPrecision",
     "Mixup",
     "Resume",
+    "shift_batch_norm",
 ]
