@@ -22,7 +22,7 @@ from imblearn_eos._device import resolve_device
 from imblearn_eos._threads import one_thread
 from imblearn_eos._validation import check_several_classes
 from imblearn_eos.embedding import _head
-from imblearn_eos.embedding._head_classes import row_weights
+from imblearn_eos.embedding._head_classes import row_weights, smoothed_targets
 from imblearn_eos.embedding._head_features import (
     CenteredRows,
     direction_stride,
@@ -62,7 +62,7 @@ class BlockProblem(_head.Problem):
         coef = features.to_coef(weights[:, :-1])
         of_features = torch.column_stack([coef, weights[:, -1]]).numpy()
         stage = Stage(self.rows.blocks[0], *self.codes, *(self.weights or ())[:1])
-        model = of_features, features.mean.numpy(), self.share_of_class
+        model = of_features, features.mean.numpy(), self.share_of_class, self.targets
         model = stage.add("eos-weights", partial(constant, model))
         losses = [
             stage.add("eos-loss", partial(block_loss, device=self.device), *keys, model)
@@ -115,6 +115,7 @@ def make_problem(head, X, y, sample_weight):
         classes,
         codes,
         class_counts,
+        smoothed_targets(head.label_smoothing, classes),
         rows,
         weights,
         share_of_class,
@@ -242,7 +243,7 @@ def take_some(x, codes, w, *, share_of_class, start, stride):
 
 def block_loss(x, codes, w, model, *, device):
     """Return the gradient of the loss of a block, without penalty, and behind it the loss."""
-    weights, mean, share_of_class = model
+    weights, mean, share_of_class, targets = model
     x, shares = to_array(x), shares_of(codes, w, share_of_class)
     device = resolve_device(device)
     total = np.zeros(weights.size + 1)
@@ -252,7 +253,9 @@ def block_loss(x, codes, w, model, *, device):
             rows, share = (torch.from_numpy(a).to(device) for a in (x[tile] - mean, shares[tile]))
             features = CenteredRows(rows, torch.from_numpy(mean), torch.ones_like(rows[0]), share)
             chosen = torch.from_numpy(codes[tile].astype(np.int64)).to(device)
-            loss, gradient = _head._penalized_loss(weights.flatten(), features, chosen, 0.0)
+            loss, gradient = _head._penalized_loss(
+                weights.flatten(), features, chosen, 0.0, targets
+            )
             total += np.append(gradient, loss)
     return total
 

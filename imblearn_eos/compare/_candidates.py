@@ -111,8 +111,9 @@ def make_candidates(
         elif name == "eos":
             made[name] = with_eos
         elif name == "averaged":
-            # An AveragedHead has neither of these parameters.
-            if type(head) is LinearHead and head.class_weight is head.target_prior is None:
+            # An AveragedHead has none of these parameters.
+            is_plain = type(head) is LinearHead and head.class_weight is head.target_prior is None
+            if is_plain and np.all(head.label_smoothing == 0):
                 made[name] = [
                     replace(c, averaged_with=Candidate(plain[0][1], c.head, tau=1.0))
                     for c in with_eos

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,11 @@ from imblearn_eos._frames import is_dask
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import check_features, encode_labels
 from imblearn_eos.embedding._head_base import BaseLinearHead, Rows
-from imblearn_eos.embedding._head_classes import predicted_shares, row_weights
+from imblearn_eos.embedding._head_classes import (
+    predicted_shares,
+    row_weights,
+    smoothed_targets,
+)
 from imblearn_eos.embedding._head_features import CenteredRows, DenseFeatures, SparseFeatures
 
 # Below this tolerance, gradients in float32 would be noise.
@@ -68,6 +73,12 @@ class LinearHead(BaseLinearHead):
         subtracted. None means the shares of y, which after a sampler are those of its rows.
         ``tau`` adjusts from these shares: with 0 the head predicts for them, and with 1 for
         balanced classes, whatever they are.
+
+    label_smoothing : float, array-like of shape (n_classes,) or dict, default=0.0
+        Share of each row's target, from 0 to below 1, that all other classes get in equal parts:
+        of all classes, in the order of ``classes_``, or by label.
+        :func:`~imblearn_eos.losses.label_aware_smoothing` computes shares from the class sizes,
+        which a sampler changes; take those of y before it.
 
     max_iter : int, default=200
         Maximum number of iterations of the optimizer, L-BFGS.
@@ -165,6 +176,7 @@ class LinearHead(BaseLinearHead):
         **BaseLinearHead._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "target_prior": ["array-like", dict, None],
+        "label_smoothing": [Real, "array-like", dict],
     }
 
     def __init__(
@@ -174,6 +186,7 @@ class LinearHead(BaseLinearHead):
         tau: float = 0.0,
         class_weight: Mapping | str | None = None,
         target_prior: ArrayLike | Mapping | None = None,
+        label_smoothing: float | ArrayLike | Mapping = 0.0,
         max_iter: int = 200,
         tol: float = 1e-7,
         device: str | torch.device = "auto",
@@ -184,6 +197,7 @@ class LinearHead(BaseLinearHead):
         )
         self.class_weight = class_weight
         self.target_prior = target_prior
+        self.label_smoothing = label_smoothing
 
     @fit_context(prefer_skip_nested_validation=True)
     @one_thread_after_fork()
@@ -249,8 +263,9 @@ class LinearHead(BaseLinearHead):
             dtype = torch.float32 if is_coarse else torch.float64
             features = DenseFeatures(X, device, dtype, self.alpha, shares)
         class_counts = np.bincount(codes, weights)
+        targets = smoothed_targets(self.label_smoothing, classes)
         codes = torch.from_numpy(codes).to(device)
-        return Problem(given, X, features, classes, codes, class_counts)
+        return Problem(given, X, features, classes, codes, class_counts, targets)
 
     def _solve(self, problem, start):
         """Fit the weights from a start, and return them along the directions of the features."""
@@ -323,6 +338,8 @@ class Problem:
         Positions in ``classes``.
     class_counts : ndarray of shape (n_classes,)
         Rows of each class, or the sums of their weights.
+    targets : ndarray of shape (n_classes, n_classes), or None
+        What the probabilities of each class's rows are fitted to, if that is not the class alone.
     """
 
     given: Any
@@ -331,6 +348,7 @@ class Problem:
     classes: np.ndarray
     codes: Any
     class_counts: np.ndarray
+    targets: np.ndarray | None
 
     def start(self) -> np.ndarray:
         """Return weights of 0, and intercepts that predict the frequencies of the classes."""
@@ -340,7 +358,7 @@ class Problem:
 
     def loss(self, weights: np.ndarray, alpha: float) -> tuple[float, np.ndarray]:
         """Return the penalized loss of flat weights along the directions, and its gradient."""
-        return _penalized_loss(weights, self.features, self.codes, alpha)
+        return _penalized_loss(weights, self.features, self.codes, alpha, self.targets)
 
 
 def fit_path(heads: Iterable[LinearHead], X: Rows, y: ArrayLike) -> None:
@@ -374,7 +392,7 @@ def _weighted_rows(X, classes, codes, weights):
     return X, classes, codes, weights
 
 
-def _penalized_loss(weights, features, codes, alpha):
+def _penalized_loss(weights, features, codes, alpha, targets=None):
     """Return the loss and its gradient.
 
     The last column of the weights holds the intercepts; the others are along the directions of the
@@ -386,9 +404,17 @@ def _penalized_loss(weights, features, codes, alpha):
     log_proba = features.scores(coef, intercept).log_softmax(dim=1)
     chosen = codes[:, None]
     share = 1 / len(codes) if features.shares is None else features.shares[:, None].to(basis)
-    loss = alpha * coef.square().sum() / 2 - (share * log_proba.gather(1, chosen)).sum()
+    if targets is None:
+        fit = log_proba.gather(1, chosen)
+    else:
+        of_rows = torch.from_numpy(targets).to(basis)[codes]
+        fit = of_rows * log_proba
+    loss = alpha * coef.square().sum() / 2 - (share * fit).sum()
     residuals = log_proba.exp_()
-    residuals.scatter_add_(1, chosen, residuals.new_full(chosen.shape, -1))
+    if targets is None:
+        residuals.scatter_add_(1, chosen, residuals.new_full(chosen.shape, -1))
+    else:
+        residuals -= of_rows
     residuals *= share
     gradient = torch.empty_like(weights)
     gradient[:, :-1] = features.gradient(residuals, coef, alpha)

@@ -1,5 +1,7 @@
 """How much rows and classes count in the fit of a linear head."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -79,18 +81,58 @@ def class_shares(prior, classes):
     ValueError
         When the shares are not positive, do not sum to 1, or are of other classes.
     """
-    labels, shares = classes.tolist(), prior
-    if hasattr(prior, "keys"):
-        is_known = set(prior.keys()) == set(labels)
-        shares = [prior[label] for label in labels] if is_known else []
-    shares = np.asarray(to_array(shares), dtype=np.float64)
+    shares = _in_order(prior, classes)
     if shares.shape != classes.shape or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
         raise ValueError(
             "The 'target_prior' parameter must be a positive share for each of the classes "
-            f"{labels}, with a sum of 1. Got {prior!r}; name every class, and divide counts by "
-            "their sum."
+            f"{classes.tolist()}, with a sum of 1. Got {prior!r}; name every class, and divide "
+            "counts by their sum."
         )
     return shares
+
+
+def smoothed_targets(label_smoothing, classes):
+    """Return what the probabilities of each class's rows are fitted to.
+
+    Parameters
+    ----------
+    label_smoothing : float, array-like of shape (n_classes,), or mapping
+        The share of a row's target that the other classes get: of all classes, in the order of
+        ``classes``, or by label.
+    classes : ndarray of shape (n_classes,)
+        The labels in sorted order.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, n_classes), dtype=float64, or None
+        A row for each class. None if nothing is smoothed.
+
+    Raises
+    ------
+    ValueError
+        When shares are not from 0 to below 1, or are of other classes.
+    """
+    n_classes = len(classes)
+    is_one = isinstance(label_smoothing, Real)
+    shares = np.full(n_classes, label_smoothing) if is_one else _in_order(label_smoothing, classes)
+    if shares.shape != classes.shape or not ((shares >= 0) & (shares < 1)).all():
+        raise ValueError(
+            "The 'label_smoothing' parameter must be a number from 0 to below 1, or one for each "
+            f"of the classes {classes.tolist()}. Got {label_smoothing!r}."
+        )
+    if not shares.any():
+        return None
+    targets = np.repeat(shares[:, None] / (n_classes - 1), n_classes, axis=1)
+    np.fill_diagonal(targets, 1 - shares)
+    return targets
+
+
+def _in_order(values, classes):
+    """Return numbers that are in the order of the classes, or by label, as an array."""
+    if hasattr(values, "keys"):
+        labels = classes.tolist()
+        values = [values[label] for label in labels] if set(values.keys()) == set(labels) else []
+    return np.asarray(to_array(values), dtype=np.float64)
 
 
 def predicted_shares(head, classes, class_counts):
@@ -114,3 +156,4 @@ def check_class_parameters(head, y):
     row_weights(codes, classes, None, head.class_weight)
     if head.target_prior is not None:
         class_shares(head.target_prior, classes)
+    smoothed_targets(head.label_smoothing, classes)

@@ -8,12 +8,17 @@ without an Embedder the callback :class:`ClassCounts` does.
 """
 
 from imblearn_eos.losses._callbacks import ClassCounts, DeferredReweighting
-from imblearn_eos.losses._class_counts import adjust_logits, class_balanced_weights
+from imblearn_eos.losses._class_counts import (
+    adjust_logits,
+    class_balanced_weights,
+    label_aware_smoothing,
+)
 from imblearn_eos.losses._losses import (
     AsymmetricLoss,
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
     FocalLoss,
+    LabelAwareSmoothingLoss,
     LDAMLoss,
     LogitAdjustedLoss,
 )
@@ -26,7 +31,9 @@ __all__ = [
     "DeferredReweighting",
     "FocalLoss",
     "LDAMLoss",
+    "LabelAwareSmoothingLoss",
     "LogitAdjustedLoss",
     "adjust_logits",
     "class_balanced_weights",
+    "label_aware_smoothing",
 ]

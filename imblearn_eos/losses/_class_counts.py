@@ -58,6 +58,58 @@ def class_balanced_weights(
     return effective_number_weights(check_class_counts(class_counts), beta).numpy()
 
 
+def label_aware_smoothing(
+    class_counts: ArrayLike | Mapping, *, smooth_head: float = 0.3, smooth_tail: float = 0.0
+) -> np.ndarray:
+    r"""Compute how much to smooth the labels of each class.
+
+    A class with :math:`n` samples, between the largest with :math:`n_1` and the smallest with
+    :math:`n_K`, gets
+
+    .. math::
+        \epsilon = \epsilon_K + (\epsilon_1 - \epsilon_K)
+        \sin\left(\frac{\pi (n - n_K)}{2 (n_1 - n_K)}\right)
+
+    which is the concave form of the paper [1]_. Networks are too sure of large classes, so these
+    are smoothed most.
+
+    Parameters
+    ----------
+    class_counts : array-like of shape (n_classes,), or mapping
+        Training samples of each class, at least 1, as in :func:`class_balanced_weights`.
+    smooth_head : float, default=0.3
+        :math:`\epsilon_1`, the smoothing of the largest class, from 0 to just below 1.
+    smooth_tail : float, default=0.0
+        :math:`\epsilon_K`, the smoothing of the smallest class, from 0 to just below 1.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), dtype=float64
+        For ``label_smoothing`` of :class:`imblearn_eos.LinearHead`. If all classes are equally
+        large, ``smooth_tail`` for each.
+
+    Raises
+    ------
+    ValueError
+        When a parameter is out of range.
+
+    References
+    ----------
+    .. [1] Zhong, Cui, Liu, Jia, "Improving Calibration for Long-Tailed Recognition", CVPR 2021,
+       :arxiv:`2104.00466`.
+
+    Examples
+    --------
+    >>> from imblearn_eos.losses import label_aware_smoothing
+    >>> label_aware_smoothing([5000, 500, 50]).round(3)
+    array([0.3  , 0.043, 0.   ])
+    """
+    owner = "label_aware_smoothing"
+    head = check_number(owner, "smooth_head", smooth_head, BELOW_1)
+    tail = check_number(owner, "smooth_tail", smooth_tail, BELOW_1)
+    return smoothing_of_counts(check_class_counts(class_counts), head, tail).numpy()
+
+
 def adjust_logits(
     logits: ArrayLike | torch.Tensor, class_counts: ArrayLike | Mapping, *, tau: float = 1.0
 ) -> np.ndarray | torch.Tensor:
@@ -163,6 +215,13 @@ def effective_number_weights(counts: torch.Tensor, beta: float) -> torch.Tensor:
     effective = np.ones(len(counts)) if is_0 else -np.expm1(counts.numpy() * np.log(beta))
     weights = 1 / effective
     return torch.from_numpy(weights / weights.mean())
+
+
+def smoothing_of_counts(counts: torch.Tensor, head: float, tail: float) -> torch.Tensor:
+    """Return the smoothing of each class from checked class counts."""
+    above = counts - counts.min()
+    share = above / above.max() if above.any() else above
+    return tail + (head - tail) * (torch.pi / 2 * share).sin()
 
 
 def log_priors(counts: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from imblearn_eos.losses._class_counts import (
     effective_number_weights,
     log_priors,
     matched_to_logits,
+    smoothing_of_counts,
 )
 
 
@@ -343,6 +344,69 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
 
     def __init__(self, class_counts: ArrayLike | None = None) -> None:
         super().__init__(tau=1.0, class_counts=class_counts)
+
+
+class LabelAwareSmoothingLoss(_CountedLoss):
+    r"""Cross-entropy with labels that are smoothed more for larger classes.
+
+    The target of a sample is :math:`1 - \epsilon_y` for its class and
+    :math:`\epsilon_y / (K - 1)` for each other of :math:`K` classes, with :math:`\epsilon` from
+    :func:`label_aware_smoothing` [1]_. It is made for the second phase of training, after a first
+    with other losses.
+
+    Parameters
+    ----------
+    smooth_head : float, default=0.3
+        Smoothing of the largest class, from 0 to just below 1.
+    smooth_tail : float, default=0.0
+        Smoothing of the smallest class, from 0 to just below 1.
+    class_counts : array-like of shape (n_classes,), default=None
+        Training samples of each class. None takes them from y.
+
+    See Also
+    --------
+    imblearn_eos.LinearHead : Its ``label_smoothing`` is the same loss, for embeddings.
+
+    References
+    ----------
+    .. [1] Zhong, Cui, Liu, Jia, "Improving Calibration for Long-Tailed Recognition", CVPR 2021,
+       :arxiv:`2104.00466`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from imblearn_eos.losses import LabelAwareSmoothingLoss
+    >>> loss = LabelAwareSmoothingLoss(class_counts=[90, 10])
+    >>> logits = torch.tensor([[2.0, 0.0]])
+    >>> loss(logits, torch.tensor([0])), loss(logits, torch.tensor([1]))
+    (tensor(0.7269), tensor(2.1269))
+    """
+
+    def __init__(
+        self,
+        smooth_head: float = 0.3,
+        smooth_tail: float = 0.0,
+        class_counts: ArrayLike | None = None,
+    ) -> None:
+        owner = "LabelAwareSmoothingLoss"
+        self.smooth_head = check_number(owner, "smooth_head", smooth_head, BELOW_1)
+        self.smooth_tail = check_number(owner, "smooth_tail", smooth_tail, BELOW_1)
+        super().__init__(class_counts)
+
+    def _from_counts(self, counts: torch.Tensor) -> torch.Tensor:
+        return smoothing_of_counts(counts, self.smooth_head, self.smooth_tail)
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss of logits (n_samples, n_classes) for class numbers (n_samples,).
+
+        As in CrossEntropyLoss, samples of class number ``ignore_index``, -100, do not count.
+        """
+        own, is_ignored = _classes(target, self.ignore_index)
+        smoothing = self._matched(logits, target)[own]
+        losses = -functional.log_softmax(logits, dim=1)
+        of_own = losses.gather(1, own[:, None])[:, 0]
+        of_others = (losses.sum(dim=1) - of_own) / (logits.shape[1] - 1)
+        return _mean((1 - smoothing) * of_own + smoothing * of_others, is_ignored)
 
 
 def _classes(target: torch.Tensor, ignore_index: int) -> tuple[torch.Tensor, torch.Tensor]:
