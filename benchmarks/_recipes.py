@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, fields
 
 import torch
-from _cifar_images import N_CLASSES
+from _cifar_images import MEAN, N_CLASSES, STD
+from _trivial_augment import trivial_augment
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, LoadInitState
 from torch import nn
@@ -33,7 +34,8 @@ from imblearn_eos.training import (
 class Recipe:
     """How a network is trained, apart from its data.
 
-    ``balance`` names how images are added first, if at all, until all classes are equally large.
+    ``augmentation`` is one of `AUGMENTATIONS`. ``balance`` names how images are added first, if at
+    all, until all classes are equally large.
     """
 
     criterion: type = nn.CrossEntropyLoss
@@ -42,6 +44,7 @@ class Recipe:
     mixup: float | None = None
     balance: str | None = None
     weight_decay: float = 2e-4
+    augmentation: str = "crop and flip"
 
     @property
     def changes(self):
@@ -68,10 +71,17 @@ RECIPES = {
     "LDAM": Recipe(LDAMLoss, NormalizedLinear),
     "LDAM-DRW": Recipe(LDAMLoss, NormalizedLinear, is_reweighted_late=True),
     "LDAM-DRW + mixup": Recipe(LDAMLoss, NormalizedLinear, is_reweighted_late=True, mixup=1.0),
+    "LDAM-DRW + mixup + decay": Recipe(
+        LDAMLoss, NormalizedLinear, is_reweighted_late=True, mixup=1.0, weight_decay=5e-4
+    ),
     # The same loss as logit adjustment in training with tau = 1.
     "balanced softmax": Recipe(BalancedSoftmaxLoss),
     "balanced softmax + mixup": Recipe(BalancedSoftmaxLoss, mixup=1.0),
     "balanced softmax + mixup + decay": Recipe(BalancedSoftmaxLoss, mixup=1.0, weight_decay=5e-4),
+    # A strong recipe of today, with the schedule "cosine".
+    "balanced softmax + mixup + TrivialAugment + decay": Recipe(
+        BalancedSoftmaxLoss, mixup=1.0, weight_decay=5e-4, augmentation="TrivialAugment"
+    ),
     "CE, random images": Recipe(balance="random"),
     "CE, SMOTE images": Recipe(balance="SMOTE"),
     "CE, GAN images": Recipe(balance="GAN"),
@@ -154,6 +164,17 @@ def crop_and_flip(images):
     return padded.flatten(2).gather(2, pixels[:, None].expand(-1, channels, -1)).view_as(images)
 
 
+def augment_trivially(images):
+    """Crop and flip a batch, and apply TrivialAugment to its pixels."""
+    mean, std = (images.new_tensor(part)[:, None, None] for part in (MEAN, STD))
+    pixels = crop_and_flip(images) * std + mean
+    # Around a crop, values of 0 are gray.
+    return (trivial_augment(pixels.clamp(0, 1)) - mean) / std
+
+
+AUGMENTATIONS = {"crop and flip": crop_and_flip, "TrivialAugment": augment_trivially}
+
+
 def make_resnet(n_epochs, callbacks, **params):
     """Make an untrained ResNet-32 with the authors' optimizer and batches of 128."""
     defaults = {
@@ -176,9 +197,9 @@ def make_resnet(n_epochs, callbacks, **params):
     )
 
 
-def batch_callbacks():
+def batch_callbacks(augmentation="crop and flip"):
     """Make the callbacks for augmentation and speed that all networks are trained with."""
-    return [BatchAugmentation(crop_and_flip), ChannelsLast(), MixedPrecision()]
+    return [BatchAugmentation(AUGMENTATIONS[augmentation]), ChannelsLast(), MixedPrecision()]
 
 
 def make_net(recipe, budget, n_rows, checkpoints):
@@ -190,7 +211,7 @@ def make_net(recipe, budget, n_rows, checkpoints):
         Resume(),
         checkpoint,
         LearningRate(budget.schedule, budget.epochs, n_batches),
-        *batch_callbacks(),
+        *batch_callbacks(recipe.augmentation),
     ]
     # Mixup mixes images that are augmented already.
     if recipe.mixup:

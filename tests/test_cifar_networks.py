@@ -46,7 +46,8 @@ def test_folds_share_no_image_and_cover_the_subset():
     "recipe",
     [
         "CE + mixup + decay",
-        pytest.param("LDAM-DRW + mixup", marks=pytest.mark.slow),
+        "balanced softmax + mixup + TrivialAugment + decay",
+        pytest.param("LDAM-DRW + mixup + decay", marks=pytest.mark.slow),
         "CE, random images",
     ],
 )
