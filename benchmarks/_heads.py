@@ -12,7 +12,7 @@ from sklearn.preprocessing import normalize
 
 from imblearn_eos import EOS, GaussianOverSampler, LinearHead, embedding
 from imblearn_eos.compare import LenientADASYN
-from imblearn_eos.losses import adjust_logits
+from imblearn_eos.losses import adjust_logits, label_aware_smoothing
 
 # On embeddings of CIFAR-10 a tenth of the iterations of LinearHead's default, and scores that
 # differ by less than 0.0005.
@@ -79,13 +79,15 @@ class Network:
     embedded : Embedded
     seed : int
         Seed of samplers.
+    n_views : int
+        How many rows there are of each image. Samplers have as many times their neighbors.
     """
 
-    def __init__(self, embedded, seed=0):
+    def __init__(self, embedded, seed=0, n_views=1):
         self.Z, self.y = embedded.Z, embedded.y
         self.Z_new, self.y_new = embedded.Z_new, embedded.y_new
         self.counts = np.bincount(self.y)
-        self.seed = seed
+        self.seed, self.n_views = seed, n_views
         self.own_head = Head(
             embedded.weight.astype(np.float64),
             embedded.bias.astype(np.float64),
@@ -114,6 +116,10 @@ class Network:
         return self._resampled[1]
 
     def _resample(self, sampler, params):
+        params = {
+            name: value * self.n_views if name.endswith("_neighbors") else value
+            for name, value in params.items()
+        }
         found = SAMPLERS[sampler](self.seed, **params)
         if found is None:
             return self.Z, self.y, 0, 0.0
@@ -125,13 +131,21 @@ class Network:
         n_without_enemies = sum("row of another class among" in str(w.message) for w in caught)
         return *rows, n_without_enemies, seconds
 
-    def refit(self, sampler, *, alpha=0.01, class_weight=None, **params):
-        """Fit a new head on the over-sampled embeddings."""
-        key = (sampler, alpha, class_weight, *sorted(params.items()))
+    def refit(self, sampler, *, alpha=0.01, class_weight=None, smoothing=0.0, **params):
+        """Fit a new head on the over-sampled embeddings.
+
+        ``smoothing`` is that of the labels of the largest class; smaller ones have less.
+        """
+        key = (sampler, alpha, class_weight, smoothing, *sorted(params.items()))
         if key not in self._heads:
             Z, y, n_without_enemies, sampling = self.resample(sampler, params)
             start = time.perf_counter()
-            head = LinearHead(alpha=alpha, class_weight=class_weight, tol=TOLERANCE)
+            head = LinearHead(
+                alpha=alpha,
+                class_weight=class_weight,
+                label_smoothing=label_aware_smoothing(self.counts, smooth_head=smoothing),
+                tol=TOLERANCE,
+            )
             fitted = head.fit(Z, y)
             seconds = {"sampling": sampling, "head": time.perf_counter() - start}
             self._heads[key] = Head(

@@ -57,18 +57,30 @@ def train(X, y, X_new, y_new, case, budget, folder, name):
         X_all, y_all, maker_parameters, seconds["images"] = made
         # As many steps as without the added images.
         budget = replace(budget, epochs=max(1, round(budget.epochs * len(y) / len(y_all))))
-    checkpoints = folder / "checkpoints" / name
-    net = make_net(recipe, budget, len(y_all), checkpoints)
-    embedder = Embedder(
-        net, memory=str(folder / "networks"), random_state=case.seed, verbose=sys.stderr.isatty()
-    )
-    embedder.fit(normalize(X_all), y_all)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    embedder = fit(X_all, y_all, case, budget, folder, name)
     seconds["training"] = float(sum(embedder.net_.history[:, "dur"]))
     start = time.perf_counter()
     Z = embedder.transform(normalize(X))
     seconds["embedding"] = time.perf_counter() - start
     Z_new = embedder.transform(normalize(X_new))
+    return pack(embedder, (Z, y, Z_new, y_new), maker_parameters, seconds)
+
+
+def fit(X, y, case, budget, folder, name):
+    """Train the network of a case on images, or load it if it was trained before."""
+    checkpoints = folder / "checkpoints" / name
+    net = make_net(RECIPES[case.recipe], budget, len(y), checkpoints)
+    embedder = Embedder(
+        net, memory=str(folder / "networks"), random_state=case.seed, verbose=sys.stderr.isatty()
+    )
+    embedder.fit(normalize(X), y)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return embedder
+
+
+def pack(embedder, rows, maker_parameters=0, seconds=None):
+    """Return what is kept of a network: rows (Z, y, Z_new, y_new) and its head."""
+    Z, y, Z_new, y_new = rows
     head = embedder.net_.module_.head
     weight, bias, is_unit = head.weight, head.bias, isinstance(head, NormalizedLinear)
     if is_unit:
@@ -83,5 +95,5 @@ def train(X, y, X_new, y_new, case, budget, folder, name):
         bias=bias.detach().cpu().numpy(),
         is_unit=is_unit,
         n_parameters=n_parameters + maker_parameters,
-        seconds=seconds,
+        seconds=seconds or {},
     )

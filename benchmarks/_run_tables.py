@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from _embeddings import read_registry
 from _results import Results
-from _study import RUNS
+from _study import RUNS, average_trainings, mean_difference, points_of
+from _study_tables import format_difference
 
 
 def phases(columns, runs):
@@ -83,6 +84,86 @@ def variant_groups(columns, runs):
             row = rows.setdefault(group, {"change": group})
             row[run.replace("_", " ")] = f"{min(found):+.1f} to {max(found):+.1f}"
     return list(rows.values())
+
+
+def second_phases(columns, runs):
+    """Tabulate balanced accuracy by method and way of the second phase, tuned and by default."""
+    found, titles = _read_second_phases(runs)
+    rows = []
+    for (recipe, method), phases in found.items():
+        row = {"recipe": recipe, "method": method} | titles
+        for phase, points in phases.items():
+            tuned, default = (np.mean(list(points[name].values())) for name in SETTINGS)
+            row[phase] = f"{tuned:.1f} ({default:.1f})"
+        rows.append(row)
+    return rows
+
+
+def second_phase_gains(columns, runs):
+    """Tabulate what each way of the second phase adds to a method, with tuned settings."""
+    found, titles = _read_second_phases(runs)
+    rows = []
+    for (recipe, method), phases in found.items():
+        (_, first), *others = phases.items()
+        row = {"recipe": recipe, "gain of": method} | titles
+        for phase, points in others:
+            row[phase] = _format_differences(points["tuned"], first["tuned"])
+        rows.append(row)
+    return rows
+
+
+def second_phase_leads(columns, runs):
+    """Tabulate the lead of EOS over each other method, both with the same second phase.
+
+    A method whose heads a phase does not change counts as it is without it.
+    """
+    found, titles = _read_second_phases(runs)
+    rows = []
+    for (recipe, method), phases in found.items():
+        for name in SETTINGS if method != "EOS" else ():
+            row = {"recipe": recipe, "EOS minus": method, "settings": name} | titles
+            for phase, points in found.get((recipe, "EOS"), {}).items():
+                other = phases.get(phase) or next(iter(phases.values()))
+                row[phase] = _format_differences(points[name], other[name])
+            rows.append(row)
+    return rows
+
+
+SETTINGS = ("tuned", "default")
+
+
+def _read_second_phases(runs):
+    """Read the results of `cifar_lt_second_phase.py`.
+
+    Returns
+    -------
+    found : dict
+        Points by recipe and method, then by phase, settings, and subset and seed.
+    titles : dict of str to str
+        An empty cell for each phase, in their order.
+    """
+    found, titles = {}, {}
+    for run in runs:
+        for record in Results(RUNS / run).records:
+            if record["record"] != "second phase" or "error" in record:
+                continue
+            case, phase = record["case"], record["phase"]
+            titles[phase] = ""
+            phases = found.setdefault((case["recipe"], record["method"]), {})
+            points = phases.setdefault(phase, {name: {} for name in SETTINGS})
+            for row in record["rows"]:
+                for name, key in zip(SETTINGS, ("is_chosen", "is_default"), strict=True):
+                    if row[key]:
+                        points[name][case["subset"], case["seed"]] = points_of(row)
+    return found, titles
+
+
+def _format_differences(points, others):
+    """Format the mean difference over subsets that both have, trainings averaged."""
+    both = {
+        training: points[training] - others[training] for training in points if training in others
+    }
+    return format_difference(mean_difference(list(average_trainings(both).values())))
 
 
 def runs(columns, runs):

@@ -62,8 +62,8 @@ VERSIONS = ("imblearn_eos", "torch", "scikit-learn", "imbalanced-learn", "skorch
 FIXED = ("data", "epochs", "schedule", "batch_size", "folds", "device", "compile")
 
 
-def parse_options(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parse_options(arguments=None, description=__doc__):
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
     parser.add_argument(
         "--data",
         help="the binary archive, or a pack of JPEG files; without it no network is trained",
@@ -217,15 +217,18 @@ def run_case(images, case, budget, options, results):
     missing = missing_methods(case, options, results)
     for name in tqdm(missing, desc=case.name, unit="method", disable=options.jobs > 1):
         results.add(
-            record="method", case=described, method=name, **run_method(name, folds, network)
+            record="method",
+            case=described,
+            method=name,
+            **run_method(METHODS[name], folds, network),
         )
 
 
-def run_method(name, folds, network):
+def run_method(method, folds, network):
     """Score a method's fixed settings, and the best on the folds, on the test images."""
     start = time.perf_counter()
     try:
-        found = _run_method(METHODS[name], folds, network)
+        found = _run_method(method, folds, network)
     # Samplers refuse classes that are too small for them, each in its own way.
     except ValueError as error:
         found = {"rows": [], "error": f"{type(error).__name__}: {error}"}

@@ -46,7 +46,7 @@ def test_folds_share_no_image_and_cover_the_subset():
     "recipe",
     [
         "CE + mixup + decay",
-        "balanced softmax + mixup + TrivialAugment + decay",
+        pytest.param("balanced softmax + mixup + TrivialAugment + decay", marks=pytest.mark.slow),
         pytest.param("LDAM-DRW + mixup + decay", marks=pytest.mark.slow),
         "CE, random images",
     ],
