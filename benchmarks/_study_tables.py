@@ -26,13 +26,13 @@ def _gap(row, over_sampled, plain):
     return row["gap"].get(over_sampled, row["gap"].get(plain))
 
 
-def format_difference(found, is_bold=False):
+def format_difference(found, is_bold=False, digits=1):
     if found is None:
         return ""
     mean, margin = found
-    text = f"{mean:+.1f}"
+    text = f"{mean:+.{digits}f}"
     if margin is not None:
-        text += f" ({mean - margin:+.1f} to {mean + margin:+.1f})"
+        text += f" ({mean - margin:+.{digits}f} to {mean + margin:+.{digits}f})"
     return f"**{text}**" if is_bold else text
 
 
@@ -302,6 +302,71 @@ def class_gaps(columns):
 
 def class_counts(column):
     return next(record["class_counts"] for record in column.networks if record["fold"] is None)
+
+
+def costs(columns, methods=None):
+    """Tabulate what each method costs after phase 1, with tuned settings: one column."""
+    (column,) = columns
+    on_all = [record["seconds"] for record in column.networks if record["fold"] is None]
+    embedding, training = (np.mean([s[key] for s in on_all]) for key in ("embedding", "training"))
+    rows = []
+    for name in base_methods(columns, methods):
+        full = f"{name}, tuned"
+        parts = [
+            column.mean(full, lambda row, part=part: row["seconds"].get(part, 0.0))
+            for part in ("sampling", "head")
+        ]
+        # What only changes the network's own head, without rows, needs no embeddings.
+        seconds = [embedding if sum(parts) > 0 else 0.0, *parts]
+        row = {"method": name, "fitted parameters": ""}
+        if name != "network":
+            row["fitted parameters"] = f"{column.mean(full, lambda row: row['n_parameters']):.0f}"
+        titles = "embedding, s", "over-sampling, s", "head, s"
+        row |= {title: f"{value:.1f}" for title, value in zip(titles, seconds, strict=True)}
+        row["% of phase 1"] = f"{100 * sum(seconds) / training:.2f}"
+        rows.append(row)
+    return rows
+
+
+def _lead(column, of, minus):
+    return list(column.differences(of, minus).values())
+
+
+def _rare_gap_over_reference(column):
+    """Return how much wider the gap of the 2 rarest classes is than the size-matched one."""
+
+    def excess(row):
+        gap = row["gap"]
+        return np.mean(np.subtract(gap["before"], gap["size_matched"])[-2:])
+
+    return list(column.values("network, tuned", excess).values())
+
+
+def _rare_gap_over_large(column):
+    """Return how much wider the gap of the 2 rarest classes is than that of the 4 largest."""
+
+    def excess(row):
+        return np.mean(row["gap"]["before"][-2:]) - np.mean(row["gap"]["before"][:4])
+
+    return list(column.values("network, tuned", excess).values())
+
+
+def _narrowing(column, of):
+    """Return how much over-sampling changes the gap, as the mean over classes."""
+
+    def change(row):
+        return np.mean(row["gap"]["after"]) - np.mean(row["gap"]["before"])
+
+    return list(column.values(of, change).values())
+
+
+# By name in the text of pages, differences per subset.
+DIFFERENCES = {
+    "lead": _lead,
+    "rare gap over reference": _rare_gap_over_reference,
+    "rare gap over large": _rare_gap_over_large,
+    "narrowing": _narrowing,
+}
 
 
 # That of `make_embedding_pipeline` with a network that is trained.

@@ -173,9 +173,19 @@ def fill_table(name, options):
 def fill_value(name, options):
     """Return a number or a range for the running text."""
     columns = select(options)
+    options.pop("runs")
+    digits = options.pop("digits", 1)
     if name == "share":
         found = [_run_tables.share_of_phase_1(column) for column in columns]
         return f"{max(found):.1f}"
+    if name == "parameters":
+        return f"{columns[0].networks[0]['n_parameters']:,}"
+    if name in _study_tables.DIFFERENCES:
+        (column,) = columns
+        return _study_tables.format_difference(
+            _study_tables.mean_difference(_study_tables.DIFFERENCES[name](column, **options)),
+            digits=int(digits),
+        )
     found = [
         np.mean(list(column.differences(options["of"], options["minus"]).values()))
         for column in columns

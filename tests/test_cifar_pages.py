@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("tabulate")
@@ -278,3 +279,59 @@ def test_the_site_has_every_page():
     text = (ROOT / "docs" / "cifar.md").read_text()
     for page in (BENCHMARKS / "cifar_lt").rglob("*.md"):
         assert page.relative_to(BENCHMARKS).as_posix() in text, page
+
+
+# ----- Values and costs of the pages -----
+
+
+def columns_of(recipe):
+    (column,) = _study.read_columns(["200_epochs"], [recipe])
+    return column
+
+
+def test_effects_of_claims_are_those_of_the_records():
+    column = columns_of("CE + mixup + decay")
+    effects = {
+        "lead": [],
+        "narrowing": [],
+        "rare gap over large": [],
+        "rare gap over reference": [],
+    }
+    for record in column.methods["EOS"].values():
+        row = next(row for row in record["rows"] if row["is_chosen"])
+        gap = {name: np.array(row["gap"][name]) for name in ("before", "after", "size_matched")}
+        effects["narrowing"].append(gap["after"].mean() - gap["before"].mean())
+        effects["rare gap over large"].append(gap["before"][8:].mean() - gap["before"][:4].mean())
+        excess = (gap["before"] - gap["size_matched"])[8:].mean()
+        effects["rare gap over reference"].append(excess)
+        case = record["case"]["subset"], record["case"]["seed"]
+        other = next(r for r in column.methods["SMOTE"][case]["rows"] if r["is_chosen"])
+        scores = [100 * part["scores"]["balanced_accuracy"] for part in (row, other)]
+        effects["lead"].append(scores[0] - scores[1])
+    options = {
+        "lead": 'of="EOS, tuned" minus="SMOTE, tuned"',
+        "narrowing": 'of="EOS, tuned"',
+    }
+    for name, values in effects.items():
+        text = (
+            f'<!-- value: "{name}" {options.get(name, "")} digits=2 runs=200_epochs '
+            'recipes="CE + mixup + decay" --><!-- end -->'
+        )
+        filled, _ = cifar_lt_pages.fill(text, Path())
+        mean, margin = np.mean(values), stats.t.ppf(0.975, 2) * stats.sem(values)
+        assert f">{mean:+.2f} ({mean - margin:+.2f} to {mean + margin:+.2f})<" in filled
+
+
+def test_costs_count_embeddings_only_for_methods_that_need_them():
+    column = columns_of("CE + mixup + decay")
+    rows = {row["method"]: row for row in _study_tables.costs([column])}
+    assert rows["logit adjustment"]["% of phase 1"] == "0.00"
+    seconds = [record["seconds"] for record in column.networks if record["fold"] is None]
+    embedding, training = (np.mean([s[key] for s in seconds]) for key in ("embedding", "training"))
+    eos = [
+        sum(next(row for row in record["rows"] if row["is_chosen"])["seconds"].values())
+        for record in column.methods["EOS"].values()
+    ]
+    share = 100 * (embedding + np.mean(eos)) / training
+    assert rows["EOS"]["% of phase 1"] == f"{share:.2f}"
+    assert rows["EOS"]["fitted parameters"] == "650"
