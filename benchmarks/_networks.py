@@ -66,13 +66,27 @@ def train(X, y, X_new, y_new, case, budget, folder, name):
     return pack(embedder, (Z, y, Z_new, y_new), maker_parameters, seconds)
 
 
-def fit(X, y, case, budget, folder, name):
+class TrainedBefore(Memory):
+    """A cache of networks that trains none."""
+
+    def cache(self, train, **params):
+        cached = super().cache(train, **params)
+
+        def load(*args):
+            if not cached.check_call_in_cache(*args):
+                raise FileNotFoundError(f"{self.location} lacks the network, as it would be now.")
+            return cached(*args)
+
+        return load
+
+
+def fit(X, y, case, budget, folder, name, memory=Memory):
     """Train the network of a case on images, or load it if it was trained before."""
     checkpoints = folder / "checkpoints" / name
     net = make_net(RECIPES[case.recipe], budget, len(y), checkpoints)
-    embedder = Embedder(
-        net, memory=str(folder / "networks"), random_state=case.seed, verbose=sys.stderr.isatty()
-    )
+    memory = memory(folder / "networks", verbose=0)
+    is_shown = sys.stderr.isatty() and not isinstance(memory, TrainedBefore)
+    embedder = Embedder(net, memory=memory, random_state=case.seed, verbose=is_shown)
     embedder.fit(normalize(X), y)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return embedder

@@ -2,8 +2,8 @@
 
     python benchmarks/cifar_lt_second_phase.py --data DATA --output STUDY
 
-takes the options of ``cifar_lt.py``, and the networks that it trained with them; one that is not
-there is trained. In the folder ``second_phase`` of the study it keeps embeddings of several
+takes the options of ``cifar_lt.py``, and the networks that it trained with them and with the same
+``--output``. In the folder ``second_phase`` of the study it keeps embeddings of several
 augmented views of each image, and of batch norm that was estimated again on balanced classes.
 Methods refit heads on these, with labels smoothed or not. They choose settings on the folds left
 out, as in the study. With ``--resume`` it continues where it was interrupted. At its end it prints
@@ -17,9 +17,9 @@ from functools import partial
 from itertools import product
 
 from _cifar_images import load_images, normalize, split_images
-from _embeddings import digest_of, name_of, read_embedded, write_embedded
+from _embeddings import digest_of, name_of, read_embedded, training_command, write_embedded
 from _heads import Network, refit
-from _networks import fit, pack
+from _networks import TrainedBefore, fit, pack
 from _recipes import Budget, Case
 from _results import Results
 from _study_methods import METHODS, SEARCHES, TAUS, Method
@@ -89,7 +89,10 @@ def embed(images, case, fold, phase, budget, options):
     file = options.output / "second_phase" / "embeddings" / f"{name}_{kind}.npz"
     if not file.exists():
         X, y, X_new, y_new = split_images(images, case, fold, options.folds)
-        trained = fit(X, y, case, budget, options.output, name)
+        try:
+            trained = fit(X, y, case, budget, options.output, name, TrainedBefore)
+        except FileNotFoundError as error:
+            sys.exit(f"{error} This makes it: {training_command(case, budget, options.folds)}")
         X, X_new, net, start = normalize(X), normalize(X_new), trained.net_, time.perf_counter()
         if phase.is_shifted:
             net = shift_batch_norm(net, X, y, random_state=case.seed)

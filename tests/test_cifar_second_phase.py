@@ -15,6 +15,7 @@ import _heads
 import _networks
 import _results
 import _run_tables
+import cifar_lt
 import cifar_lt_second_phase
 from test_cifar_lt import make_pack
 
@@ -26,11 +27,14 @@ pytestmark = pytest.mark.slow
 METHODS = ["network", "LWS", "SMOTE", "EOS"]
 
 
-def run(monkeypatch, pack, folder, *extra):
+def run(monkeypatch, pack, folder, *extra, train=False):
     arguments = ["--data", str(pack), "--output", str(folder), "--reduced", "--epochs", "1"]
     arguments += ["--subsets", "0", "--ratios", "3", "--device", "cpu", "--jobs", "1"]
     arguments += ["--folds", "0"]
     arguments += ["--methods", *METHODS]
+    if train:
+        monkeypatch.setattr(sys, "argv", ["cifar_lt.py", *arguments, "--methods"])
+        cifar_lt.main()
     monkeypatch.setattr(sys, "argv", ["cifar_lt_second_phase.py", *arguments, *extra])
     # Heads of a network of one epoch converge slowly.
     monkeypatch.setattr(_heads, "TOLERANCE", 0.03)
@@ -43,7 +47,7 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     make_pack(folder / "pack.npz", n_train=24, n_test=3)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        records = run(monkeypatch, folder / "pack.npz", folder)
+        records = run(monkeypatch, folder / "pack.npz", folder, train=True)
     return folder, records
 
 
@@ -95,6 +99,12 @@ def test_what_is_done_is_not_done_again(study, monkeypatch):
     assert len(again) == len(records) + 1
     with pytest.raises(SystemExit, match="Add --resume to continue it"):
         run(monkeypatch, folder / "pack.npz", folder)
+
+
+def test_networks_are_trained_by_the_study_only(study, monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match=r"lacks the network.*/cifar_lt\.py --data DATA"):
+        run(monkeypatch, study[0] / "pack.npz", tmp_path)
+    assert not list((tmp_path / "checkpoints").rglob("*.pt"))
 
 
 def test_samplers_see_as_many_times_the_neighbors_as_there_are_views(study, monkeypatch):
