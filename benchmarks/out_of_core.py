@@ -289,8 +289,9 @@ def main(arguments=None):
         if cell[0] in options.what and cell[3] in options.ways and cell[1] <= options.max_rows
     ]
     settings = _grid.settings(torch.get_num_threads(), WAYS)
-    options.budget = inf
-    print(*table(_grid.fill(cells, partial(measure_alone, options), settings, options)), sep="\n\n")
+    measure = partial(measure_alone, options)
+    records = _grid.fill("out of core", cells, measure, settings, options.output)
+    print(*table(records), sep="\n\n")
 
 
 if __name__ == "__main__":
