@@ -5,8 +5,10 @@ import torch
 from scipy import sparse
 from sklearn.utils import gen_batches
 
-# Rows are made in float64 and cast. So many numbers at a time stay in a processor's cache.
-BATCH_NUMBERS = {"cpu": 2**16, "cuda": 2**22}
+# Rows are made in float64 and cast. So many numbers at a time stay in a processor's cache, and
+# below the 128 KiB from which on malloc asks the system for memory each time in Dask's workers,
+# because these set MALLOC_TRIM_THRESHOLD_.
+BATCH_NUMBERS = {"cpu": 2**13, "cuda": 2**22}
 
 
 def interpolate(X, base, enemy, steps):
