@@ -23,7 +23,8 @@ class Table(NamedTuple):
     used : ndarray of shape (n_used,), dtype=int64
         The positions of bases that are drawn, ascending.
     enemies : Enemies
-        Of these bases.
+        Of these bases. Instead of row numbers, it has places in the ends of :class:`Plan`; that of
+        an enemy that is never drawn is 0.
     """
 
     counts: np.ndarray
@@ -43,19 +44,30 @@ class ClassPlan(NamedTuple):
     states : list of tuple
         Where the bases, the enemies and the steps of each block begin: states of a RandomState.
     table : Table
-    ends : ndarray of int64
-        The numbers of the rows that are bases or enemies.
     """
 
     code: int
     sizes: list
     states: list
     table: Table
+
+
+class Plan(NamedTuple):
+    """All synthetic rows.
+
+    Attributes
+    ----------
+    classes : list of ClassPlan
+    ends : ndarray of shape (n_ends,), dtype=int64
+        The numbers of the rows that are drawn as bases or enemies, ascending.
+    """
+
+    classes: list
     ends: np.ndarray
 
 
 def plan_draws(sampler, search, classes, block_rows):
-    """Draw all synthetic rows, in blocks of at most some rows; return a list of ClassPlan.
+    """Draw all synthetic rows, in blocks of at most some rows; return a Plan.
 
     Parameters
     ----------
@@ -74,8 +86,8 @@ def plan_draws(sampler, search, classes, block_rows):
     found = search.search_nearest(
         {code: used for code, _, enemies, _, used, _ in walks if isinstance(enemies, LaterEnemies)}
     )
-    plans = []
-    for code, sizes, enemies, states, used, is_drawn in walks:
+    tables, ends = [], [np.empty(0, np.int64)]
+    for code, _, enemies, _, used, is_drawn in walks:
         is_used = np.zeros(len(enemies.counts), dtype=bool)
         is_used[used] = True
         is_of_used = np.repeat(is_used, enemies.counts)
@@ -83,9 +95,22 @@ def plan_draws(sampler, search, classes, block_rows):
         if table is None:
             rows = enemies.rows[is_of_used]
             table = Enemies(enemies.bases[is_used], enemies.counts[is_used], rows)
-        ends = np.concatenate([table.bases, table.rows[is_drawn[is_of_used]]])
-        plans.append(ClassPlan(code, sizes, states, Table(enemies.counts, used, table), ends))
-    return plans
+        is_drawn = is_drawn[is_of_used]
+        tables.append((table, is_drawn))
+        ends += table.bases, table.rows[is_drawn]
+    ends = np.unique(np.concatenate(ends))
+    plans = [
+        ClassPlan(code, sizes, states, Table(enemies.counts, used, _placed(*table, ends)))
+        for (code, sizes, enemies, states, used, _), table in zip(walks, tables, strict=True)
+    ]
+    return Plan(plans, ends)
+
+
+def _placed(table, is_drawn, ends):
+    """Replace row numbers by places in the ends."""
+    rows = np.zeros_like(table.rows)
+    rows[is_drawn] = np.searchsorted(ends, table.rows[is_drawn])
+    return Enemies(np.searchsorted(ends, table.bases), table.counts, rows)
 
 
 def _walk(counts, sizes, random_state):
@@ -128,6 +153,8 @@ def _restored(state):
 
 
 def draw_again(table, *, n_rows, max_step, states):
-    """Return the bases, the enemies and the steps of one block of synthetic rows."""
+    """Return the bases and the enemies of one block of synthetic rows, as places, and the steps."""
     base, enemy, steps = draw(table.counts, n_rows, max_step, *map(_restored, states))
-    return *table.enemies.pick(np.searchsorted(table.used, base), enemy), steps
+    place = np.empty(len(table.counts), dtype=np.int64)
+    place[table.used] = np.arange(len(table.used))
+    return *table.enemies.pick(place[base], enemy), steps

@@ -25,27 +25,27 @@ class Output:
     ----------
     rows : Rows
         All rows, counted.
-    plans : list of ClassPlan
+    plan : Plan
     max_step : float
     """
 
-    def __init__(self, rows, plans, max_step):
+    def __init__(self, rows, plan, max_step):
         self.rows = rows
         self.stage = Stage(*rows.blocks[:1])
-        self.codes, self.sizes, self.drawn = [], [], []
-        for plan in plans:
-            table = self.stage.add("eos-table", partial(constant, plan.table))
-            for n_rows, states in zip(plan.sizes, plan.states, strict=True):
-                redraw = partial(draw_again, n_rows=n_rows, max_step=max_step, states=states)
-                self.codes.append(plan.code)
+        self.codes, self.sizes, self.drawn, self.new = [], [], [], []
+        numbers = self.stage.add("eos-numbers", partial(constant, plan.ends))
+        ends = self._add_ends(plan.ends)
+        for of_class in plan.classes:
+            table = self.stage.add("eos-table", partial(constant, of_class.table))
+            for n_rows, states in zip(of_class.sizes, of_class.states, strict=True):
+                # Drawn in each task that needs it, which is cheaper than to send it around.
+                again = partial(draw_again, n_rows=n_rows, max_step=max_step, states=states)
+                self.codes.append(of_class.code)
                 self.sizes.append(n_rows)
-                self.drawn.append(self.stage.add("eos-draw", redraw, table))
-        used = np.unique(np.concatenate([np.empty(0, np.int64), *(plan.ends for plan in plans)]))
-        ends = self._add_ends(used)
-        self.new = []
-        for drawn in self.drawn:
-            picked = [self.stage.add("eos-pick", pick_ends, part, drawn) for part in ends]
-            self.new.append(self.stage.add("eos-synthesize", synthesize, drawn, picked))
+                self.drawn.append(
+                    self.stage.add("eos-draw", partial(number_ends, draw=again), table, numbers)
+                )
+                self.new.append(self._add_new(ends, table, again))
 
     def segments(self):
         """Return the bases, the enemies and the steps of all synthetic rows, as arrays."""
@@ -112,65 +112,87 @@ class Output:
         )
 
     def _add_ends(self, used):
-        """Add tasks that read used rows, ascending, in blocks; return their keys."""
+        """Add tasks that read used rows, ascending, in blocks; return them by their first place."""
         starts = starts_of(self.rows.sizes)
         itemsize = getattr(getattr(self.rows.meta, "dtype", None), "itemsize", 8)
         n_rows = max(1, ENDS_BYTES // (self.rows.n_features * itemsize))
-        keys = []
+        ends = {}
         for start in range(0, len(used), n_rows):
             part = used[start : start + n_rows]
             cuts = np.searchsorted(part, starts)
             taken = [
-                self.stage.add(
-                    "eos-ends",
-                    partial(take_ends, rows=part[a:b] - first, first=int(first)),
-                    block.key,
-                )
+                self.stage.add("eos-take", partial(take_rows, rows=part[a:b] - first), block.key)
                 for block, first, a, b in zip(
                     self.rows.blocks, starts[:-1], cuts[:-1], cuts[1:], strict=True
                 )
                 if a < b
             ]
-            keys.append(self.stage.add("eos-join", join_ends, taken))
-        return keys
+            ends[start] = self.stage.add("eos-ends", join_rows, taken)
+        return ends
+
+    def _add_new(self, ends, table, draw):
+        """Add the tasks that make one block of synthetic rows; return the key of the last."""
+        if len(ends) == 1:
+            make = partial(synthesize, draw=draw)
+            return self.stage.add("eos-synthesize", make, *ends.values(), table)
+        # No task has several blocks of ends.
+        picked = [
+            self.stage.add("eos-pick", partial(pick_ends, first=first, draw=draw), key, table)
+            for first, key in ends.items()
+        ]
+        make = partial(synthesize_picked, draw=draw)
+        return self.stage.add("eos-synthesize", make, picked, table)
 
 
 # --- in tasks -------------------------------------------------------------------------------------
 
 
-def take_ends(x, *, rows, first):
-    """Return numbers of rows, and these rows of a block."""
-    values = x.iloc[rows] if hasattr(x, "iloc") else np.asarray(x)[rows]
-    return rows + first, values
+def number_ends(table, numbers, *, draw):
+    """Draw the bases and the enemies, as row numbers, and the steps of a block."""
+    base, enemy, steps = draw(table)
+    return numbers[base], numbers[enemy], steps
 
 
-def join_ends(parts):
-    """Join rows of several blocks, with their numbers."""
-    rows, values = zip(*parts, strict=True)
-    if hasattr(values[0], "iloc"):
+def take_rows(x, *, rows):
+    """Return some rows of a block."""
+    return x.iloc[rows] if hasattr(x, "iloc") else np.asarray(x)[rows]
+
+
+def join_rows(parts):
+    """Join rows of several blocks."""
+    if hasattr(parts[0], "iloc"):
         import pandas as pd
 
-        return np.concatenate(rows), pd.concat(values, ignore_index=True)
-    return np.concatenate(rows), np.concatenate(values)
+        return pd.concat(parts, ignore_index=True)
+    return np.concatenate(parts)
 
 
-def pick_ends(ends, segments):
-    """Take the rows that some segments begin or end in."""
-    rows, values = ends
-    is_wanted = np.isin(rows, np.concatenate(segments[:2]))
-    return rows[is_wanted], values[is_wanted]
+def pick_ends(ends, table, *, first, draw):
+    """Return the places of those of some ends that a block of synthetic rows needs, and these."""
+    places = np.unique(np.concatenate(draw(table)[:2]))
+    a, b = np.searchsorted(places, [first, first + len(ends)])
+    return places[a:b], take_rows(ends, rows=places[a:b] - first)
 
 
-def synthesize(segments, picked):
-    """Make the rows on some segments, in the container of the picked rows."""
-    rows, values = join_ends(picked)
-    base, enemy, steps = segments
-    segments = np.searchsorted(rows, base), np.searchsorted(rows, enemy), steps
-    if not hasattr(values, "iloc"):
-        return interpolate(values, *segments)
-    frame = PandasFrame(values)
-    new = interpolate(frame.to_array(), *segments)
-    return frame.append(new, segments).iloc[len(values) :]
+def synthesize(ends, table, *, draw):
+    """Make a block of synthetic rows of all ends."""
+    return make_rows(ends, draw(table))
+
+
+def synthesize_picked(picked, table, *, draw):
+    """Make a block of synthetic rows of the ends that were picked for it."""
+    places, ends = zip(*picked, strict=True)
+    base, enemy, steps = draw(table)
+    base, enemy = (np.searchsorted(np.concatenate(places), each) for each in (base, enemy))
+    return make_rows(join_rows(ends), (base, enemy, steps))
+
+
+def make_rows(ends, segments):
+    """Make the rows on some segments, in the container of the ends."""
+    if not hasattr(ends, "iloc"):
+        return interpolate(ends, *segments)
+    frame = PandasFrame(ends)
+    return frame.append(interpolate(frame.to_array(), *segments), segments).iloc[len(ends) :]
 
 
 def repeat_label(n_rows, label, dtype):

@@ -60,9 +60,9 @@ def fit_resample(sampler, X, y):
     sampler.n_features_in_ = rows.n_features
 
     search = BlockEnemySearch(rows, labels, counts, classes, finder, sampler)
-    plans = plan_draws(sampler, search, classes, int(rows.sizes.max()))
+    plan = plan_draws(sampler, search, classes, int(rows.sizes.max()))
     search.check()
 
-    output = Output(rows, plans, sampler.max_step)
+    output = Output(rows, plan, sampler.max_step)
     sampler.base_indices_, sampler.enemy_indices_, sampler.steps_ = output.segments()
     return output.append_rows(), output.append_labels(y, classes)
