@@ -86,7 +86,9 @@ class Stage:
 
     def compute(self, keys):
         """Return the results of tasks."""
-        return dask.compute(*self.persist(keys), **_scheduler())
+        results = [part.dask[part.key] for part in self.persist(keys)]
+        futures = futures_of(results)
+        return futures[0].client.gather(results) if futures else results
 
     def persist(self, keys):
         """Compute tasks, and leave their results where they are: a list of Delayed objects.
