@@ -32,24 +32,22 @@ class Table(NamedTuple):
     enemies: Enemies
 
 
-class ClassPlan(NamedTuple):
-    """The synthetic rows of one class.
+class Piece(NamedTuple):
+    """Synthetic rows of one class in one block.
 
     Attributes
     ----------
     code : int
         The class.
-    sizes : list of int
-        Numbers of rows, block by block.
+    n_rows : int
     states : list of tuple
-        Where the bases, the enemies and the steps of each block begin: states of a RandomState.
-    table : Table
+        Where the bases, the enemies and the steps begin: states of a RandomState. Only the first if
+        the piece has all rows of the class, because then one follows the other.
     """
 
     code: int
-    sizes: list
+    n_rows: int
     states: list
-    table: Table
 
 
 class Plan(NamedTuple):
@@ -57,17 +55,21 @@ class Plan(NamedTuple):
 
     Attributes
     ----------
-    classes : list of ClassPlan
+    tables : dict of int to Table
+        By class.
+    blocks : list of list of Piece
+        All blocks but the last have the same number of rows.
     ends : ndarray of shape (n_ends,), dtype=int64
         The numbers of the rows that are drawn as bases or enemies, ascending.
     """
 
-    classes: list
+    tables: dict
+    blocks: list
     ends: np.ndarray
 
 
 def plan_draws(sampler, search, classes, block_rows):
-    """Draw all synthetic rows, in blocks of at most some rows; return a Plan.
+    """Draw all synthetic rows, in blocks of some rows; return a Plan.
 
     Parameters
     ----------
@@ -78,16 +80,23 @@ def plan_draws(sampler, search, classes, block_rows):
     block_rows : int
     """
     random_state = check_random_state(sampler.random_state)
-    walks = []
+    walks, blocks, start = [], {}, 0
     for code, n_rows, enemies in sampler._plan(search, classes):
-        sizes = [min(block_rows, n_rows - i) for i in range(0, n_rows, block_rows)]
-        walks.append((code, sizes, enemies, *_walk(enemies.counts, sizes, random_state)))
+        stop = start + n_rows
+        of_next = start - start % block_rows + block_rows
+        starts = [start, *range(of_next, stop, block_rows)]
+        sizes = np.diff([*starts, stop]).tolist()
+        states, used, is_drawn = _walk(enemies.counts, sizes, random_state)
+        walks.append((code, enemies, used, is_drawn))
+        for first, size, of_piece in zip(starts, sizes, states, strict=True):
+            blocks.setdefault(first // block_rows, []).append(Piece(code, size, of_piece))
+        start = stop
     # All classes at once, when it is known which bases are drawn.
     found = search.search_nearest(
-        {code: used for code, _, enemies, _, used, _ in walks if isinstance(enemies, LaterEnemies)}
+        {code: used for code, enemies, used, _ in walks if isinstance(enemies, LaterEnemies)}
     )
     tables, ends = [], [np.empty(0, np.int64)]
-    for code, _, enemies, _, used, is_drawn in walks:
+    for code, enemies, used, is_drawn in walks:
         is_used = np.zeros(len(enemies.counts), dtype=bool)
         is_used[used] = True
         is_of_used = np.repeat(is_used, enemies.counts)
@@ -99,11 +108,11 @@ def plan_draws(sampler, search, classes, block_rows):
         tables.append((table, is_drawn))
         ends += table.bases, table.rows[is_drawn]
     ends = np.unique(np.concatenate(ends))
-    plans = [
-        ClassPlan(code, sizes, states, Table(enemies.counts, used, _placed(*table, ends)))
-        for (code, sizes, enemies, states, used, _), table in zip(walks, tables, strict=True)
-    ]
-    return Plan(plans, ends)
+    tables = {
+        code: Table(enemies.counts, used, _placed(*table, ends))
+        for (code, enemies, used, _), table in zip(walks, tables, strict=True)
+    }
+    return Plan(tables, list(blocks.values()), ends)
 
 
 def _placed(table, is_drawn, ends):
@@ -114,12 +123,12 @@ def _placed(table, is_drawn, ends):
 
 
 def _walk(counts, sizes, random_state):
-    """Draw as :func:`imblearn_eos._enemies.draw` does, in blocks.
+    """Draw as :func:`imblearn_eos._enemies.draw` does, in pieces.
 
     Returns
     -------
-    states : list of tuple
-        As in :class:`ClassPlan`.
+    states : list of list of tuple
+        As in :class:`Piece`.
     used : ndarray of shape (n_used,), dtype=int64
         Positions of bases that were drawn, ascending.
     is_drawn : ndarray of shape (sum of counts,), dtype=bool
@@ -140,7 +149,9 @@ def _walk(counts, sizes, random_state):
         for_steps.append(random_state.get_state())
         random_state.uniform(size=n_rows)
     used = np.unique(np.searchsorted(starts, np.flatnonzero(is_drawn), side="right") - 1)
-    return list(zip(for_bases, for_enemies, for_steps, strict=True)), used, is_drawn
+    if len(sizes) == 1:
+        return [for_bases], used, is_drawn
+    return list(map(list, zip(for_bases, for_enemies, for_steps, strict=True))), used, is_drawn
 
 
 def _restored(state):
@@ -152,9 +163,22 @@ def _restored(state):
 # --- in tasks -------------------------------------------------------------------------------------
 
 
-def draw_again(table, *, n_rows, max_step, states):
-    """Return the bases and the enemies of one block of synthetic rows, as places, and the steps."""
-    base, enemy, steps = draw(table.counts, n_rows, max_step, *map(_restored, states))
-    place = np.empty(len(table.counts), dtype=np.int64)
-    place[table.used] = np.arange(len(table.used))
-    return *table.enemies.pick(place[base], enemy), steps
+def draw_again(tables, *, pieces, max_step):
+    """Return the bases and the enemies of one block of synthetic rows, as places, and the steps.
+
+    Parameters
+    ----------
+    tables : list of Table
+        Of the class of each piece.
+    pieces : list of Piece
+    max_step : float
+    """
+    drawn = []
+    for table, (_, n_rows, states) in zip(tables, pieces, strict=True):
+        streams = list(map(_restored, states))
+        streams = streams if len(streams) == 3 else streams * 3
+        base, enemy, steps = draw(table.counts, n_rows, max_step, *streams)
+        place = np.empty(len(table.counts), dtype=np.int64)
+        place[table.used] = np.arange(len(table.used))
+        drawn.append((*table.enemies.pick(place[base], enemy), steps))
+    return tuple(map(np.concatenate, zip(*drawn, strict=True)))

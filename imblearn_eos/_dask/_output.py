@@ -32,20 +32,22 @@ class Output:
     def __init__(self, rows, plan, max_step):
         self.rows = rows
         self.stage = Stage(*rows.blocks[:1])
-        self.codes, self.sizes, self.drawn, self.new = [], [], [], []
+        self.blocks = plan.blocks
+        self.sizes = [sum(piece.n_rows for piece in pieces) for pieces in plan.blocks]
         numbers = self.stage.add("eos-numbers", partial(constant, plan.ends))
         ends = self._add_ends(plan.ends)
-        for of_class in plan.classes:
-            table = self.stage.add("eos-table", partial(constant, of_class.table))
-            for n_rows, states in zip(of_class.sizes, of_class.states, strict=True):
-                # Drawn in each task that needs it, which is cheaper than to send it around.
-                again = partial(draw_again, n_rows=n_rows, max_step=max_step, states=states)
-                self.codes.append(of_class.code)
-                self.sizes.append(n_rows)
-                self.drawn.append(
-                    self.stage.add("eos-draw", partial(number_ends, draw=again), table, numbers)
-                )
-                self.new.append(self._add_new(ends, table, again))
+        tables = {
+            code: self.stage.add("eos-table", partial(constant, table))
+            for code, table in plan.tables.items()
+        }
+        self.drawn, self.new = [], []
+        for pieces in plan.blocks:
+            # Drawn in each task that needs it, which is cheaper than to send it around.
+            again = partial(draw_again, pieces=pieces, max_step=max_step)
+            mine = [tables[piece.code] for piece in pieces]
+            number = partial(number_ends, draw=again)
+            self.drawn.append(self.stage.add("eos-draw", number, mine, numbers))
+            self.new.append(self._add_new(ends, mine, again))
 
     def segments(self):
         """Return the bases, the enemies and the steps of all synthetic rows, as arrays."""
@@ -70,12 +72,12 @@ class Output:
         if is_series and dtype == "category" and not y.cat.known:
             # Its categories stand for those of the partitions.
             dtype = "category"
-        repeat = repeat_label if is_series else np.full
-        stage = Stage()
-        new = [
-            stage.add("eos-labels", partial(repeat, n_rows, classes[code], dtype))
-            for code, n_rows in zip(self.codes, self.sizes, strict=True)
-        ]
+        stage, new = Stage(), []
+        for pieces in self.blocks:
+            labels = classes[[piece.code for piece in pieces]]
+            n_rows = [piece.n_rows for piece in pieces]
+            repeat = partial(repeat_labels, labels, n_rows, dtype, is_series=is_series)
+            new.append(stage.add("eos-labels", repeat))
         if is_series:
             sizes = self.rows.sizes if is_frame(self.rows.collection) else None
             return self._frame(y, sizes, stage, new)
@@ -130,26 +132,26 @@ class Output:
             ends[start] = self.stage.add("eos-ends", join_rows, taken)
         return ends
 
-    def _add_new(self, ends, table, draw):
+    def _add_new(self, ends, tables, draw):
         """Add the tasks that make one block of synthetic rows; return the key of the last."""
         if len(ends) == 1:
             make = partial(synthesize, draw=draw)
-            return self.stage.add("eos-synthesize", make, *ends.values(), table)
+            return self.stage.add("eos-synthesize", make, *ends.values(), tables)
         # No task has several blocks of ends.
         picked = [
-            self.stage.add("eos-pick", partial(pick_ends, first=first, draw=draw), key, table)
+            self.stage.add("eos-pick", partial(pick_ends, first=first, draw=draw), key, tables)
             for first, key in ends.items()
         ]
         make = partial(synthesize_picked, draw=draw)
-        return self.stage.add("eos-synthesize", make, picked, table)
+        return self.stage.add("eos-synthesize", make, picked, tables)
 
 
 # --- in tasks -------------------------------------------------------------------------------------
 
 
-def number_ends(table, numbers, *, draw):
+def number_ends(tables, numbers, *, draw):
     """Draw the bases and the enemies, as row numbers, and the steps of a block."""
-    base, enemy, steps = draw(table)
+    base, enemy, steps = draw(tables)
     return numbers[base], numbers[enemy], steps
 
 
@@ -167,22 +169,22 @@ def join_rows(parts):
     return np.concatenate(parts)
 
 
-def pick_ends(ends, table, *, first, draw):
+def pick_ends(ends, tables, *, first, draw):
     """Return the places of those of some ends that a block of synthetic rows needs, and these."""
-    places = np.unique(np.concatenate(draw(table)[:2]))
+    places = np.unique(np.concatenate(draw(tables)[:2]))
     a, b = np.searchsorted(places, [first, first + len(ends)])
     return places[a:b], take_rows(ends, rows=places[a:b] - first)
 
 
-def synthesize(ends, table, *, draw):
+def synthesize(ends, tables, *, draw):
     """Make a block of synthetic rows of all ends."""
-    return make_rows(ends, draw(table))
+    return make_rows(ends, draw(tables))
 
 
-def synthesize_picked(picked, table, *, draw):
+def synthesize_picked(picked, tables, *, draw):
     """Make a block of synthetic rows of the ends that were picked for it."""
     places, ends = zip(*picked, strict=True)
-    base, enemy, steps = draw(table)
+    base, enemy, steps = draw(tables)
     base, enemy = (np.searchsorted(np.concatenate(places), each) for each in (base, enemy))
     return make_rows(join_rows(ends), (base, enemy, steps))
 
@@ -195,11 +197,14 @@ def make_rows(ends, segments):
     return frame.append(interpolate(frame.to_array(), *segments), segments).iloc[len(ends) :]
 
 
-def repeat_label(n_rows, label, dtype):
-    """Return a Series of one label."""
+def repeat_labels(labels, n_rows, dtype, *, is_series):
+    """Return an array or a Series of labels, each as often as said."""
+    repeated = np.repeat(labels, n_rows)
+    if not is_series:
+        return repeated.astype(dtype, copy=False)
     import pandas as pd
 
-    return pd.Series(label, index=range(n_rows), dtype=dtype)
+    return pd.Series(repeated, dtype=dtype)
 
 
 def number_rows(first, name, frame):
