@@ -100,6 +100,16 @@ def test_chosen_where_the_processor_multiplies_bfloat16(is_supported, monkeypatc
         assert [chain[0].__name__ for chain in _choose.choose_engines(other)] == ["Tiles"]
 
 
+@pytest.mark.parametrize("is_supported", [True, False])
+def test_few_queries_are_not_worth_a_tree_beside_bfloat16(monkeypatch, is_supported):
+    monkeypatch.setattr(_choose, "has_bfloat16", lambda device: is_supported)
+    size = _choose.Size(10**6, 32, 2000, 20, True, torch.device("cpu"), torch.float32, 2**30)
+    names = [chain[0].__name__ for chain in _choose.choose_engines(size)]
+    assert ("Tree" in names) == (not is_supported)
+    names = [chain[0].__name__ for chain in _choose.choose_engines(size._replace(n_queries=5000))]
+    assert names[0] == "Tree"
+
+
 def test_integers_have_the_order_of_the_numbers():
     values = torch.tensor([0.0, 1e-30, 0.5, 1.0, 3.0, 1e30, np.inf]).bfloat16()
     bits = values.view(torch.int16)

@@ -30,8 +30,8 @@ MAX_WANTED = 512
 MAX_WANTED_BFLOAT16 = 64
 # Features up to which the k-d tree is tried, and those from which the compiled tree is faster.
 MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_TREE = 16, 4
-# Building a tree takes at least as long as products with so many queries.
-MIN_TREE_QUERIES = 1024
+# Building a tree takes at least as long as products with so many queries, in float32 or bfloat16.
+MIN_TREE_QUERIES, MIN_TREE_QUERIES_BESIDE_BFLOAT16 = 1024, 4096
 # The first time that compiled loops are used they must be loaded, which takes a second.
 MIN_PAIRS_TO_LOAD = 2**28
 
@@ -113,12 +113,13 @@ def _choose_products(size, n_bytes, is_compiled, is_loaded):
     if is_compiled:
         from imblearn_eos.neighbors import _bfloat16, _compiled, _tree
 
-        chains = [(_tree.Tree,)] if size.n_queries >= MIN_TREE_QUERIES else []
+        chains, min_queries = [(_compiled.CompiledTiles,)], MIN_TREE_QUERIES
         n_bytes += _bfloat16.bytes_kept(size.n_rows, size.n_features)
         is_few = size.n_wanted <= MAX_WANTED_BFLOAT16
         if is_few and has_bfloat16(size.device.type) and n_bytes < size.n_bytes / 2:
-            chains.append((_bfloat16.Bfloat16, _compiled.CompiledTiles))
-        return [*chains, (_compiled.CompiledTiles,)]
+            chains.insert(0, (_bfloat16.Bfloat16, _compiled.CompiledTiles))
+            min_queries = MIN_TREE_QUERIES_BESIDE_BFLOAT16
+        return [(_tree.Tree,), *chains] if size.n_queries >= min_queries else chains
     n_pairs = size.n_queries * size.n_rows
     if n_pairs < MAX_PAIRS_DIRECT and _is_small(size):
         return [_choose_direct(size)]
