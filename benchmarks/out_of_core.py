@@ -47,25 +47,26 @@ def draw_rows(number, n_rows, n_features, rare):
 
 
 def write_files(folder, what, n_rows, n_features):
-    """Write float32 rows to .npy files, or float16 rows to Parquet files, once."""
-    if (folder / "complete").exists():
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Write float32 rows to .npy files, or float16 rows to Parquet files, unless they are there."""
+    folder.mkdir(parents=True, exist_ok=True)
     for number, start in enumerate(range(0, n_rows, CHUNK_ROWS)):
+        # The last of the files that belong together.
+        last = f"y-{number:05}.npy" if what == ".npy files" else f"part-{number:05}.parquet"
+        if (folder / last).exists():
+            continue
         size = min(CHUNK_ROWS, n_rows - start)
         X, y = draw_rows(number, size, n_features, RARE[what][0])
         if what == ".npy files":
             np.save(folder / f"X-{number:05}.npy", X.astype(np.float32))
-            np.save(folder / f"y-{number:05}.npy", y)
+            np.save(folder / "begun.npy", y)
+            (folder / "begun.npy").rename(folder / last)
             continue
         import pyarrow as pa
         import pyarrow.parquet
 
         rows = pa.FixedSizeListArray.from_arrays(pa.array(X.astype(np.float16).ravel()), n_features)
-        table = pa.table({"X": rows, "y": y})
-        pyarrow.parquet.write_table(table, folder / f"part-{number:05}.parquet")
-    (folder / "complete").touch()
+        pyarrow.parquet.write_table(pa.table({"X": rows, "y": y}), folder / "begun")
+        (folder / "begun").rename(folder / last)
 
 
 def read_column(path, name):
@@ -213,8 +214,8 @@ def overhead(cell):
 
     calls = {IN_MEMORY: lambda: EOS(random_state=0).fit_resample(X, y), ONE_PROCESS: on_dask}
     results = {}
-    seconds = _grid.in_turns(calls, 3, results.__setitem__)
-    return {"seconds": seconds, "same": all(map(np.array_equal, *results.values()))}
+    measured = _grid.in_turns(calls, 3, results.__setitem__)
+    return measured | {"same": all(map(np.array_equal, *results.values()))}
 
 
 def measure_alone(options, **cell):

@@ -50,3 +50,30 @@ def test_digests_depend_on_numbers_not_on_blocks(tmp_path):
     assert found[0] == found[1]
     np.save(tmp_path / "two" / "X-00002.npy", numbers[:150])
     assert out_of_core.digest(tmp_path / "two") != found[0]
+
+
+def test_a_cell_is_measured_once(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(out_of_core, "CELLS", [("one chunk", 300, 4, "both")])
+    monkeypatch.setattr(out_of_core._grid, "MOST_TURNS", 1)
+    arguments = ["--data", str(tmp_path), "--output", str(tmp_path / "cells.jsonl")]
+    out_of_core.main(arguments)
+    assert "300 x 4" in (first := capsys.readouterr().out)
+    monkeypatch.setattr(out_of_core, "overhead", None)
+    out_of_core.main(arguments)
+    assert capsys.readouterr().out == first
+    assert "True" in first
+
+
+@pytest.mark.parametrize(("what", "lost"), [(".npy files", "y-*"), ("Parquet files", "*")])
+def test_writing_goes_on_where_it_stopped(what, lost, tmp_path):
+    if what == "Parquet files":
+        pytest.importorskip("pyarrow", reason="needs pyarrow, the extra 'embeddings'")
+    out_of_core.write_files(tmp_path, what, 500, 4)
+    labels = [read() for read in out_of_core.readers(tmp_path, "y")]
+    first, *_, last = sorted(tmp_path.glob(lost))
+    written = first.stat().st_mtime_ns
+    last.unlink()
+    out_of_core.write_files(tmp_path, what, 500, 4)
+    assert first.stat().st_mtime_ns == written
+    for found, expected in zip(out_of_core.readers(tmp_path, "y"), labels, strict=True):
+        np.testing.assert_array_equal(found(), expected)
