@@ -170,6 +170,15 @@ def test_queries_and_ends_in_several_blocks(enemy_search, limit, monkeypatch):
     assert_same_bits(X, y, (13,) * 7, enemy_search=enemy_search, random_state=0)
 
 
+def test_chunks_of_new_rows_are_full_across_classes():
+    X, y = data()
+    sampler = EOS(random_state=0, sampling_strategy={"rare": 28, "rarest": 34})
+    # 4 new rows of one class, then 22 of the other.
+    results = sampler.fit_resample(chunked(X, (13,) * 7), chunked(y, (13,) * 7))
+    assert [result.chunks[0] for result in results] == [(13,) * 9] * 2
+    assert sampler.steps_.chunks == ((13, 13),)
+
+
 def test_a_neighbors_object_of_this_package():
     X, y = data()
     finder = TorchNearestNeighbors(4, device="cpu", working_memory=16)
