@@ -44,6 +44,44 @@ def test_nothing_below_the_limit_is_dropped(n_rows, n_kept, n_tile, kind, dtype)
         assert set(below.tolist()) <= set(kept.tolist())
 
 
+@pytest.mark.parametrize(
+    "kind", ["any sign", "ties", "equal", "ascending", "descending", "few", "no numbers"]
+)
+@pytest.mark.parametrize(("n_rows", "n_kept"), [(40, 40), (300, 20), (3000, 70), (5000, 1010)])
+@pytest.mark.parametrize("n_tile", [5000, 400])
+def test_many_scores_below_a_threshold_are_the_smallest(n_rows, n_kept, n_tile, kind):
+    kernels = pytest.importorskip(
+        "imblearn_eos.neighbors._kernels", reason="needs numba, the extra 'fast'"
+    )
+    scores = np.random.RandomState(0).standard_normal((5, n_rows)).astype("float32")
+    rank = scores.argsort(axis=1).argsort(axis=1)
+    scores = {
+        "any sign": scores,
+        "ties": scores.round(),
+        "equal": scores * 0,
+        "ascending": np.sort(scores, axis=1),
+        "descending": -np.sort(scores, axis=1),
+        "few": np.where(rank < n_kept - 3, scores, np.float32(np.inf)),
+        "no numbers": np.where(rank < n_kept, scores, np.float32(np.nan)),
+    }[kind]
+    own = np.full(5, -1)
+    keys = np.empty((5, 3 * n_kept + 2 * kernels.COLUMNS_AT_ONCE), dtype=np.int64)
+    counts, limits = np.zeros(5, dtype=np.int64), np.full(5, np.inf, dtype=np.float32)
+    for first in range(0, n_rows, n_tile):
+        tile = scores[:, first : first + n_tile].copy()
+        kernels.keep_smallest(tile, own, first, n_kept, keys, counts, limits)
+    kernels.fill(keys, counts, kernels.LAST_KEY)
+
+    keys = np.sort(keys, axis=1)[:, :n_kept]
+    estimates = np.empty(keys.shape)
+    kernels.unpack(keys, np.full(5, 2.0), estimates)
+    expected = np.sort(np.where(np.isnan(scores), np.inf, scores), axis=1)[:, :n_kept]
+    assert_array_equal(estimates - 2, expected)
+    is_real = np.isfinite(expected)
+    assert_array_equal(np.take_along_axis(scores, keys, axis=1)[is_real], expected[is_real])
+    assert all(len(set(line[real])) == real.sum() for line, real in zip(keys, is_real, strict=True))
+
+
 def test_scores_that_are_no_number_are_not_kept():
     scores = torch.tensor([[np.nan, 2.0, np.nan, -1.0, 1.0]])
     best = SmallestScores(1, 3, scores)
@@ -89,9 +127,7 @@ def test_boxes_are_used_where_they_rule_rows_out(kind, expected):
 
 
 @pytest.mark.parametrize("start", [0, 2**31 - 3, 2**40])
-def test_members_are_sorted_before_others(start):
+def test_lines_of_row_numbers_are_sorted(start):
     """Row numbers need not fit into int32."""
     rows = start + torch.tensor([[4, 2, 0, 3], [1, 4, 3, 2]])
-    is_member = torch.tensor([[True, False, True, True], [True, True, False, True]])
-    found = _order._sort_members(rows, is_member)
-    assert_array_equal(found[:, :3] - start, [[0, 3, 4], [1, 2, 4]])
+    assert_array_equal(_order.sort_lines(rows) - start, [[0, 2, 3, 4], [1, 2, 3, 4]])

@@ -234,7 +234,9 @@ def test_interrupted_search_leaves_no_thread_and_can_be_repeated(monkeypatch, en
     n_threads = threading.active_count()
     with monkeypatch.context() as patch:
         patch.setattr(
-            _search, "in_order", lambda *args, **params: signal.raise_signal(signal.SIGINT)
+            _search.ExactSearch,
+            "_search_block",
+            lambda *args: signal.raise_signal(signal.SIGINT),
         )
         with pytest.raises(KeyboardInterrupt):
             fitted.kneighbors()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from imblearn_eos.neighbors import _certificate, _exact
+from imblearn_eos.neighbors import _certificate, _exact, _order
 
 # Columns of scores that stay in the processor's cache while the selection reads them again. A GPU
 # waits once or twice for each block, and selects few of the scores of a long line.
@@ -20,6 +20,10 @@ TILE_ROWS = {"cpu": 2048, "cuda": 2**17}
 BLOCK_QUERIES = {"cpu": 512, "cuda": 8192}
 # Numbers in float64 that stay in the cache while they are read several times.
 NUMBERS_IN_CACHE = {"cpu": 2**17, "cuda": 2**30}
+# Numbers of pairs that are measured at once.
+NUMBERS_MEASURED = {"cpu": 2**18, "cuda": 2**26}
+# To select among products takes as long as so many more of their features.
+SELECTION = 32
 # Candidates kept beyond k, for rows that float32 cannot tell from the k-th, and for ties.
 SPARE_CANDIDATES = 8
 # A tile has so many rows for each that is kept; fewer would be kept in vain, tile after tile.
@@ -66,8 +70,12 @@ class CoarseRows:
             self.tile_rows //= 2
             self.block_queries = max(8, self.block_queries // 2)
         self.tile_rows = min(self.tile_rows, n_rows)
-        numbers = NUMBERS_IN_CACHE[rows.device.type]
-        self.rows_in_cache = max(1, min(self.tile_rows, numbers // n_features))
+        # What stays in the processor's cache is measured several times faster.
+        numbers = min(n_bytes / 4 / 32, NUMBERS_MEASURED[rows.device.type])
+        self.pairs_at_once = int(max(1, numbers / n_features))
+        self.rows_in_cache = max(
+            1, min(self.tile_rows, NUMBERS_IN_CACHE[rows.device.type] // n_features)
+        )
         self.centre = torch.zeros(n_features, dtype=torch.float64, device=rows.device)
         low, high = self.centre + math.inf, self.centre - math.inf
         for tile in self.slices(self.rows_in_cache):
@@ -249,6 +257,30 @@ class Engine(ABC):
         -------
         Candidates
         """
+
+    def select(self, found, bound, n_neighbors, result, read):
+        """Select the nearest of candidates that :meth:`candidates` found, as ``_order.select``.
+
+        Parameters
+        ----------
+        found : Candidates
+        bound : Bound
+            Of the candidates' estimates.
+        n_neighbors : int
+        result : {"distances", "order", "sets"}
+        read : callable
+            Takes numbers of queries of the block, or a slice, and returns them in float64.
+        """
+        coarse = self.coarse
+
+        def measure(query, row):
+            some = slice(None)
+            if row.device.type == "cpu":
+                # Few queries may be in doubt. A GPU would wait for their number.
+                some, query = query.unique_consecutive(return_inverse=True)
+            return self.measure(read(some), coarse.rows, query, row, coarse.pairs_at_once)
+
+        return _order.select(found, bound, coarse.unit, n_neighbors, result, measure)
 
     def bound(self, queries):
         """Return the bound of the estimates of some queries, a ``Bound``.

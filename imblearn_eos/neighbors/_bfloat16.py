@@ -24,13 +24,15 @@ import math
 import torch
 
 from imblearn_eos.neighbors import _kernels
-from imblearn_eos.neighbors._base import Candidates, finite_or_nan
+from imblearn_eos.neighbors._base import Block, Candidates, finite_or_nan
 from imblearn_eos.neighbors._certificate import Bound, tolerance, vanished
-from imblearn_eos.neighbors._compiled import GROUP_ROWS, CompiledEngine, CompiledTiles
+from imblearn_eos.neighbors._compiled import CompiledEngine, CompiledTiles
 from imblearn_eos.neighbors._selection import group_minima
 
 UNIT_ROUNDOFF = torch.finfo(torch.bfloat16).eps / 2
 INFINITY_BITS = 0x7F80
+# Rows of a group, whose least estimate is looked at first.
+GROUP_ROWS = 64
 # The trial counts candidates of a few queries among so many rows.
 N_SAMPLE = 64
 MAX_CANDIDATES = 128
@@ -70,9 +72,9 @@ class Bfloat16(CompiledEngine):
         rows = self.coarse.kept.values
         queries = rows[:: -(-len(rows) // N_SAMPLE)]
         n_kept = min(MAX_CANDIDATES, len(rows))
-        best = CompiledTiles(self.coarse).search_tiles(queries, n_kept, None)
-        squared = best.scores.double() + queries.double().square().sum(1, keepdim=True)
-        squared = squared.clamp_(min=0).sort(dim=1).values
+        block = Block(torch.arange(len(queries)))
+        found = CompiledTiles(self.coarse).candidates(block, queries.double(), n_kept, None)
+        squared = found.estimates.clamp_(min=0)
         nearest = squared[:, min(N_NEAREST, n_kept) - 1]
         # Half as much again, because estimates of rows beyond may be too small.
         reach = nearest + self.error(queries) * 1.5
@@ -118,7 +120,7 @@ class Bfloat16(CompiledEngine):
                     tile[~allowed[start : start + len(tile)], -4] = math.inf
                 scores = buffer[: len(queries) * len(tile)].view(len(queries), len(tile))
                 scores = torch.mm(factors, tile.T, out=scores).view(torch.int16)
-                _kernels.keep_smallest(
+                _kernels.keep_in_heaps(
                     scores.numpy(),
                     group_minima(scores, -(-len(tile) // GROUP_ROWS)).numpy(),
                     torch.arange(start, start + len(tile)).numpy(),

@@ -1,13 +1,16 @@
 """The plain engine with compiled loops, for the CPU where numba is installed."""
 
+import numpy as np
 import torch
 
-from imblearn_eos.neighbors import _exact, _kernels
-from imblearn_eos.neighbors._base import Engine
-from imblearn_eos.neighbors._selection import SmallestScores, group_minima
-from imblearn_eos.neighbors._tiles import Tiles
+from imblearn_eos.neighbors import _exact, _kernels, _order_kernels
+from imblearn_eos.neighbors._base import ROWS_PER_KEPT, Block, Candidates, Engine
+from imblearn_eos.neighbors._order import sort_by, sort_lines
 
-GROUP_ROWS = 64
+# Products with fewer queries are slower.
+LEAST_QUERIES = 16
+# Candidates or features of a query, up to which blocks are larger than what is multiplied at once.
+NUMBERS_PER_QUERY = 1024
 
 
 def measure(queries, rows, query, found, pairs_at_once):
@@ -15,39 +18,105 @@ def measure(queries, rows, query, found, pairs_at_once):
     if (array := rows.as_array()) is None:
         return _exact.measure(queries, rows, query, found, pairs_at_once)
     with _kernels.torch_threads():
-        squared = _kernels.measure(queries.numpy(), array, query.numpy(), found.numpy())
+        squared = _order_kernels.measure(queries.numpy(), array, query.numpy(), found.numpy())
     return torch.from_numpy(squared)
 
 
 class CompiledEngine(Engine):
-    """An engine whose candidates are measured by a compiled loop."""
+    """An engine whose candidates are measured and ordered by compiled loops."""
 
     measure = staticmethod(measure)
 
-
-class CompiledScores(SmallestScores):
-    """The smallest scores, looked at one by one in a compiled loop."""
-
-    def __init__(self, n_queries, n_kept, like):
-        super().__init__(n_queries, n_kept, like)
-        self.scores = like.new_full((n_queries, n_kept), torch.inf)
-        self.rows = torch.zeros(n_queries, n_kept, dtype=torch.int64)
-
-    def offer(self, scores, rows):
-        """Keep what is smaller among the scores of more rows."""
-        minima = group_minima(scores, -(-scores.shape[1] // GROUP_ROWS))
+    def select(self, found, bound, n_neighbors, result, read):
+        """Select the nearest of candidates, as :meth:`Engine.select`."""
+        if (array := self.coarse.rows.as_array()) is None:
+            return super().select(found, bound, n_neighbors, result, read)
+        rows, estimates = found.rows, found.estimates
+        if not found.is_sorted:
+            estimates, rows = sort_by(estimates, rows)
+        farthest = torch.empty(len(rows), dtype=torch.float64)
         with _kernels.torch_threads():
-            _kernels.keep_smallest(
-                scores.numpy(),
-                minima.numpy(),
+            _order_kernels.select(
+                read(slice(None)).numpy(),
+                array,
                 rows.numpy(),
-                self.scores.numpy(),
-                self.rows.numpy(),
+                estimates.numpy(),
+                bound.slope,
+                bound.offset.numpy(),
+                self.coarse.unit,
+                n_neighbors,
+                _order_kernels.RESULTS[result],
+                farthest.numpy(),
             )
-        self.limit = self.scores[:, 0]
+        rows, estimates = rows[:, :n_neighbors], estimates[:, :n_neighbors]
+        if result == "sets":
+            rows = sort_lines(rows)
+        return rows, estimates if result == "distances" else None, farthest
 
 
-class CompiledTiles(CompiledEngine, Tiles):
-    """Multiply a block of queries with tiles of rows, and select in a compiled loop."""
+class CompiledTiles(CompiledEngine):
+    """Multiply a block of queries with tiles of rows, and keep what is below a threshold.
 
-    selection = CompiledScores
+    Parameters
+    ----------
+    coarse : CoarseRows
+    """
+
+    def shape(self, n_kept):
+        """Return how many queries and how many rows are multiplied at once."""
+        # The fewer tiles, the better the first threshold.
+        n_scores = self.coarse.block_queries * self.coarse.tile_rows
+        tile_rows = max(n_scores // LEAST_QUERIES, ROWS_PER_KEPT * n_kept)
+        tile_rows = min(tile_rows, len(self.coarse.rows))
+        return max(1, n_scores // tile_rows), tile_rows
+
+    def blocks(self, queries, numbers, n_kept):
+        """Split queries into blocks, as :meth:`Engine.blocks`."""
+        n_numbers = max(n_kept, queries.shape[1])
+        n_queries = self.coarse.block_queries * max(1, min(8, NUMBERS_PER_QUERY // n_numbers))
+        for part in numbers.split(min(n_queries, self.n_affordable(n_kept))):
+            yield Block(part)
+
+    def candidates(self, block, queries, n_kept, allowed):
+        """Find rows of least estimate, as :meth:`Engine.candidates`."""
+        # Where anything overflows, no estimate is a number.
+        lengths = queries.square().sum(1)
+        lengths.masked_fill_(lengths > torch.finfo(self.coarse.dtype).max, torch.nan)
+        queries = queries.to(self.coarse.dtype)
+        own = np.full(len(queries), -1) if block.own is None else block.own.numpy()
+        n_queries, tile_rows = self.shape(n_kept)
+        n_places = min(3 * n_kept, len(self.coarse.rows)) + 2 * _kernels.COLUMNS_AT_ONCE
+        keys = np.empty((len(queries), n_places), dtype=np.int64)
+        counts = np.zeros(len(queries), dtype=np.int64)
+        limits = np.full(len(queries), np.inf, dtype=np.float32)
+        buffer = queries.new_empty(min(n_queries, len(queries)) * tile_rows)
+        with _kernels.torch_threads():
+            for start in range(0, len(queries), n_queries):
+                some = slice(start, start + n_queries)
+                part = queries[some]
+                for rows, norms, numbers in self.coarse.kept.tiles(tile_rows):
+                    first = int(numbers[0])
+                    if allowed is not None:
+                        norms = norms.masked_fill(~allowed[first : first + len(norms)], torch.inf)
+                    scores = buffer[: len(part) * len(rows)].view(len(part), len(rows))
+                    torch.addmm(norms, part, rows.T, alpha=-2, out=scores)
+                    _kernels.keep_smallest(
+                        scores.numpy(),
+                        own[some],
+                        first,
+                        n_kept,
+                        keys[some],
+                        counts[some],
+                        limits[some],
+                    )
+            # At an infinite distance. They are found only where there are no others.
+            keys = keys[:, : max(counts.max(), n_kept)]
+            _kernels.fill(keys, counts, _kernels.LAST_KEY)
+            if keys.shape[1] > n_kept:
+                keys.partition(n_kept - 1, axis=1)
+            keys = keys[:, :n_kept].copy()
+            keys.sort(axis=1)
+            estimates = torch.empty(keys.shape, dtype=torch.float64)
+            _kernels.unpack(keys, lengths.numpy(), estimates.numpy())
+        limit = estimates[:, -1].clone()
+        return Candidates(torch.from_numpy(keys), estimates, limit, is_sorted=True)

@@ -4,6 +4,7 @@ torch cannot look at one number and then decide: to enter a cell of the tree for
 to keep a score. These loops do that.
 """
 
+import math
 import os
 import threading
 from contextlib import contextmanager
@@ -16,8 +17,12 @@ import torch
 # numba's threads must not be used by two threads of Python at once with every threading layer.
 _lock = threading.Lock()
 _is_usable = True
-# Pairs that one thread measures in a row.
-PAIRS_IN_A_CHUNK = 64
+# Scores of which the processor compares several with a limit at once.
+COLUMNS_AT_ONCE = 16
+# From so many neighbors on, a sample of the scores gives the limit; before, minima of groups.
+MANY, LEAST_GROUPS = 512, 64
+# That of an infinite score, for :func:`keep_smallest`.
+LAST_KEY = 0x7F800000 << 32
 
 
 def _after_fork():
@@ -86,8 +91,8 @@ def _replace_largest(scores, rows, score, row):
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def keep_smallest(scores, minima, rows, kept_scores, kept_rows):
-    """Keep the smallest of many scores for each query.
+def keep_in_heaps(scores, minima, rows, kept_scores, kept_rows):
+    """Keep the smallest of many scores for each query, a few of them.
 
     Parameters
     ----------
@@ -132,7 +137,7 @@ def search_tree(
     queries : ndarray of shape (n_queries, n_features)
     query_sketches : ndarray of shape (n_queries, n_dimensions)
     kept_scores, kept_rows : ndarray of shape (n_queries, n_kept)
-        As for :func:`keep_smallest`: estimated squared distances and places in the order.
+        As for :func:`keep_in_heaps`: estimated squared distances and places in the order.
 
     Returns
     -------
@@ -200,37 +205,116 @@ def search_tree(
     return work
 
 
+@numba.njit(cache=True)
+def _guess_limit(scores, n_kept):
+    """Guess a score that is above a little more than ``n_kept`` of many scores."""
+    if len(scores) < 4 * n_kept:
+        return np.float32(np.inf)
+    if n_kept < MANY:
+        # At least so many are below the n-th smallest minimum of groups j, j + n_groups, ...
+        n_groups = max(LEAST_GROUPS, 2 * n_kept)
+        minima = scores[:n_groups].copy()
+        for start in range(n_groups, len(scores) - n_groups + 1, n_groups):
+            for group in range(n_groups):
+                minima[group] = min(minima[group], scores[start + group])
+        limit = np.partition(minima, n_kept - 1)[n_kept - 1]
+        return np.nextafter(limit, np.float32(np.inf))
+    sample = scores[:: n_kept // 32].copy()
+    expected = n_kept * len(sample) / len(scores)
+    rank = min(int(expected + 3 * math.sqrt(expected)) + 2, len(sample) - 1)
+    return np.partition(sample, rank)[rank]
+
+
+@numba.njit(inline="always")
+def _swap_order(number):
+    """Map the bits of a float32, as an int64, to an integer of the same order, or back."""
+    return number ^ ((number >> 31) & 0x7FFFFFFF)
+
+
+@numba.njit(cache=True)
+def _offer_line(scores, bits, first, n_kept, keys, count, limit):
+    """Keep scores below a limit, which falls where there is no room for more."""
+    n_columns = len(scores)
+    for start in range(0, n_columns, COLUMNS_AT_ONCE):
+        if start + COLUMNS_AT_ONCE > n_columns:
+            is_any = True
+        else:
+            is_any = False
+            # Of a constant length, for which the compiler compares several at once.
+            for place in range(COLUMNS_AT_ONCE):
+                is_any |= scores[start + place] < limit
+        if not is_any:
+            continue
+        if count + COLUMNS_AT_ONCE > len(keys):
+            keys[:count].sort()
+            count = n_kept
+            number = np.int32(_swap_order(keys[n_kept - 1] >> 32))
+            limit = np.array(number).view(np.float32)[()]
+        for column in range(start, min(start + COLUMNS_AT_ONCE, n_columns)):
+            # Written in any case, because a branch would often be foreseen wrongly.
+            keys[count] = (_swap_order(np.int64(bits[column])) << 32) | (first + column)
+            count += scores[column] < limit
+    return count, limit
+
+
 @numba.njit(parallel=True, nogil=True, cache=True)
-def measure(queries, rows, query, found):
-    """Measure as ``_exact.measure`` does: the same operations, hence the same bits.
+def keep_smallest(scores, own, first, n_kept, keys, counts, limits):
+    """Keep at least the ``n_kept`` smallest of many scores for each query, by a threshold.
 
     Parameters
     ----------
-    queries : ndarray of shape (n_queries, n_features), dtype=float64
-    rows : ndarray of shape (n_rows, n_features), dtype=float32 or float64
-    query, found : ndarray of shape (n_pairs,), dtype=int64
-
-    Returns
-    -------
-    ndarray of shape (n_pairs,), dtype=float64
+    scores : ndarray of shape (n_queries, n_rows), dtype=float32
+    own : ndarray of shape (n_queries,), dtype=int64
+        A row that is not kept, or -1.
+    first : int
+        The row of the first column.
+    n_kept : int
+    keys : ndarray of shape (n_queries, n_places), dtype=int64
+        Scores in the upper half, as integers of the same order, and their rows in the lower half;
+        updated. There are at least ``n_kept + 2 * COLUMNS_AT_ONCE`` places.
+    counts : ndarray of shape (n_queries,), dtype=int64
+        How many keys there are so far; updated.
+    limits : ndarray of shape (n_queries,), dtype=float32
+        What is at least as large is not needed; updated.
     """
-    n_pairs, n_features = len(query), rows.shape[1]
-    squared = np.empty(n_pairs)
-    n_chunks = -(-n_pairs // PAIRS_IN_A_CHUNK)
-    for chunk in numba.prange(n_chunks):
-        start = chunk * PAIRS_IN_A_CHUNK
-        terms = np.empty(n_features)
-        for pair in range(start, min(start + PAIRS_IN_A_CHUNK, n_pairs)):
-            for feature in range(n_features):
-                difference = queries[query[pair], feature] - rows[found[pair], feature]
-                terms[feature] = difference * difference
-            width = n_features
-            while width > 1:
-                half = width // 2
-                for feature in range(half):
-                    terms[feature] += terms[half + feature]
-                if width % 2:
-                    terms[0] += terms[width - 1]
-                width = half
-            squared[pair] = terms[0]
-    return squared
+    bits = scores.view(np.int32)
+    for i in numba.prange(len(scores)):
+        if first <= own[i] < first + scores.shape[1]:
+            scores[i, own[i] - first] = np.inf
+        count, limit = counts[i], limits[i]
+        is_guess = count == 0
+        if is_guess:
+            limit = _guess_limit(scores[i], n_kept)
+        count, limit = _offer_line(scores[i], bits[i], first, n_kept, keys[i], count, limit)
+        if is_guess and count < n_kept:
+            limit = np.float32(np.inf)
+            count, limit = _offer_line(scores[i], bits[i], first, n_kept, keys[i], 0, limit)
+        counts[i], limits[i] = count, limit
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def fill(keys, counts, key):
+    """Fill lines of keys up beyond their counts."""
+    for i in numba.prange(len(keys)):
+        keys[i, counts[i] :] = key
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def unpack(keys, lengths, estimates):
+    """Take the keys of :func:`keep_smallest` apart.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_queries, n_kept), dtype=int64
+        Become rows.
+    lengths : ndarray of shape (n_queries,), dtype=float64
+        What is added to the scores of each query.
+    estimates : ndarray of shape (n_queries, n_kept), dtype=float64
+        Become the sums.
+    """
+    for i in numba.prange(len(keys)):
+        scores = np.empty(keys.shape[1], np.int32)
+        for place in range(keys.shape[1]):
+            scores[place] = _swap_order(keys[i, place] >> 32)
+            keys[i, place] &= 0xFFFFFFFF
+        estimates[i] = scores.view(np.float32) + lengths[i]

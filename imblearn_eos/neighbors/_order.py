@@ -11,20 +11,46 @@ import torch
 from imblearn_eos.neighbors._selection import in_lines, kth_smallest
 
 
-def in_order(found, bound, unit, n_neighbors, measure, *, measure_all):
-    """Return the nearest candidates, nearest first, equal distances by row number.
+def select(found, bound, unit, n_neighbors, result, measure):
+    """Select the nearest candidates.
 
     Parameters
     ----------
     found : Candidates
+        Overwritten.
     bound : Bound
         Of the candidates' estimates.
     unit : float
         Squared distances times this are in the unit of estimates.
     n_neighbors : int
         At most the number of candidates.
+    result : {"distances", "order", "sets"}
+        As in :meth:`ExactSearch.nearest`.
     measure : callable
         Takes numbers of queries, ascending, and of rows, and returns squared distances.
+
+    Returns
+    -------
+    rows : torch.Tensor of shape (n_queries, n_neighbors), dtype=int64
+        Ascending for "sets"; else nearest first, equal distances by row number.
+    squared : torch.Tensor of shape (n_queries, n_neighbors), dtype=float64, or None
+        Squared distances, for "distances" only.
+    farthest : torch.Tensor of shape (n_queries,), dtype=float64
+        At least the largest squared distance of the selected rows.
+    """
+    if result == "sets":
+        rows, farthest = as_set(found, bound, unit, n_neighbors, measure)
+        return rows, None, farthest
+    measure_all = result == "distances"
+    rows, squared = in_order(found, bound, unit, n_neighbors, measure, measure_all=measure_all)
+    return rows, squared if measure_all else None, squared[:, -1]
+
+
+def in_order(found, bound, unit, n_neighbors, measure, *, measure_all):
+    """Return the nearest candidates, nearest first; the parameters are those of :func:`select`.
+
+    Parameters
+    ----------
     measure_all : bool
         Whether to measure candidates that are not in doubt, too.
 
@@ -38,9 +64,7 @@ def in_order(found, bound, unit, n_neighbors, measure, *, measure_all):
         return _all_in_order(found, n_neighbors, measure)
     rows, estimates = found.rows, found.estimates
     if not found.is_sorted:
-        # Several times as fast as torch.
-        order = torch.from_numpy(np.argsort(estimates.numpy(), axis=1))
-        estimates, rows = estimates.gather(1, order), rows.gather(1, order)
+        estimates, rows = sort_by(estimates, rows)
     every = bound.of(slice(None))
     # Candidates form runs: whatever is in different runs has a certain order.
     largest = every.largest_distance(estimates)
@@ -85,7 +109,7 @@ def _all_in_order(found, n_neighbors, measure):
 
 
 def as_set(found, bound, unit, n_neighbors, measure):
-    """Return the nearest candidates by row number; the parameters are those of :func:`in_order`.
+    """Return the nearest candidates by row number; the parameters are those of :func:`select`.
 
     Returns
     -------
@@ -127,16 +151,24 @@ def as_set(found, bound, unit, n_neighbors, measure):
         n_chosen = torch.zeros_like(is_open, dtype=torch.uint8)
         n_chosen.scatter_add_(1, places.gather(1, order), is_chosen.byte())
         is_member[lines] = (is_member[lines] & ~is_open) | (n_chosen > 0)
-    return _sort_members(rows, is_member)[:, :n_neighbors], farthest
+    # Members before others.
+    others = torch.iinfo(torch.int32 if rows.device.type == "cpu" else torch.int64).max
+    return sort_lines(rows.masked_fill(~is_member, others))[:, :n_neighbors], farthest
 
 
-def _sort_members(rows, is_member):
-    """Sort row numbers in each line, members before others."""
-    behind = torch.iinfo(torch.int64).max
+def sort_by(values, rows):
+    """Sort lines of values, equal ones in any order, and rows with them, on the CPU."""
+    # Several times as fast as torch.
+    order = torch.from_numpy(np.argsort(values.numpy(), axis=1))
+    return values.gather(1, order), rows.gather(1, order)
+
+
+def sort_lines(rows):
+    """Sort row numbers in each line."""
     if rows.device.type != "cpu":
-        return rows.masked_fill(~is_member, behind).sort(dim=1).values
-    numbers = rows.masked_fill(~is_member, behind).numpy()
-    if len(numbers) and int(rows.max()) < np.iinfo(np.int32).max:
+        return rows.sort(dim=1).values
+    numbers = rows.numpy()
+    if len(numbers) and int(numbers.max()) <= np.iinfo(np.int32).max:
         # Short numbers are sorted faster.
-        numbers = np.minimum(numbers, np.iinfo(np.int32).max).astype(np.int32)
+        numbers = numbers.astype(np.int32)
     return torch.from_numpy(np.sort(numbers, axis=1).astype(np.int64))

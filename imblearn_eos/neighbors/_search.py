@@ -16,11 +16,10 @@ import torch
 
 from imblearn_eos._device import free_bytes
 from imblearn_eos._threads import one_thread
-from imblearn_eos.neighbors._base import SPARE_CANDIDATES
+from imblearn_eos.neighbors._base import SELECTION, SPARE_CANDIDATES
 from imblearn_eos.neighbors._certificate import bound_of_products
 from imblearn_eos.neighbors._choose import Size, choose_engines, coarse_dtype, make_engines
 from imblearn_eos.neighbors._exact import Rows, first_by_distance, measure
-from imblearn_eos.neighbors._order import as_set, in_order
 from imblearn_eos.neighbors._selection import in_lines
 
 # The most rows and queries that are looked at together in float64. A GPU waits at each tile.
@@ -69,9 +68,6 @@ class ExactSearch:
         if working_memory is None:
             working_memory = SHARE_OF_FREE * free_bytes(device) / 2**20
         self.n_bytes = max(working_memory, LEAST_MEMORY) * 2**20
-        # What stays in the processor's cache is measured several times faster.
-        numbers = min(self.n_bytes / 4 / 32, 2**18 if device.type == "cpu" else 2**26)
-        self.pairs_at_once = int(max(1, numbers / rows.shape[1]))
         self._most_queries = 0
         self._prepared = {}
         self._lock = threading.Lock()
@@ -107,7 +103,7 @@ class ExactSearch:
             Row numbers.
         """
         # Threads that wait for each other cost more than they bring where there is little to do.
-        n_products = queries.shape[0] * len(self.rows) * self.rows.shape[1]
+        n_products = queries.shape[0] * len(self.rows) * (self.rows.shape[1] + SELECTION)
         is_little = self.device.type == "cpu" and n_products < PRODUCTS_FOR_THREADS
         with self._lock, self._as_torch_is(), one_thread(is_little):
             is_own = queries is self.given
@@ -165,9 +161,10 @@ class ExactSearch:
             for block in engine.blocks(task.queries, waiting, n_kept):
                 numbers = block.numbers
                 found = self._search_block(engine, block, task, n_kept)
-                indices[numbers], measured, bound[numbers], is_certain = found
+                rows, measured, bound[numbers], is_certain = found
+                indices.index_copy_(0, numbers, rows)
                 if squared is not None:
-                    squared[numbers] = measured
+                    squared.index_copy_(0, numbers, measured)
                 is_doubtful[numbers] = ~is_certain
             waiting = is_doubtful.nonzero()[:, 0]
             if not len(waiting):
@@ -205,24 +202,11 @@ class ExactSearch:
         if block.own is not None and not found.is_sorted:
             found.estimates.masked_fill_(found.rows == block.own[:, None], math.inf)
 
-        def measure_pairs(query, row):
-            some = slice(None)
-            if self.device.type == "cpu":
-                # Few queries may be in doubt. A GPU would wait for their number.
-                some, query = query.unique_consecutive(return_inverse=True)
-            queries = task.queries[block.numbers[some]]
-            return engine.measure(queries, self.rows, query, row, self.pairs_at_once)
+        def read(some):
+            return task.queries[block.numbers[some]]
 
         bound, unit, k = engine.bound(centred), engine.coarse.unit, task.n_neighbors
-        if task.result == "sets":
-            indices, farthest = as_set(found, bound, unit, k, measure_pairs)
-            squared = None
-        else:
-            measure_all = task.result == "distances"
-            indices, squared = in_order(
-                found, bound, unit, k, measure_pairs, measure_all=measure_all
-            )
-            farthest = squared[:, -1]
+        indices, squared, farthest = engine.select(found, bound, k, task.result, read)
         if task.reach is not None:
             farthest = torch.minimum(farthest, task.reach[block.numbers])
         farthest = farthest * unit
@@ -262,7 +246,7 @@ class ExactSearch:
             if not len(query):
                 continue
             found = position + start
-            measured = measure(queries, self.rows, query, found, self.pairs_at_once)
+            measured = measure(queries, self.rows, query, found, coarse.pairs_at_once)
             lines = in_lines(query, len(queries), (measured, math.inf), (found, 0))
             squared, indices = first_by_distance(
                 torch.cat([squared, lines[0]], dim=1), torch.cat([indices, lines[1]], dim=1), k

@@ -6,15 +6,13 @@ import numpy as np
 import torch
 
 from imblearn_eos.neighbors import _kernels
-from imblearn_eos.neighbors._base import Block, Candidates, finite_or_nan
+from imblearn_eos.neighbors._base import SELECTION, Block, Candidates, finite_or_nan
 from imblearn_eos.neighbors._cells import SketchedRows
 from imblearn_eos.neighbors._compiled import CompiledEngine
 
 BLOCK_QUERIES = 4096
 # What a compiled loop does with one coordinate takes as long as so many in a product.
 COST = 15
-# To select among the products takes as long as so many more of their features.
-SELECTION = 32
 
 
 @dataclass

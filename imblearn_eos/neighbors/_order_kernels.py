@@ -1,0 +1,140 @@
+"""Compiled loops in float64, where numba is installed: what ``_exact.py`` and ``_order.py`` do."""
+
+import numba
+import numpy as np
+
+# Pairs that one thread measures in a row.
+PAIRS_IN_A_CHUNK = 64
+# Longer runs are sorted at once, unless they are nearly in order.
+SHORT_RUN = 32
+# What is wanted of candidates, as numbers.
+RESULTS = {"sets": 0, "order": 1, "distances": 2}
+
+
+@numba.njit(inline="always")
+def _measure_pair(queries, query, rows, row, terms):
+    """Measure a squared distance by the operations of ``_exact.measure``, hence the same bits."""
+    width = rows.shape[1]
+    for feature in range(width):
+        difference = queries[query, feature] - rows[row, feature]
+        terms[feature] = difference * difference
+    while width > 1:
+        half = width // 2
+        for feature in range(half):
+            terms[feature] += terms[half + feature]
+        if width % 2:
+            terms[0] += terms[width - 1]
+        width = half
+    return terms[0]
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def measure(queries, rows, query, found):
+    """Measure pairs as ``_exact.measure`` does.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n_queries, n_features), dtype=float64
+    rows : ndarray of shape (n_rows, n_features), dtype=float32 or float64
+    query, found : ndarray of shape (n_pairs,), dtype=int64
+
+    Returns
+    -------
+    ndarray of shape (n_pairs,), dtype=float64
+    """
+    n_pairs = len(query)
+    squared = np.empty(n_pairs)
+    for chunk in numba.prange(-(-n_pairs // PAIRS_IN_A_CHUNK)):
+        start = chunk * PAIRS_IN_A_CHUNK
+        terms = np.empty(rows.shape[1])
+        for pair in range(start, min(start + PAIRS_IN_A_CHUNK, n_pairs)):
+            squared[pair] = _measure_pair(queries, query[pair], rows, found[pair], terms)
+    return squared
+
+
+@numba.njit(cache=True)
+def _sort_run(squared, found):
+    """Sort by distance, and equal distances by row number; both arrays are nearly in order."""
+    n_descents = 0
+    for place in range(1, len(squared)):
+        n_descents += squared[place] <= squared[place - 1]
+    if n_descents == 0:
+        return
+    if len(squared) > SHORT_RUN and n_descents > len(squared) // 8:
+        order = np.argsort(squared)
+        squared[:], found[:] = squared[order], found[order]
+    for place in range(1, len(squared)):
+        distance, row = squared[place], found[place]
+        while place and (
+            squared[place - 1] > distance
+            or (squared[place - 1] == distance and found[place - 1] > row)
+        ):
+            squared[place], found[place] = squared[place - 1], found[place - 1]
+            place -= 1
+        squared[place], found[place] = distance, row
+
+
+@numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def select(queries, rows, found, estimates, slope, offsets, unit, n_neighbors, result, farthest):
+    """Move the nearest candidates of each query to the front, as ``_order.py`` does.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n_queries, n_features), dtype=float64
+    rows : ndarray of shape (n_rows, n_features), dtype=float32 or float64
+    found : ndarray of shape (n_queries, n_kept), dtype=int64
+        Candidates by estimate; the first ``n_neighbors`` become the answer.
+    estimates : ndarray of shape (n_queries, n_kept), dtype=float64
+        Ascending; become squared distances, or what these are at most where none was measured.
+    slope, offsets : float, and ndarray of shape (n_queries,)
+        Of the ``Bound`` of the estimates.
+    unit : float
+        Squared distances times this are in the unit of estimates.
+    n_neighbors : int
+    result : int
+        One of ``RESULTS``.
+    farthest : ndarray of shape (n_queries,)
+        Becomes at least the largest squared distance of the answer.
+    """
+    n_kept = found.shape[1]
+    inverse = 1 / max(1 - slope, 0.0)
+    for i in numba.prange(len(found)):
+        row, values, offset = found[i], estimates[i], offsets[i]
+        terms = np.empty(rows.shape[1])
+        start, stop = 0, 0
+        if result == 0:
+            # Only what may change places with the last is in doubt.
+            last = values[n_neighbors - 1]
+            start, stop = n_neighbors - 1, n_neighbors
+            reach = (1 + slope) * ((last + offset) * inverse) + offset
+            while stop < n_kept and values[stop] <= reach and values[stop] < np.inf:
+                stop += 1
+            if stop == n_neighbors:
+                farthest[i] = (last + offset) * inverse / unit
+                continue
+            while start and (1 + slope) * ((values[start - 1] + offset) * inverse) + offset >= last:
+                start -= 1
+            for place in range(start, stop):
+                values[place] = _measure_pair(queries, i, rows, row[place], terms)
+            _sort_run(values[start:stop], row[start:stop])
+            farthest[i] = values[n_neighbors - 1]
+            continue
+        while start < n_neighbors:
+            # Candidates form runs: whatever is in different runs has a certain order.
+            stop = start + 1
+            largest = (values[start] + offset) * inverse
+            while (
+                stop < n_kept
+                and values[stop] <= (1 + slope) * largest + offset
+                and values[stop] < np.inf
+            ):
+                largest = (values[stop] + offset) * inverse
+                stop += 1
+            if result == 1 and stop == start + 1:
+                values[start] = largest / unit
+            else:
+                for place in range(start, stop):
+                    values[place] = _measure_pair(queries, i, rows, row[place], terms)
+                _sort_run(values[start:stop], row[start:stop])
+            start = stop
+        farthest[i] = values[n_neighbors - 1]
