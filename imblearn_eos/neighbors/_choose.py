@@ -9,22 +9,20 @@ import torch
 
 from imblearn_eos._device import has_bfloat16
 from imblearn_eos.neighbors import _kd_tree
-from imblearn_eos.neighbors._base import CoarseRows, bytes_kept
+from imblearn_eos.neighbors._base import SELECTION, CoarseRows, bytes_kept
 from imblearn_eos.neighbors._boxes import Boxes
 from imblearn_eos.neighbors._direct import CHUNK_QUERIES, Direct, DoubleDirect
 from imblearn_eos.neighbors._tiles import Tiles
 from imblearn_eos.neighbors._topk import TopkTiles
 
-# Ruling rows out pays from about this many pairs and rows on.
+# Ruling rows out, or more than one engine, pays from about this many pairs and rows on.
 MIN_PAIRS = 2**24
 # Without compiled loops, up to about this many.
 MAX_PAIRS_DIRECT = 2**27
 MIN_ROWS = 4096
 # With fewer rows, or numbers in rows, for each neighbor wanted, products in float64 pay.
 ROWS_PER_WANTED, NUMBERS_PER_WANTED = 32, 2**11
-# Wide rows that are in doubt are measured several times faster by compiled loops.
-MIN_PRODUCTS = 2**32
-# Neighbors from which on thresholds select a set faster than compiled loops.
+# Neighbors from which on nothing is ruled out.
 MAX_WANTED = 512
 # Neighbors from which on more candidates cost more than products in bfloat16 save.
 MAX_WANTED_BFLOAT16 = 64
@@ -32,8 +30,10 @@ MAX_WANTED_BFLOAT16 = 64
 MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_TREE = 16, 4
 # Building a tree takes at least as long as products with so many queries, in float32 or bfloat16.
 MIN_TREE_QUERIES, MIN_TREE_QUERIES_BESIDE_BFLOAT16 = 1024, 4096
-# The first time that compiled loops are used they must be loaded, which takes a second.
-MIN_PAIRS_TO_LOAD = 2**28
+# Loading the compiled loops takes a second. So they are loaded when the searches without them, all
+# in all, have multiplied so many numbers, which takes about as long.
+WORK_TO_LOAD = 2.5e10
+_work = 0
 
 
 class Size(NamedTuple):
@@ -72,26 +72,37 @@ def choose_engines(size):
     A chain lists engines from rough to precise: what one leaves in doubt goes to the next. The last
     chain must pay on any rows.
     """
-    n_pairs = size.n_queries * size.n_rows
-    if size.device.type == "cpu" and n_pairs < MIN_PAIRS and _is_small(size):
-        return [_choose_direct(size)]
     n_bytes = bytes_kept(size.n_rows, size.n_features, size.dtype, size.device)
     if size.device.type == "cuda":
         return _choose_on_cuda(size, n_bytes)
     # Sketches, and the bounds of the other engines, are in float32.
-    if n_bytes >= size.n_bytes / 2 or size.dtype != torch.float32:
+    is_kept = n_bytes < size.n_bytes / 2 and size.dtype == torch.float32
+    is_compiled = is_kept and _is_compiled(size)
+    if size.n_queries * size.n_rows < MIN_PAIRS:
+        if is_compiled:
+            from imblearn_eos.neighbors import _compiled
+
+            return [(_compiled.CompiledTiles,)]
+        if _is_small(size):
+            return [_choose_direct(size)]
+    if not is_kept:
         return [(Tiles,)]
-    # To select many rows takes longer than to rule out the others saves.
-    if size.n_wanted > MAX_WANTED and not size.is_sorted:
-        return [(Tiles,)]
-    is_loaded = "imblearn_eos.neighbors._kernels" in sys.modules
-    is_compiled = n_pairs >= (MIN_PAIRS if is_loaded else MIN_PAIRS_TO_LOAD) and _has_numba()
-    chains = _choose_products(size, n_bytes, is_compiled, is_loaded)
+    chains = _choose_products(size, n_bytes, is_compiled)
     n_bytes = _kd_tree.bytes_kept(size.n_rows, size.n_features)
     most_features = MAX_KD_FEATURES_BESIDE_TREE if is_compiled else MAX_KD_FEATURES
     if size.n_features <= most_features and n_bytes < size.n_bytes / 2:
         chains.insert(0, (_kd_tree.KDTrees,))
     return chains
+
+
+def _is_compiled(size):
+    """Return whether compiled loops search: where they are loaded, or worth it by now."""
+    global _work
+    if "imblearn_eos.neighbors._kernels" not in sys.modules:
+        _work += size.n_queries * size.n_rows * (size.n_features + SELECTION)
+        if _work < WORK_TO_LOAD:
+            return False
+    return _has_numba()
 
 
 def _choose_on_cuda(size, n_bytes):
@@ -108,11 +119,14 @@ def _choose_on_cuda(size, n_bytes):
     return [(triton.Fused, TopkTiles) if is_room else (triton.Fused,), (TopkTiles,)]
 
 
-def _choose_products(size, n_bytes, is_compiled, is_loaded):
+def _choose_products(size, n_bytes, is_compiled):
     """Return chains of engines for the CPU and any number of features."""
     if is_compiled:
         from imblearn_eos.neighbors import _bfloat16, _compiled, _tree
 
+        # To select many rows takes longer than to rule out the others saves.
+        if size.n_wanted > MAX_WANTED:
+            return [(_compiled.CompiledTiles,)]
         chains, min_queries = [(_compiled.CompiledTiles,)], MIN_TREE_QUERIES
         n_bytes += _bfloat16.bytes_kept(size.n_rows, size.n_features)
         is_few = size.n_wanted <= MAX_WANTED_BFLOAT16
@@ -120,15 +134,13 @@ def _choose_products(size, n_bytes, is_compiled, is_loaded):
             chains.insert(0, (_bfloat16.Bfloat16, _compiled.CompiledTiles))
             min_queries = MIN_TREE_QUERIES_BESIDE_BFLOAT16
         return [(_tree.Tree,), *chains] if size.n_queries >= min_queries else chains
+    if size.n_wanted > MAX_WANTED and not size.is_sorted:
+        return [(Tiles,)]
     n_pairs = size.n_queries * size.n_rows
     if n_pairs < MAX_PAIRS_DIRECT and _is_small(size):
         return [_choose_direct(size)]
     if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS:
         return [(Boxes,), (Tiles,)]
-    if is_loaded and n_pairs * size.n_features >= MIN_PRODUCTS and _has_numba():
-        from imblearn_eos.neighbors import _compiled
-
-        return [(_compiled.CompiledTiles,)]
     return [(Tiles,)]
 
 
