@@ -151,9 +151,10 @@ def as_set(found, bound, unit, n_neighbors, measure):
         n_chosen = torch.zeros_like(is_open, dtype=torch.uint8)
         n_chosen.scatter_add_(1, places.gather(1, order), is_chosen.byte())
         is_member[lines] = (is_member[lines] & ~is_open) | (n_chosen > 0)
-    # Members before others.
-    others = torch.iinfo(torch.int32 if rows.device.type == "cpu" else torch.int64).max
-    return sort_lines(rows.masked_fill(~is_member, others))[:, :n_neighbors], farthest
+    if len(rows):
+        # Members stand before others.
+        rows = rows.masked_fill(~is_member, rows.max() + 1)
+    return sort_lines(rows)[:, :n_neighbors], farthest
 
 
 def sort_by(values, rows):
