@@ -12,6 +12,7 @@ import platform
 import time
 from contextlib import suppress
 from datetime import date
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def versions(*packages):
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def load_compiled_loops():
+    """Load numba's loops, where it is installed; searches do so themselves after a second."""
+    with suppress(ImportError):
+        import_module("imblearn_eos.neighbors._kernels")
 
 
 def settings(threads, contestants, device="cpu"):

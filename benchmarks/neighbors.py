@@ -136,6 +136,7 @@ def make_peers(device):
     installed = _grid.versions("numba", "faiss-cpu", "flashlib", "faiss-gpu-cu12")
     if device == "cpu":
         peers = {"ours": ours_without_numba}
+        _grid.load_compiled_loops()
         if "numba" in installed:
             peers["ours, numba"] = ours
         peers["sklearn brute"] = partial(sklearn, algorithm="brute")

@@ -233,6 +233,7 @@ def main(arguments=None):
     in_grid = [name for name in SAMPLERS if name not in NOT_IN_GRID]
     options = _grid.parse(parser, arguments, samplers=in_grid, **GRID)
     warnings.simplefilter("ignore")
+    _grid.load_compiled_loops()
     if options.one:
         measure(options.one, options.data, options.rows[0], options)
     elif options.grid or options.report:

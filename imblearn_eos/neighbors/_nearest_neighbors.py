@@ -72,8 +72,9 @@ class TorchNearestNeighbors(BaseEstimator):
     Notes
     -----
     A pass in low precision rules out most rows, and those that it leaves in doubt are measured in
-    float64; all neighbors are measured if distances are asked for. For many rows on a CPU, numba
-    compiles this pass if it is installed (the extra ``fast``). The result is the same without it.
+    float64; all neighbors are measured if distances are asked for. On a CPU, numba compiles this
+    if it is installed (the extra ``fast``) and the searches of the process have taken about as long
+    as it takes to load, a second. The result is the same without it.
 
     Four samplers of imbalanced-learn accept this object and then raise an error:
 
