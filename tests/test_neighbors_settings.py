@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -187,10 +188,20 @@ def test_little_work_uses_one_thread(least, expected, monkeypatch):
         ({"n_rows": 10_000, "n_queries": 100, "n_features": 4000}, "Tiles"),
     ],
 )
-def test_few_rows_are_multiplied_at_once_where_memory_allows(change, expected):
+def test_few_rows_are_multiplied_at_once_where_memory_allows(change, expected, monkeypatch):
+    monkeypatch.setattr(_choose, "_has_numba", lambda: False)
     size = _choose.Size(1000, 64, 1000, 20, True, torch.device("cpu"), torch.float32, 2**28)
     ((engine,),) = _choose.choose_engines(size._replace(**change))
     assert engine.__name__ == expected
+
+
+def test_compiled_loops_are_loaded_when_searches_have_taken_long(monkeypatch):
+    pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
+    monkeypatch.delitem(sys.modules, "imblearn_eos.neighbors._kernels", raising=False)
+    monkeypatch.setattr(_choose, "_work", 0)
+    size = _choose.Size(3000, 768, 3000, 20, True, torch.device("cpu"), torch.float32, 2**28)
+    chosen = [_choose.choose_engines(size)[0][0].__name__ for _ in range(5)]
+    assert chosen == ["Direct"] * 3 + ["CompiledTiles"] * 2
 
 
 @pytest.mark.parametrize(("n_rows", "expected"), [(10_000, "Direct"), (20_000, "Tiles")])
