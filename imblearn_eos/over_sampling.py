@@ -83,6 +83,9 @@ class EOS(BaseOverSampler):
         Where distances are computed: "auto" (a tensor's own device, else CUDA if there is one,
         else CPU), or a cpu or cuda device. The search is exact on each.
 
+    verbose : bool, default=False
+        Show Dask's progress bar while a Dask collection is searched.
+
     Attributes
     ----------
     sampling_strategy_ : dict
@@ -163,6 +166,7 @@ class EOS(BaseOverSampler):
         "max_step": [Interval(Real, 0, 1, closed="right")],
         "enemy_search": [StrOptions({"neighborhood", "nearest"})],
         "device": DEVICE_CONSTRAINT,
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -174,6 +178,7 @@ class EOS(BaseOverSampler):
         max_step: float = 1.0,
         enemy_search: str = "neighborhood",
         device: str | torch.device = "auto",
+        verbose: bool = False,
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.random_state = random_state
@@ -181,6 +186,7 @@ class EOS(BaseOverSampler):
         self.max_step = max_step
         self.enemy_search = enemy_search
         self.device = device
+        self.verbose = verbose
 
     @one_thread_after_fork()
     def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:

@@ -241,10 +241,8 @@ def test_progress_is_shown_by_the_bar_of_dask(capsys):
     from dask.diagnostics import ProgressBar
 
     X, y = data()
-    with ProgressBar():
-        X_resampled, _ = EOS(random_state=0).fit_resample(chunked(X, (13,) * 7), y)
-    searched = capsys.readouterr().out
-    assert "100% Completed" in searched
+    X_resampled, _ = EOS(random_state=0, verbose=True).fit_resample(chunked(X, (13,) * 7), y)
+    assert "100% Completed" in capsys.readouterr().out
     with ProgressBar():
         X_resampled.compute()
     assert "100% Completed" in capsys.readouterr().out

@@ -176,11 +176,8 @@ def test_neighbors_that_exceed_the_memory_of_a_worker_are_refused(client, monkey
 
 
 def test_progress_is_shown_by_the_bar_of_dask(client, capsys):
-    from dask.diagnostics import ProgressBar
-
     X, y = data()
-    with ProgressBar():
-        EOS().fit_resample(da.from_array(X, chunks=(CHUNKS, 2)), y)
+    EOS(verbose=True).fit_resample(da.from_array(X, chunks=(CHUNKS, 2)), y)
     assert "100% Completed" in capsys.readouterr().out
 
 

@@ -1,5 +1,8 @@
 """EOS on Dask: counts, searches and draws at once; synthetic rows lazily."""
 
+from contextlib import nullcontext
+
+from dask.diagnostics import ProgressBar
 from imblearn.utils import check_sampling_strategy
 
 from imblearn_eos._compat import check_feature_names, check_parameters
@@ -59,9 +62,10 @@ def fit_resample(sampler, X, y):
     check_feature_names(sampler, rows.meta, reset=True)
     sampler.n_features_in_ = rows.n_features
 
-    search = BlockEnemySearch(rows, labels, counts, classes, finder, sampler)
-    plan = plan_draws(sampler, search, classes, int(rows.sizes.max()))
-    search.check()
+    with ProgressBar() if sampler.verbose else nullcontext():
+        search = BlockEnemySearch(rows, labels, counts, classes, finder, sampler)
+        plan = plan_draws(sampler, search, classes, int(rows.sizes.max()))
+        search.check()
 
     output = Output(rows, plan, sampler.max_step)
     sampler.base_indices_, sampler.enemy_indices_, sampler.steps_ = output.segments()
