@@ -265,7 +265,7 @@ def keep_smallest(scores, own, first, n_kept, keys, counts, limits):
     ----------
     scores : ndarray of shape (n_queries, n_rows), dtype=float32
     own : ndarray of shape (n_queries,), dtype=int64
-        A row that is not kept, or -1.
+        A row that is not kept, or -1. Its score becomes infinite.
     first : int
         The row of the first column.
     n_kept : int
