@@ -7,6 +7,7 @@ import pytest
 import torch
 from networks import Backbone, make_data, make_net
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from skorch.dataset import Dataset
 
@@ -125,3 +126,17 @@ def test_modules_without_batch_norm_are_refused():
     net = make_net(Backbone).initialize()
     with pytest.raises(ValueError, match="Backbone has no batch normalization with running"):
         shift_batch_norm(net, X, y)
+
+
+def test_a_last_batch_of_one_sample_is_left_out():
+    # 33 rows for each of three classes.
+    net = make_net(batch_size=14).fit(X, y)
+    assert len(_balanced_rows(y, np.random.RandomState(0))) % 14 == 4
+    assert len(_balanced_rows(y[:98], np.random.RandomState(0))) % 14 == 1
+    shifted = shift_batch_norm(net, X[:98], y[:98], random_state=0)
+    assert shifted.module_.norm.running_var.isfinite().all()
+
+
+def test_a_net_must_be_trained():
+    with pytest.raises(NotFittedError, match="not fitted"):
+        shift_batch_norm(make_net(), X, y)

@@ -174,3 +174,9 @@ def test_frozen_nets_have_views():
     embedder = Embedder(FrozenEstimator(net), n_views=2, random_state=0).fit(X, y)
     Z, _ = embedder.transform_views(X, y)
     assert_allclose(Z[len(X) :], embedder.transform(2 * X), rtol=1e-5, atol=1e-6)
+
+
+def test_views_of_arrays_need_labels():
+    embedder = Embedder(make_net(), random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="y is None, but only a dataset has labels of its own"):
+        embedder.transform_views(X)

@@ -131,3 +131,24 @@ def test_lines_of_row_numbers_are_sorted(start):
     """Row numbers need not fit into int32."""
     rows = start + torch.tensor([[4, 2, 0, 3], [1, 4, 3, 2]])
     assert_array_equal(_order.sort_lines(rows) - start, [[0, 2, 3, 4], [1, 2, 3, 4]])
+
+
+@pytest.mark.parametrize("kind", ["nearly sorted", "shuffled", "ties", "equal"])
+@pytest.mark.parametrize("n_rows", [1, 20, 500])
+def test_compiled_runs_are_sorted_by_distance_and_row(n_rows, kind):
+    kernels = pytest.importorskip(
+        "imblearn_eos.neighbors._order_kernels", reason="needs numba, the extra 'fast'"
+    )
+    random_state = np.random.RandomState(0)
+    rows = random_state.permutation(n_rows)
+    squared = {
+        "nearly sorted": np.arange(n_rows) + 1.5 * random_state.rand(n_rows),
+        "shuffled": random_state.rand(n_rows),
+        "ties": random_state.randint(4, size=n_rows).astype(float),
+        "equal": np.ones(n_rows),
+    }[kind]
+    order = np.lexsort([rows, squared])
+    expected = squared[order], rows[order]
+    kernels._sort_run(squared, rows)
+    assert_array_equal(squared, expected[0])
+    assert_array_equal(rows, expected[1])

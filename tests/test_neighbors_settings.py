@@ -200,8 +200,20 @@ def test_compiled_loops_are_loaded_when_searches_have_taken_long(monkeypatch):
     monkeypatch.delitem(sys.modules, "imblearn_eos.neighbors._kernels", raising=False)
     monkeypatch.setattr(_choose, "_work", 0)
     size = _choose.Size(3000, 768, 3000, 20, True, torch.device("cpu"), torch.float32, 2**28)
-    chosen = [_choose.choose_engines(size)[0][0].__name__ for _ in range(5)]
+    chosen = []
+    for _ in range(5):
+        _choose.count_work(3000, 3000, 768)
+        chosen.append(_choose.choose_engines(size)[0][0].__name__)
     assert chosen == ["Direct"] * 3 + ["CompiledTiles"] * 2
+
+
+def test_only_the_queries_of_a_search_count_as_its_work(monkeypatch):
+    monkeypatch.setattr(_choose, "_work", 0)
+    fitted = TorchNearestNeighbors(5).fit(scattered(300, 20))
+    fitted.kneighbors()
+    before = _choose._work
+    fitted.kneighbors(scattered(3, 20))
+    assert _choose._work - before == before / 100
 
 
 @pytest.mark.parametrize(("n_rows", "expected"), [(10_000, "Direct"), (20_000, "Tiles")])
@@ -253,3 +265,19 @@ def test_interrupted_search_leaves_no_thread_and_can_be_repeated(monkeypatch, en
             fitted.kneighbors()
     assert threading.active_count() == n_threads
     assert_array_equal(fitted.kneighbors()[1], expected)
+
+
+def test_rows_that_are_not_allowed_are_not_found_from_afar(engine):
+    """Estimates of such distances are infinite."""
+    X = scattered(300, 20)
+    is_allowed = np.random.RandomState(0).rand(300) < 0.3
+    queries = X[:3] * 1e25
+    search = _search.ExactSearch(torch.from_numpy(X), torch.device("cpu"), 1024)
+    found = search.nearest(torch.from_numpy(queries), 10, allowed=torch.from_numpy(is_allowed))[1]
+    assert is_allowed[found].all()
+
+
+def test_no_queries_have_no_neighbors(engine):
+    search = _search.ExactSearch(torch.from_numpy(scattered(300, 20)), torch.device("cpu"), 1024)
+    squared, found = search.nearest(torch.empty(0, 20, dtype=torch.float64), 4)
+    assert squared.shape == found.shape == (0, 4)

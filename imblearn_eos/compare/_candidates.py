@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import product
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def make_candidates(
         elif name == "averaged":
             # An AveragedHead has none of these parameters.
             is_plain = type(head) is LinearHead and head.class_weight is head.target_prior is None
-            if is_plain and np.all(head.label_smoothing == 0):
+            if is_plain and isinstance(head.label_smoothing, Real) and not head.label_smoothing:
                 made[name] = [
                     replace(c, averaged_with=Candidate(plain[0][1], c.head, tau=1.0))
                     for c in with_eos

@@ -362,7 +362,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             Samples as in :meth:`fit`.
 
         y : {array-like, torch.Tensor} of shape (n_samples,), default=None
-            Labels as in :meth:`fit`.
+            Labels as in :meth:`fit`. None takes those of a dataset.
 
         Returns
         -------
@@ -379,7 +379,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         ------
         ValueError
             As :meth:`transform`; when ``n_views`` is above 1 and the net has no
-            ``BatchAugmentation``.
+            ``BatchAugmentation``; when y is None and X is no dataset.
 
         Examples
         --------
@@ -408,7 +408,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         """
         samples = self._check_new(X)
         check_views(self.net_, self.n_views)
-        labels = labels_for(self.net, X) if y is None and is_dataset(X) else label_vector(y)
+        if y is None and not is_dataset(X):
+            raise ValueError("y is None, but only a dataset has labels of its own. Pass y, too.")
+        labels = labels_for(self.net, X) if y is None else label_vector(y)
         check_consistent_length(samples, labels)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         with seeded(seed, self.net_.device):

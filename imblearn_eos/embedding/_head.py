@@ -76,7 +76,7 @@ class LinearHead(BaseLinearHead):
 
     label_smoothing : float, array-like of shape (n_classes,) or dict, default=0.0
         Share of each row's target, from 0 to below 1, that all other classes get in equal parts:
-        of all classes, in the order of ``classes_``, or by label.
+        one number for all classes, or one for each, in the order of ``classes_`` or by label.
         :func:`~imblearn_eos.losses.label_aware_smoothing` computes shares from the class sizes,
         which a sampler changes; take those of y before it.
 

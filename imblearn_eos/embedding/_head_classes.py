@@ -97,8 +97,8 @@ def smoothed_targets(label_smoothing, classes):
     Parameters
     ----------
     label_smoothing : float, array-like of shape (n_classes,), or mapping
-        The share of a row's target that the other classes get: of all classes, in the order of
-        ``classes``, or by label.
+        The share of a row's target that the other classes get: one number for all classes, or
+        one for each, in the order of ``classes`` or by label.
     classes : ndarray of shape (n_classes,)
         The labels in sorted order.
 
@@ -114,7 +114,8 @@ def smoothed_targets(label_smoothing, classes):
     """
     n_classes = len(classes)
     is_one = isinstance(label_smoothing, Real)
-    shares = np.full(n_classes, label_smoothing) if is_one else _in_order(label_smoothing, classes)
+    shares = [label_smoothing] * n_classes if is_one else label_smoothing
+    shares = _in_order(shares, classes)
     if shares.shape != classes.shape or not ((shares >= 0) & (shares < 1)).all():
         raise ValueError(
             "The 'label_smoothing' parameter must be a number from 0 to below 1, or one for each "

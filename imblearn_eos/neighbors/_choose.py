@@ -77,7 +77,7 @@ def choose_engines(size):
         return _choose_on_cuda(size, n_bytes)
     # Sketches, and the bounds of the other engines, are in float32.
     is_kept = n_bytes < size.n_bytes / 2 and size.dtype == torch.float32
-    is_compiled = is_kept and _is_compiled(size)
+    is_compiled = is_kept and _is_compiled()
     if size.n_queries * size.n_rows < MIN_PAIRS:
         if is_compiled:
             from imblearn_eos.neighbors import _compiled
@@ -95,14 +95,16 @@ def choose_engines(size):
     return chains
 
 
-def _is_compiled(size):
-    """Return whether compiled loops search: where they are loaded, or worth it by now."""
+def count_work(n_queries, n_rows, n_features):
+    """Note that a search is made, for :func:`choose_engines`."""
     global _work
-    if "imblearn_eos.neighbors._kernels" not in sys.modules:
-        _work += size.n_queries * size.n_rows * (size.n_features + SELECTION)
-        if _work < WORK_TO_LOAD:
-            return False
-    return _has_numba()
+    _work += n_queries * n_rows * (n_features + SELECTION)
+
+
+def _is_compiled():
+    """Return whether compiled loops search: where they are loaded, or worth it by now."""
+    is_loaded = "imblearn_eos.neighbors._kernels" in sys.modules
+    return (is_loaded or _work >= WORK_TO_LOAD) and _has_numba()
 
 
 def _choose_on_cuda(size, n_bytes):

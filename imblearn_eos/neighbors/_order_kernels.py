@@ -54,15 +54,19 @@ def measure(queries, rows, query, found):
 
 @numba.njit(cache=True)
 def _sort_run(squared, found):
-    """Sort by distance, and equal distances by row number; both arrays are nearly in order."""
+    """Sort by distance, and equal distances by row number."""
     n_descents = 0
     for place in range(1, len(squared)):
-        n_descents += squared[place] <= squared[place - 1]
+        before, after = squared[place - 1], squared[place]
+        n_descents += after < before or (after == before and found[place] < found[place - 1])
     if n_descents == 0:
         return
     if len(squared) > SHORT_RUN and n_descents > len(squared) // 8:
-        order = np.argsort(squared)
+        order = np.argsort(found)
+        order = order[np.argsort(squared[order], kind="mergesort")]
         squared[:], found[:] = squared[order], found[order]
+        return
+    # Nearly in order.
     for place in range(1, len(squared)):
         distance, row = squared[place], found[place]
         while place and (

@@ -18,7 +18,13 @@ from imblearn_eos._device import free_bytes
 from imblearn_eos._threads import one_thread
 from imblearn_eos.neighbors._base import SELECTION, SPARE_CANDIDATES
 from imblearn_eos.neighbors._certificate import bound_of_products
-from imblearn_eos.neighbors._choose import Size, choose_engines, coarse_dtype, make_engines
+from imblearn_eos.neighbors._choose import (
+    Size,
+    choose_engines,
+    coarse_dtype,
+    count_work,
+    make_engines,
+)
 from imblearn_eos.neighbors._exact import Rows, first_by_distance, measure
 from imblearn_eos.neighbors._selection import in_lines
 
@@ -134,6 +140,7 @@ class ExactSearch:
         dtype = coarse_dtype()
         shape, most = self.rows.shape, self._most_queries
         size = Size(*shape, most, n_wanted, is_sorted, self.device, dtype, self.n_bytes)
+        count_work(n_queries, *shape)
         chains = choose_engines(size)
         key = (dtype, *chains)
         if key not in self._prepared:
@@ -148,6 +155,8 @@ class ExactSearch:
             torch.empty(n_queries, k, dtype=torch.float64) if task.result == "distances" else None
         )
         indices = torch.empty(n_queries, k, dtype=torch.int64)
+        if not n_queries:
+            return squared, indices
         n_allowed = task.n_allowed
         n_wanted = k + (task.own is not None) + SPARE_CANDIDATES
         engines = self._engines_for(n_queries, n_wanted, task.result != "sets")
@@ -231,7 +240,8 @@ class ExactSearch:
             rows = coarse.centred(self.rows[tile])
             lengths = rows.square().sum(1)
             if task.allowed is not None:
-                lengths.masked_fill_(~task.allowed[tile], math.inf)
+                # Not infinity, which is as near as an infinite bound.
+                lengths.masked_fill_(~task.allowed[tile], math.nan)
             estimates = torch.addmm(lengths, centred, rows.T, alpha=-2).add_(norms[:, None])
             limit = margin.largest_estimate(bound)
             if squared.shape[1] == k:

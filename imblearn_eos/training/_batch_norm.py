@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from skorch.dataset import unpack_data
 from torch import nn
@@ -55,7 +56,11 @@ def shift_batch_norm(
     Raises
     ------
     ValueError
-        When the network has no batch normalization with running statistics.
+        When the network has no batch normalization with running statistics, or y has another
+        length than X.
+
+    sklearn.exceptions.NotFittedError
+        When the net is not trained.
 
     Notes
     -----
@@ -89,6 +94,7 @@ def shift_batch_norm(
     >>> shifted = FrozenEstimator(shift_batch_norm(net, X, y, random_state=0))
     >>> pipeline = make_embedding_pipeline(shifted, EOS(n_neighbors=1000), random_state=0)
     """
+    check_is_fitted(net, "module_")
     net = deepcopy(net)
     layers = [
         layer
@@ -105,6 +111,10 @@ def shift_batch_norm(
     check_consistent_length(dataset, y)
     random_state = check_random_state(random_state)
     rows = _balanced_rows(y, random_state)
+    batch_size = net.get_params_for("iterator_valid").get("batch_size", net.batch_size)
+    if len(rows) % batch_size == 1:
+        # A last batch of one sample has no variance.
+        rows = rows[:-1]
     seed = random_state.randint(np.iinfo(np.int32).max)
     momenta = [layer.momentum for layer in layers]
     net.module_.eval()
