@@ -1,5 +1,6 @@
 """Embedder and FeatureExtractor on Dask: one block after the other, lazily."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,25 @@ da = pytest.importorskip("dask.array", reason="needs dask, the extra 'dask'")
 pytest.importorskip("distributed", reason="needs distributed, the extra 'dask'")
 
 CHUNKS = (5, 0, 7, 1)
+
+
+# What `Watched` networks of this process saw.
+SEEN = []
+
+
+class Watched(nn.Module):
+    """Note torch's number of threads, and pickle what the graph holds, in each forward pass."""
+
+    held = None
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(64, 2)
+
+    def forward(self, x):
+        SEEN.append(torch.get_num_threads())
+        pickle.dumps(type(self).held)
+        return self.head(x.flatten(1))
 
 
 @pytest.fixture(autouse=True)
@@ -191,22 +211,28 @@ def test_tasks_read_photos_themselves_unless_told_otherwise(photos, monkeypatch)
 
 def test_torch_uses_one_thread_beside_others(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    threads = []
-
-    class Net(nn.Module):
-        def forward(self, x):
-            threads.append(torch.get_num_threads())
-            return x.flatten(1)
-
     X = images(np.float32)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        fitted = FeatureExtractor(Net()).fit(X)
+        fitted = FeatureExtractor(Watched()).fit(X)
         lazy = fitted.transform(da.from_array(X, chunks=(CHUNKS, 1, 8, 8)))
-        threads.clear()
+        SEEN.clear()
         lazy.compute(scheduler="threads", num_workers=2)
-        assert set(threads) == {1}
+        assert set(SEEN) == {1}
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_network_can_be_sent_to_workers_while_it_runs(monkeypatch):
+    """A running network has hooks that cannot be pickled."""
+    X = images(np.float32)
+    net = NeuralNetClassifier(Watched, criterion=nn.CrossEntropyLoss, max_epochs=1, verbose=0)
+    fitted = Embedder(net, random_state=0).fit(X, np.arange(13) % 2)
+    lazy = fitted.transform(da.from_array(X, chunks=(CHUNKS, 1, 8, 8)))
+    (held,) = [task for key, task in lazy.dask.items() if str(key).startswith("eos-estimator")]
+    monkeypatch.setattr(Watched, "held", held)
+    SEEN.clear()
+    assert_allclose(lazy.compute(), fitted.transform(X), rtol=1e-5)
+    assert len(SEEN) > 3

@@ -2,8 +2,9 @@
 
 import math
 import threading
-from functools import partial
+from functools import lru_cache, partial
 
+import cloudpickle
 import dask.array as da
 from sklearn.utils.validation import check_is_fitted
 
@@ -59,8 +60,8 @@ def map_blocks(method, X, like, *, is_numeric=True):
     is_counted = not any(map(math.isnan, sizes))
     starts = starts_of(sizes) if is_counted else [0] * len(blocks)
     stage, like = Stage(*blocks[:1]), like()
-    # Sent to each worker once.
-    fitted = stage.hold("eos-estimator", _as_it_is_now(estimator))
+    # Sent to each worker once. Pickled, because a network that runs cannot be: its hooks are local.
+    fitted = stage.hold("eos-estimator", cloudpickle.dumps(_as_it_is_now(estimator)))
     keys = [
         stage.add(
             f"eos-{method.__name__}",
@@ -94,15 +95,22 @@ def _as_it_is_now(estimator):
 # --- in tasks -------------------------------------------------------------------------------------
 
 
-def apply(x, estimator, *, method, like, is_numeric, first, name):
-    """Apply a method of an estimator to a block."""
+@lru_cache(maxsize=1)
+def _load(pickled):
+    """Return the estimator, once for all blocks of this process."""
+    return cloudpickle.loads(pickled)
+
+
+def apply(x, pickled, *, method, like, is_numeric, first, name):
+    """Apply a method of a pickled estimator to a block."""
     # Blocks of a bag may be iterators.
     x = x if hasattr(x, "__len__") else list(x)
     if not len(x):
         return like
-    if is_numeric:
-        check_block(x, first, estimator, name=name)
     with _LOCK, one_thread(is_beside_others()):
+        estimator = _load(pickled)
+        if is_numeric:
+            check_block(x, first, estimator, name=name)
         try:
             return getattr(estimator, method)(x)
         except ValueError as error:
