@@ -4,8 +4,8 @@ import math
 import threading
 from functools import lru_cache, partial
 
-import cloudpickle
 import dask.array as da
+from distributed.protocol import pickle
 from sklearn.utils.validation import check_is_fitted
 
 from imblearn_eos._compat import check_feature_names, check_n_features, meta_of, output_container
@@ -61,7 +61,7 @@ def map_blocks(method, X, like, *, is_numeric=True):
     starts = starts_of(sizes) if is_counted else [0] * len(blocks)
     stage, like = Stage(*blocks[:1]), like()
     # Sent to each worker once. Pickled, because a network that runs cannot be: its hooks are local.
-    fitted = stage.hold("eos-estimator", cloudpickle.dumps(_as_it_is_now(estimator)))
+    fitted = stage.hold("eos-estimator", pickle.dumps(_as_it_is_now(estimator)))
     keys = [
         stage.add(
             f"eos-{method.__name__}",
@@ -98,7 +98,7 @@ def _as_it_is_now(estimator):
 @lru_cache(maxsize=1)
 def _load(pickled):
     """Return the estimator, once for all blocks of this process."""
-    return cloudpickle.loads(pickled)
+    return pickle.loads(pickled)
 
 
 def apply(x, pickled, *, method, like, is_numeric, first, name):
