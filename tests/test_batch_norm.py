@@ -137,6 +137,14 @@ def test_a_last_batch_of_one_sample_is_left_out():
     assert shifted.module_.norm.running_var.isfinite().all()
 
 
+def test_rows_are_needed():
+    net = make_net().fit(X, y)
+    with pytest.raises(ValueError, match="minimum of 1 is required"):
+        shift_batch_norm(net, X[:0], y[:0])
+    with pytest.raises(TypeError, match="at least 1 dimension"):
+        shift_batch_norm(net, X, None)
+
+
 def test_a_net_must_be_trained():
     with pytest.raises(NotFittedError, match="not fitted"):
         shift_batch_norm(make_net(), X, y)

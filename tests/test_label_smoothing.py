@@ -85,6 +85,11 @@ def test_the_loss_is_cross_entropy_with_smoothed_targets():
     assert_allclose(plain(torch.from_numpy(logits), torch.from_numpy(y)), expected)
 
 
+def test_the_loss_of_one_class_is_0():
+    loss = LabelAwareSmoothingLoss(class_counts=[5])
+    assert loss(torch.zeros(2, 1), torch.tensor([0, 0])) == 0
+
+
 def test_the_gradient_of_the_loss_is_right():
     random_state = np.random.RandomState(0)
     logits = torch.from_numpy(random_state.normal(size=(6, 3))).requires_grad_()
@@ -143,7 +148,7 @@ def test_smoothed_heads_fit_dask_collections():
     assert_allclose(found.coef_, head.fit(X.astype(np.float64), y).coef_, atol=1e-6)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.0, [0.1, 0.1], {0: 0.1}, [0.1, 0.2, math.nan]])
+@pytest.mark.parametrize("value", [-0.1, 1.0, [0.1, 0.1], {0: 0.1}, [0.1, 0.2, math.nan], list("abc")])
 def test_other_shares_are_refused(value):
     with pytest.raises(ValueError, match="'label_smoothing' parameter must be a number from 0"):
         LinearHead(label_smoothing=value).fit(X, y)

@@ -133,7 +133,11 @@ def _in_order(values, classes):
     if hasattr(values, "keys"):
         labels = classes.tolist()
         values = [values[label] for label in labels] if set(values.keys()) == set(labels) else []
-    return np.asarray(to_array(values), dtype=np.float64)
+    try:
+        return np.asarray(to_array(values), dtype=np.float64)
+    except (TypeError, ValueError):
+        # Not numbers: of a shape that callers refuse.
+        return np.empty(0)
 
 
 def predicted_shares(head, classes, class_counts):

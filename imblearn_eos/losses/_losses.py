@@ -405,7 +405,7 @@ class LabelAwareSmoothingLoss(_CountedLoss):
         smoothing = self._matched(logits, target)[own]
         losses = -functional.log_softmax(logits, dim=1)
         of_own = losses.gather(1, own[:, None])[:, 0]
-        of_others = (losses.sum(dim=1) - of_own) / (logits.shape[1] - 1)
+        of_others = (losses.sum(dim=1) - of_own) / max(1, logits.shape[1] - 1)
         return _mean((1 - smoothing) * of_own + smoothing * of_others, is_ignored)
 
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from skorch.dataset import unpack_data
@@ -56,8 +56,8 @@ def shift_batch_norm(
     Raises
     ------
     ValueError
-        When the network has no batch normalization with running statistics, or y has another
-        length than X.
+        When the network has no batch normalization with running statistics, y is empty or has
+        another length than X.
 
     sklearn.exceptions.NotFittedError
         When the net is not trained.
@@ -106,7 +106,7 @@ def shift_batch_norm(
             f"The module {type(net.module_).__name__} has no batch normalization with running "
             "statistics, so there is nothing to estimate. Use the net as it is."
         )
-    y = np.asarray(label_vector(y))
+    y = check_array(label_vector(y), ensure_2d=False, dtype=None, input_name="y")
     dataset = net.get_dataset(X)
     check_consistent_length(dataset, y)
     random_state = check_random_state(random_state)
