@@ -33,19 +33,44 @@ def interpolate(X, base, enemy, steps):
     """
     if sparse.issparse(X):
         return _interpolate_sparse(X, base, enemy, steps)
+    return _write(_empty(X, len(steps)), X, base, enemy, steps)
+
+
+def append(X, base, enemy, steps):
+    """Make the same rows and return them behind those of X, in one container like it."""
+    if sparse.issparse(X):
+        return sparse.vstack([X, _interpolate_sparse(X, base, enemy, steps)], format=X.format)
+    # Made in their place, because to put them there later would take their memory once more.
+    rows = _empty(X, len(X) + len(steps))
+    rows[: len(X)] = X
+    _write(rows[len(X) :], X, base, enemy, steps)
+    return rows
+
+
+def _empty(X, n_rows):
+    """Return an uninitialized array or tensor like X."""
     if isinstance(X, torch.Tensor):
-        xp, to_float64, rows = torch, torch.Tensor.double, X.new_empty(len(steps), X.shape[1])
+        return X.new_empty(n_rows, X.shape[1])
+    return np.empty((n_rows, X.shape[1]), dtype=X.dtype)
+
+
+def _write(rows, X, base, enemy, steps):
+    """Write the rows that :func:`interpolate` makes into an array or tensor, and return it."""
+    if isinstance(X, torch.Tensor):
         base, enemy, steps = (torch.from_numpy(part).to(X.device) for part in (base, enemy, steps))
-        is_integer, device = not X.is_floating_point(), X.device.type
+        xp, is_integer, device = torch, not X.is_floating_point(), X.device.type
     else:
-        xp, to_float64, rows = np, np.float64, np.empty((len(steps), X.shape[1]), dtype=X.dtype)
-        is_integer, device = np.issubdtype(X.dtype, np.integer), "cpu"
+        xp, is_integer, device = np, np.issubdtype(X.dtype, np.integer), "cpu"
+    # Fewer digits than float64 has cannot show by how little its rounding leaves a segment.
+    is_coarse = not is_integer and X.dtype.itemsize < 8
     for batch in gen_batches(len(steps), max(1, BATCH_NUMBERS[device] // X.shape[1])):
         start, end, step = X[base[batch]], X[enemy[batch]], steps[batch, None]
-        between = (1 - step) * to_float64(start)
-        between += step * to_float64(end)
+        # In float64, as the steps.
+        between = (1 - step) * start
+        between += step * end
         rows[batch] = round_to_integers(between, X.dtype, xp) if is_integer else between
-        xp.clip(rows[batch], xp.minimum(start, end), xp.maximum(start, end), out=rows[batch])
+        if not is_coarse:
+            xp.clip(rows[batch], xp.minimum(start, end), xp.maximum(start, end), out=rows[batch])
     return rows
 
 

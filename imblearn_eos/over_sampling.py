@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import Substitution, check_target_type
-from scipy import sparse
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
@@ -27,7 +26,7 @@ from imblearn_eos._compat import (
 from imblearn_eos._device import DEVICE_CONSTRAINT, resolve_device
 from imblearn_eos._enemies import EnemySearch, draw
 from imblearn_eos._frames import as_frame, is_dask, repeat_rows
-from imblearn_eos._interpolation import interpolate
+from imblearn_eos._interpolation import append
 from imblearn_eos._threads import one_thread_after_fork
 from imblearn_eos._validation import (
     LARGEST,
@@ -279,13 +278,7 @@ class EOS(BaseOverSampler):
         base, enemy, steps = map(np.concatenate, zip(*segments, strict=True))
         self.base_indices_, self.enemy_indices_, self.steps_ = base, enemy, steps
 
-        rows = interpolate(X, base, enemy, steps)
-        if isinstance(X, torch.Tensor):
-            X_resampled = torch.cat([X, rows])
-        elif sparse.issparse(X):
-            X_resampled = sparse.vstack([X, rows], format=X.format)
-        else:
-            X_resampled = np.concatenate([X, rows])
+        X_resampled = append(X, base, enemy, steps)
         return X_resampled, np.concatenate([y, classes[np.concatenate(new_codes)]])
 
     def _plan(self, search, classes):

@@ -232,6 +232,21 @@ def test_rounding_of_integers_stays_between_the_ends(data, dtype):
     assert ends.min() <= made <= ends.max()
 
 
+@given(data=st.data(), width=st.sampled_from([16, 32, 64]), as_tensor=st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_rounding_of_floats_stays_between_the_ends(data, width, as_tensor):
+    number = st.floats(-(2.0**15), 2.0**15, width=width)
+    ends = np.array([[data.draw(number)], [data.draw(number)]], dtype=f"float{width}")
+    step = np.array([data.draw(st.floats(0, 1, exclude_max=True))])
+    X = torch.from_numpy(ends) if as_tensor else ends
+    made = np.asarray(interpolate(X, np.array([0]), np.array([1]), step))
+    assert made.dtype == ends.dtype
+    assert ends.min() <= made <= ends.max()
+    start, end = ends.astype(np.float64)
+    between = ((1 - step) * start + step * end).astype(ends.dtype)
+    assert_array_equal(made[0], between.clip(ends.min(), ends.max()))
+
+
 def test_rounding_to_an_integer_dtype_saturates():
     values = np.array([-1e30, -0.6, 0.4, 1e30])
     assert_array_equal(round_to_integers(values, np.uint8).astype(np.uint8), [0, 0, 0, 255])
