@@ -238,7 +238,7 @@ def test_wide_rows_are_read_again_for_many_queries_at_once(monkeypatch, use_engi
     # So wide and long that float32 proves nothing, and every query is searched in float64.
     use_engine("tiles")
     X, n_queries = np.random.RandomState(0).randn(150, 5000), []
-    X[:75, 0] += 1000
+    X[:75, 0] += 100_000
     search_again = _search.ExactSearch._search_again
 
     def count(self, coarse, task, numbers, *rest):

@@ -24,6 +24,8 @@ NUMBERS_IN_CACHE = {"cpu": 2**17, "cuda": 2**30}
 NUMBERS_MEASURED = {"cpu": 2**18, "cuda": 2**26}
 # To select among products takes as long as so many more of their features.
 SELECTION = 32
+# Products of so many features are rounded less than longer ones, and on the CPU as fast.
+TERMS = 64
 # Candidates kept beyond k, for rows that float32 cannot tell from the k-th, and for ties.
 SPARE_CANDIDATES = 8
 # A tile has so many rows for each that is kept; fewer would be kept in vain, tile after tile.
@@ -81,8 +83,8 @@ class CoarseRows:
         for tile in self.slices(self.rows_in_cache):
             part = rows[tile]
             self.centre += part.sum(0) / n_rows
-            torch.minimum(low, part.amin(0), out=low)
-            torch.maximum(high, part.amax(0), out=high)
+            part_low, part_high = part.aminmax(dim=0)
+            low, high = torch.minimum(low, part_low), torch.maximum(high, part_high)
         largest = float(torch.maximum(high - self.centre, self.centre - low).max())
         # Limited, because its square must stay in range.
         self.inverse_scale = 0.5 ** max(math.frexp(largest)[1], -500)
@@ -100,7 +102,7 @@ class CoarseRows:
             part = self.centred(self.rows[tile]).to(self.dtype)
             stop = tile.start + len(part)
             numbers = torch.arange(tile.start, stop, device=self.rows.device)
-            yield part, part.square().sum(1), numbers
+            yield part, squared_lengths(part).to(self.dtype), numbers
 
     @cached_property
     def kept(self):
@@ -139,8 +141,8 @@ class KeptRows:
         self.values = torch.empty(rows.shape, dtype=coarse.dtype, device=rows.device)
         parts = (x.split(coarse.tile_rows) for x in (self.values, order))
         for values, numbers in zip(*parts, strict=True):
-            values.copy_(coarse.centred(rows[numbers]))
-        self.norms = self.values.square().sum(1)
+            values.copy_(coarse.centred(rows[_exact.as_slice(numbers)]))
+        self.norms = squared_lengths(self.values).to(coarse.dtype)
 
     def tiles(self, tile_rows=None):
         """Yield coarse rows, their squared lengths and their row numbers, tile by tile."""
@@ -190,9 +192,12 @@ class Engine(ABC):
 
     # How pairs are measured: compiled or not, with the same bits.
     measure = staticmethod(_exact.measure)
+    # Features that are multiplied at once. None means all.
+    n_terms: int | None = None
 
     def __init__(self, coarse):
         self.coarse = coarse
+        self._last = None, None
 
     def pays(self):
         """Return whether the engine is worth its cost on these rows, by a trial on a few."""
@@ -238,6 +243,12 @@ class Engine(ABC):
         """Read some queries, centre and scale them."""
         return self.coarse.centred(queries[numbers])
 
+    def lengths(self, queries):
+        """Return the squared lengths of such queries in float64. They are asked for twice."""
+        if self._last[0] is not queries:
+            self._last = queries, squared_lengths(queries)
+        return self._last[1]
+
     @abstractmethod
     def candidates(self, block, queries, n_kept, allowed):
         """Find rows of least estimated distance.
@@ -258,7 +269,7 @@ class Engine(ABC):
         Candidates
         """
 
-    def select(self, found, bound, n_neighbors, result, read):
+    def select(self, found, bound, n_neighbors, result, queries, numbers):
         """Select the nearest of candidates that :meth:`candidates` found, as ``_order.select``.
 
         Parameters
@@ -268,17 +279,19 @@ class Engine(ABC):
             Of the candidates' estimates.
         n_neighbors : int
         result : {"distances", "order", "sets"}
-        read : callable
-            Takes numbers of queries of the block, or a slice, and returns them in float64.
+        queries : Rows
+        numbers : torch.Tensor of shape (n_searched,), dtype=int64
+            The queries whose candidates these are.
         """
         coarse = self.coarse
 
         def measure(query, row):
-            some = slice(None)
+            some = numbers
             if row.device.type == "cpu":
                 # Few queries may be in doubt. A GPU would wait for their number.
-                some, query = query.unique_consecutive(return_inverse=True)
-            return self.measure(read(some), coarse.rows, query, row, coarse.pairs_at_once)
+                doubtful, query = query.unique_consecutive(return_inverse=True)
+                some = numbers[doubtful]
+            return self.measure(queries[some], coarse.rows, query, row, coarse.pairs_at_once)
 
         return _order.select(found, bound, coarse.unit, n_neighbors, result, measure)
 
@@ -287,10 +300,43 @@ class Engine(ABC):
 
         Parameters
         ----------
-        queries : torch.Tensor of shape (n_queries, n_features), dtype=float64
-            Centred and scaled.
+        queries : torch.Tensor of shape (n_queries, n_features)
+            As :meth:`centred` returns them.
         """
-        return _certificate.bound_of_products(queries, self.coarse.dtype, self.coarse.unit)
+        return _certificate.bound_of_lengths(
+            self.lengths(queries),
+            queries.shape[1],
+            self.coarse.dtype,
+            self.coarse.unit,
+            self.n_terms,
+        )
+
+
+def squared_lengths(rows):
+    """Return the squared lengths of rows, in float64."""
+    return rows.square().sum(1, dtype=torch.float64)
+
+
+def multiply(norms, queries, rows, n_terms, out):
+    """Compute squared distances less the query's squared length.
+
+    Parameters
+    ----------
+    norms : torch.Tensor of shape (n_rows,)
+        Squared lengths of the rows.
+    queries : torch.Tensor of shape (n_queries, n_features)
+    rows : torch.Tensor of shape (n_rows, n_features)
+    n_terms : int or None
+        Features that are multiplied at once.
+    out : torch.Tensor of shape (n_queries, n_rows)
+        Overwritten, and returned.
+    """
+    n_features = rows.shape[1]
+    for first in range(0, n_features, n_terms or n_features):
+        part = slice(first, first + (n_terms or n_features))
+        added = out if first else norms
+        torch.addmm(added, queries[:, part], rows[:, part].T, alpha=-2, out=out)
+    return out
 
 
 def in_full(rows, scores, limit, queries):
@@ -310,7 +356,7 @@ def in_full(rows, scores, limit, queries):
     Candidates
         The limit is NaN where anything overflowed.
     """
-    lengths = queries.square().sum(1).double()
+    lengths = squared_lengths(queries)
     return Candidates(
         rows, scores.double().add_(lengths[:, None]), finite_or_nan(limit.double() + lengths)
     )

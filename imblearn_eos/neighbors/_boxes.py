@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from imblearn_eos.neighbors._base import Block, in_full
+from imblearn_eos.neighbors._base import Block, in_full, squared_lengths
 from imblearn_eos.neighbors._cells import SketchedRows, squared_gaps
 from imblearn_eos.neighbors._tiles import Tiles
 
@@ -78,7 +78,7 @@ class Boxes(Tiles):
     def _search_cells(self, best, block, queries, allowed):
         """Search cell after cell, the nearest first; give up if too many are needed."""
         cells, kept = self.cells, self.source
-        norms = queries.square().sum(1)
+        norms = squared_lengths(queries).to(queries.dtype)
         low, high = block.low.amin(0)[None], block.high.amax(0)[None]
         around = squared_gaps(low, high, cells.low, cells.high)[0]
         waiting = around.argsort()

@@ -34,7 +34,8 @@ fewer terms. So, with more than a factor of 1.5 to spare for u^2 and for the flo
     |E - D| <= g (|q|^2 + |x|^2),    g = 4 (d + 16) u.
 
 Products that are added up from parts of the features, one after the other, pass through fewer
-additions: those of the largest part, and one for each part. Their number takes the place of d.
+additions: those of the largest part, and one for each part. Their number takes the place of d, if
+the norms are summed in float64. A query may be rounded before its length is taken.
 
 The length of x is not known for rows that were ruled out unseen, but |x| <= |q| + |q - x| gives
 |x|^2 <= 2|q|^2 + 2D, and so
@@ -132,8 +133,11 @@ def bound_of_products(queries, dtype, unit=1):
 def bound_of_lengths(lengths, n_features, dtype, unit, n_terms=None):
     """Return what :func:`bound_of_products` does, from the squared lengths of queries.
 
-    ``n_terms`` is the most additions that a term of a product goes through; None means one for each
-    feature.
+    Products are added up from parts of ``n_terms`` features; None means that there is one part.
+    Lengths of rows are sums in float64 then, rounded once.
     """
-    g = tolerance(n_features if n_terms is None else n_terms, dtype)
+    n_additions = n_features
+    if n_terms is not None:
+        n_additions = min(n_terms, n_features) + -(-n_features // n_terms)
+    g = tolerance(n_additions, dtype)
     return Bound(2 * g, 3 * g * lengths + vanished(n_features, dtype, unit))

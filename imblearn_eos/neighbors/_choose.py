@@ -22,6 +22,8 @@ MAX_PAIRS_DIRECT = 2**27
 MIN_ROWS = 4096
 # With fewer rows, or numbers in rows, for each neighbor wanted, products in float64 pay.
 ROWS_PER_WANTED, NUMBERS_PER_WANTED = 32, 2**11
+# With fewer rows for each neighbor wanted, compiled loops have nothing to leave out.
+ROWS_TO_SELECT = 4
 # Neighbors from which on nothing is ruled out.
 MAX_WANTED = 512
 # Neighbors from which on more candidates cost more than products in bfloat16 save.
@@ -79,12 +81,13 @@ def choose_engines(size):
     is_kept = n_bytes < size.n_bytes / 2 and size.dtype == torch.float32
     is_compiled = is_kept and _is_compiled()
     if size.n_queries * size.n_rows < MIN_PAIRS:
+        is_most = size.n_rows < ROWS_TO_SELECT * size.n_wanted
+        if _is_small(size) and (is_most or not is_compiled):
+            return [_choose_direct(size)]
         if is_compiled:
             from imblearn_eos.neighbors import _compiled
 
             return [(_compiled.CompiledTiles,)]
-        if _is_small(size):
-            return [_choose_direct(size)]
     if not is_kept:
         return [(Tiles,)]
     chains = _choose_products(size, n_bytes, is_compiled)

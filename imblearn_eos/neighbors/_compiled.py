@@ -4,11 +4,11 @@ import numpy as np
 import torch
 
 from imblearn_eos.neighbors import _exact, _kernels, _order_kernels
-from imblearn_eos.neighbors._base import ROWS_PER_KEPT, Block, Candidates, Engine
+from imblearn_eos.neighbors._base import TERMS, Block, Candidates, Engine, multiply
 from imblearn_eos.neighbors._order import sort_by, sort_lines
 
-# Products with fewer queries are slower.
-LEAST_QUERIES = 16
+# Products with fewer queries are slower; in small tiles, many scores are kept in vain.
+LEAST_QUERIES, LEAST_TILE_ROWS, ROWS_PER_KEPT = 128, 4096, 64
 # Candidates or features of a query, up to which blocks are larger than what is multiplied at once.
 NUMBERS_PER_QUERY = 1024
 
@@ -27,17 +27,22 @@ class CompiledEngine(Engine):
 
     measure = staticmethod(measure)
 
-    def select(self, found, bound, n_neighbors, result, read):
+    def select(self, found, bound, n_neighbors, result, queries, numbers):
         """Select the nearest of candidates, as :meth:`Engine.select`."""
         if (array := self.coarse.rows.as_array()) is None:
-            return super().select(found, bound, n_neighbors, result, read)
+            return super().select(found, bound, n_neighbors, result, queries, numbers)
+        some, query_array = _exact.as_slice(numbers), queries.as_array()
+        if query_array is None:
+            query_array = queries[some].numpy()
+        else:
+            query_array = query_array[some if isinstance(some, slice) else some.numpy()]
         rows, estimates = found.rows, found.estimates
         if not found.is_sorted:
             estimates, rows = sort_by(estimates, rows)
         farthest = torch.empty(len(rows), dtype=torch.float64)
         with _kernels.torch_threads():
             _order_kernels.select(
-                read(slice(None)).numpy(),
+                query_array,
                 array,
                 rows.numpy(),
                 estimates.numpy(),
@@ -62,12 +67,15 @@ class CompiledTiles(CompiledEngine):
     coarse : CoarseRows
     """
 
+    n_terms = TERMS
+
     def shape(self, n_kept):
         """Return how many queries and how many rows are multiplied at once."""
-        # The fewer tiles, the better the first threshold.
-        n_scores = self.coarse.block_queries * self.coarse.tile_rows
-        tile_rows = max(n_scores // LEAST_QUERIES, ROWS_PER_KEPT * n_kept)
-        tile_rows = min(tile_rows, len(self.coarse.rows))
+        # These loops take less memory beside the scores than other engines.
+        n_scores = 2 * self.coarse.block_queries * self.coarse.tile_rows
+        tile_rows = min(max(LEAST_TILE_ROWS, ROWS_PER_KEPT * n_kept), n_scores // LEAST_QUERIES)
+        # In lines that are a power of two long, columns would share their place in the cache.
+        tile_rows = min(tile_rows + _kernels.COLUMNS_AT_ONCE, len(self.coarse.rows))
         return max(1, n_scores // tile_rows), tile_rows
 
     def blocks(self, queries, numbers, n_kept):
@@ -77,11 +85,19 @@ class CompiledTiles(CompiledEngine):
         for part in numbers.split(min(n_queries, self.n_affordable(n_kept))):
             yield Block(part)
 
+    def centred(self, queries, numbers):
+        """Read some queries, centre and scale them; rows to search among are kept so."""
+        if queries is not self.coarse.rows:
+            return super().centred(queries, numbers)
+        some, kept = _exact.as_slice(numbers), self.coarse.kept
+        self._last = kept.values[some], kept.norms[some].double()
+        return self._last[0]
+
     def candidates(self, block, queries, n_kept, allowed):
         """Find rows of least estimate, as :meth:`Engine.candidates`."""
         # Where anything overflows, no estimate is a number.
-        lengths = queries.square().sum(1)
-        lengths.masked_fill_(lengths > torch.finfo(self.coarse.dtype).max, torch.nan)
+        lengths = self.lengths(queries)
+        lengths = lengths.masked_fill(lengths > torch.finfo(self.coarse.dtype).max, torch.nan)
         queries = queries.to(self.coarse.dtype)
         own = np.full(len(queries), -1) if block.own is None else block.own.numpy()
         n_queries, tile_rows = self.shape(n_kept)
@@ -99,7 +115,7 @@ class CompiledTiles(CompiledEngine):
                     if allowed is not None:
                         norms = norms.masked_fill(~allowed[first : first + len(norms)], torch.inf)
                     scores = buffer[: len(part) * len(rows)].view(len(part), len(rows))
-                    torch.addmm(norms, part, rows.T, alpha=-2, out=scores)
+                    multiply(norms, part, rows, self.n_terms, scores)
                     _kernels.keep_smallest(
                         scores.numpy(),
                         own[some],

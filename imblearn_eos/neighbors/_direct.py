@@ -8,8 +8,9 @@ its column.
 
 import torch
 
-from imblearn_eos.neighbors._base import Candidates, Engine
+from imblearn_eos.neighbors._base import TERMS, Candidates, Engine, multiply, squared_lengths
 from imblearn_eos.neighbors._certificate import Bound, bound_of_lengths
+from imblearn_eos.neighbors._exact import as_slice
 
 # Columns of a group, and the fewest groups, also for each estimate that is kept.
 GROUP, LEAST_GROUPS, GROUPS_PER_KEPT = 4, 72, 1.5
@@ -28,8 +29,7 @@ class Direct(Engine):
     """
 
     dtype = torch.float32
-    # Sums of so many terms are rounded less, and as fast. None means all features.
-    n_terms: int | None = 64
+    n_terms = TERMS
 
     def __init__(self, coarse):
         super().__init__(coarse)
@@ -41,8 +41,7 @@ class Direct(Engine):
         self.norms = torch.full((n_columns,), torch.inf, dtype=self.dtype)
         for part in coarse.slices(coarse.rows_in_cache):
             self.values[part] = coarse.centred(coarse.rows[part])
-            self.norms[part] = self.values[part].double().square().sum(1)
-        self._last = None, None
+            self.norms[part] = squared_lengths(self.values[part])
         self.column_bits = 2 ** n_columns.bit_length() - 1
 
     def shape(self, n_kept):
@@ -51,7 +50,7 @@ class Direct(Engine):
 
     def candidates(self, block, queries, n_kept, allowed):
         """Find rows of least estimate, as :meth:`Engine.candidates`."""
-        norms, lengths = self.norms, self._lengths(queries)
+        norms, lengths = self.norms, self.lengths(queries)
         if allowed is not None:
             norms = norms.clone()
             norms[: len(allowed)].masked_fill_(~allowed, torch.inf)
@@ -61,17 +60,12 @@ class Direct(Engine):
         n_queries = max(
             CHUNK_BYTES // (n_columns * self.dtype.itemsize), min(n_features, CHUNK_QUERIES), 64
         )
-        terms = self.n_terms or n_features
         buffer = torch.empty(min(n_queries, len(queries)), n_columns, dtype=self.dtype)
         keys = torch.empty(len(queries), n_kept, dtype=torch.int64)
         for start in range(0, len(queries), n_queries):
             chunk = slice(start, start + n_queries)
             some = queries[chunk].to(self.dtype)
-            scores = buffer[: len(some)]
-            torch.addmm(norms, some[:, :terms], self.values[:, :terms].T, alpha=-2, out=scores)
-            for first in range(terms, n_features, terms):
-                part = slice(first, first + terms)
-                scores.addmm_(some[:, part], self.values[:, part].T, alpha=-2)
+            scores = multiply(norms, some, self.values, self.n_terms, buffer[: len(some)])
             if block.own is not None:
                 scores.scatter_(1, block.own[chunk, None], torch.inf)
             keys[chunk] = self._smallest(scores, lengths[chunk, None], n_kept)
@@ -79,12 +73,6 @@ class Direct(Engine):
         rows = (keys & self.column_bits).clamp_(max=len(self.coarse.rows) - 1)
         estimates = keys.bitwise_and_(~self.column_bits).view(torch.float64)
         return Candidates(rows, estimates, estimates[:, -1], is_sorted=True)
-
-    def _lengths(self, queries):
-        """Return squared lengths, which are asked for twice."""
-        if self._last[0] is not queries:
-            self._last = queries, queries.square().sum(1)
-        return self._last[1]
 
     def _smallest(self, scores, lengths, n_kept):
         """Return the integers of the least sums of scores and the query's length, ascending."""
@@ -113,10 +101,8 @@ class Direct(Engine):
     def bound(self, queries):
         """Return the bound of the estimates of some queries, a ``Bound``."""
         n_features = self.values.shape[1]
-        n_terms = self.n_terms or n_features
-        n_terms = min(n_terms, n_features) + -(-n_features // n_terms)
         bound = bound_of_lengths(
-            self._lengths(queries), n_features, self.dtype, self.coarse.unit, n_terms
+            self.lengths(queries), n_features, self.dtype, self.coarse.unit, self.n_terms
         )
         # Columns take the last bits.
         rounded = 2 * self.column_bits * torch.finfo(torch.float64).eps
@@ -133,7 +119,6 @@ class DoubleDirect(Direct):
         """Read some queries, centre and scale them."""
         if queries is not self.coarse.rows:
             return super().centred(queries, numbers)
-        # Most blocks are all rows.
-        some = slice(len(numbers)) if len(numbers) == len(queries) else numbers
+        some = as_slice(numbers)
         self._last = self.values[some], self.norms[some]
         return self._last[0]

@@ -47,6 +47,24 @@ class Rows:
         return self.data.numpy() if is_plain else None
 
 
+def as_slice(numbers):
+    """Return numbers of consecutive rows as a slice, and others as they are.
+
+    Slices are read without a copy.
+
+    Parameters
+    ----------
+    numbers : torch.Tensor of shape (n_numbers,), dtype=int64
+    """
+    # A GPU would be waited for.
+    if numbers.device.type == "cpu" and len(numbers):
+        array = numbers.numpy()
+        first, last = int(array[0]), int(array[-1])
+        if last - first == len(array) - 1 and (array[1:] > array[:-1]).all():
+            return slice(first, last + 1)
+    return numbers
+
+
 def measure(queries, rows, query, found, pairs_at_once):
     """Measure squared distances of pairs of a query and a row.
 

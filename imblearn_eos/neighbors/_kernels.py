@@ -17,12 +17,15 @@ import torch
 # numba's threads must not be used by two threads of Python at once with every threading layer.
 _lock = threading.Lock()
 _is_usable = True
-# Scores of which the processor compares several with a limit at once.
+# Scores of which only the least is compared with a limit at first.
 COLUMNS_AT_ONCE = 16
-# From so many neighbors on, a sample of the scores gives the limit; before, minima of groups.
-MANY, LEAST_GROUPS = 512, 64
-# That of an infinite score, for :func:`keep_smallest`.
-LAST_KEY = 0x7F800000 << 32
+# More would not make a limit tighter, unless scores differ by large factors.
+BISECTIONS = 32
+# From so many neighbors on, a sample of the scores gives the limit.
+MANY = 512
+# The bits of an infinite score, and its key for :func:`keep_smallest`.
+INFINITY = 0x7F800000
+LAST_KEY = INFINITY << 32
 
 
 def _after_fork():
@@ -205,55 +208,91 @@ def search_tree(
     return work
 
 
-@numba.njit(cache=True)
-def _guess_limit(scores, n_kept):
-    """Guess a score that is above a little more than ``n_kept`` of many scores."""
-    if len(scores) < 4 * n_kept:
-        return np.float32(np.inf)
-    if n_kept < MANY:
-        # At least so many are below the n-th smallest minimum of groups j, j + n_groups, ...
-        n_groups = max(LEAST_GROUPS, 2 * n_kept)
-        minima = scores[:n_groups].copy()
-        for start in range(n_groups, len(scores) - n_groups + 1, n_groups):
-            for group in range(n_groups):
-                minima[group] = min(minima[group], scores[start + group])
-        limit = np.partition(minima, n_kept - 1)[n_kept - 1]
-        return np.nextafter(limit, np.float32(np.inf))
-    sample = scores[:: n_kept // 32].copy()
-    expected = n_kept * len(sample) / len(scores)
-    rank = min(int(expected + 3 * math.sqrt(expected)) + 2, len(sample) - 1)
-    return np.partition(sample, rank)[rank]
-
-
 @numba.njit(inline="always")
 def _swap_order(number):
     """Map the bits of a float32, as an int64, to an integer of the same order, or back."""
     return number ^ ((number >> 31) & 0x7FFFFFFF)
 
 
+@numba.njit(inline="always")
+def _to_float(number):
+    """Return the float32 of an integer of the same order."""
+    return np.array(np.int32(_swap_order(number))).view(np.float32)[()]
+
+
 @numba.njit(cache=True)
-def _offer_line(scores, bits, first, n_kept, keys, count, limit):
-    """Keep scores below a limit, which falls where there is no room for more."""
-    n_columns = len(scores)
-    for start in range(0, n_columns, COLUMNS_AT_ONCE):
-        if start + COLUMNS_AT_ONCE > n_columns:
-            is_any = True
+def _minima_of_chunks(scores):
+    """Return the least of each ``COLUMNS_AT_ONCE`` scores."""
+    n_whole = len(scores) // COLUMNS_AT_ONCE
+    minima = np.empty(-(-len(scores) // COLUMNS_AT_ONCE), np.float32)
+    for chunk in range(n_whole):
+        least = np.float32(np.inf)
+        # Of a constant length, for which the compiler compares several at once.
+        for place in range(COLUMNS_AT_ONCE):
+            # In this order, what is not a number is passed over.
+            least = min(least, scores[COLUMNS_AT_ONCE * chunk + place])
+        minima[chunk] = least
+    if n_whole < len(minima):
+        least = np.float32(np.inf)
+        for score in scores[COLUMNS_AT_ONCE * n_whole :]:
+            least = min(least, score)
+        minima[n_whole] = least
+    return minima
+
+
+@numba.njit(cache=True)
+def _limit_above(scores, rank):
+    """Return a number that ``rank`` of the scores are below, and few more unless many tie."""
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    for place in range(len(scores)):
+        score = scores[place]
+        low = min(low, score)
+        high = max(high, score if score < np.inf else high)
+    high = np.nextafter(high, np.float32(np.inf))
+    # Bisected, because to count is several times as fast as to partition.
+    for _ in range(BISECTIONS):
+        middle = np.float32(low + (high - low) * np.float32(0.5))
+        n_below = np.int32(0)
+        for place in range(len(scores)):
+            n_below += np.int32(scores[place] < middle)
+        if n_below < rank:
+            low = middle
         else:
-            is_any = False
-            # Of a constant length, for which the compiler compares several at once.
-            for place in range(COLUMNS_AT_ONCE):
-                is_any |= scores[start + place] < limit
-        if not is_any:
+            high = middle
+            if n_below == rank:
+                break
+    return high
+
+
+@numba.njit(cache=True)
+def _guess_limit(scores, minima, n_kept):
+    """Guess a score that is above ``n_kept`` of many scores, or a little more."""
+    if len(scores) < 4 * n_kept:
+        return np.float32(np.inf)
+    if n_kept >= MANY:
+        sample = scores[:: n_kept // 32].copy()
+        expected = n_kept * len(sample) / len(scores)
+        rank = min(int(expected + 3 * math.sqrt(expected)) + 2, len(sample) - 1)
+        return _limit_above(sample, rank)
+    # So many minima are of as many scores, or more. Of fewer minima, too many scores are below.
+    return _limit_above(minima if 3 * len(minima) >= 4 * n_kept else scores, n_kept)
+
+
+@numba.njit(cache=True)
+def _offer_line(scores, bits, minima, first, n_kept, keys, count, limit):
+    """Keep scores below a limit, which falls where there is no room for more."""
+    for chunk in range(len(minima)):
+        if not minima[chunk] < limit:
             continue
         if count + COLUMNS_AT_ONCE > len(keys):
             keys[:count].sort()
             count = n_kept
-            number = np.int32(_swap_order(keys[n_kept - 1] >> 32))
-            limit = np.array(number).view(np.float32)[()]
-        for column in range(start, min(start + COLUMNS_AT_ONCE, n_columns)):
-            # Written in any case, because a branch would often be foreseen wrongly.
-            keys[count] = (_swap_order(np.int64(bits[column])) << 32) | (first + column)
-            count += scores[column] < limit
+            limit = _to_float(keys[n_kept - 1] >> 32)
+        start = COLUMNS_AT_ONCE * chunk
+        for column in range(start, min(start + COLUMNS_AT_ONCE, len(scores))):
+            if scores[column] < limit:
+                keys[count] = (_swap_order(np.int64(bits[column])) << 32) | (first + column)
+                count += 1
     return count, limit
 
 
@@ -281,14 +320,14 @@ def keep_smallest(scores, own, first, n_kept, keys, counts, limits):
     for i in numba.prange(len(scores)):
         if first <= own[i] < first + scores.shape[1]:
             scores[i, own[i] - first] = np.inf
-        count, limit = counts[i], limits[i]
+        count, limit, minima = counts[i], limits[i], _minima_of_chunks(scores[i])
         is_guess = count == 0
         if is_guess:
-            limit = _guess_limit(scores[i], n_kept)
-        count, limit = _offer_line(scores[i], bits[i], first, n_kept, keys[i], count, limit)
+            limit = _guess_limit(scores[i], minima, n_kept)
+        count, limit = _offer_line(scores[i], bits[i], minima, first, n_kept, keys[i], count, limit)
         if is_guess and count < n_kept:
             limit = np.float32(np.inf)
-            count, limit = _offer_line(scores[i], bits[i], first, n_kept, keys[i], 0, limit)
+            count, limit = _offer_line(scores[i], bits[i], minima, first, n_kept, keys[i], 0, limit)
         counts[i], limits[i] = count, limit
 
 

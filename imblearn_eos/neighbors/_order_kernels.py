@@ -16,7 +16,7 @@ def _measure_pair(queries, query, rows, row, terms):
     """Measure a squared distance by the operations of ``_exact.measure``, hence the same bits."""
     width = rows.shape[1]
     for feature in range(width):
-        difference = queries[query, feature] - rows[row, feature]
+        difference = np.float64(queries[query, feature]) - rows[row, feature]
         terms[feature] = difference * difference
     while width > 1:
         half = width // 2
@@ -34,7 +34,7 @@ def measure(queries, rows, query, found):
 
     Parameters
     ----------
-    queries : ndarray of shape (n_queries, n_features), dtype=float64
+    queries : ndarray of shape (n_queries, n_features), dtype=float32 or float64
     rows : ndarray of shape (n_rows, n_features), dtype=float32 or float64
     query, found : ndarray of shape (n_pairs,), dtype=int64
 
@@ -84,7 +84,7 @@ def select(queries, rows, found, estimates, slope, offsets, unit, n_neighbors, r
 
     Parameters
     ----------
-    queries : ndarray of shape (n_queries, n_features), dtype=float64
+    queries : ndarray of shape (n_queries, n_features), dtype=float32 or float64
     rows : ndarray of shape (n_rows, n_features), dtype=float32 or float64
     found : ndarray of shape (n_queries, n_kept), dtype=int64
         Candidates by estimate; the first ``n_neighbors`` become the answer.

@@ -25,7 +25,7 @@ from imblearn_eos.neighbors._choose import (
     count_work,
     make_engines,
 )
-from imblearn_eos.neighbors._exact import Rows, first_by_distance, measure
+from imblearn_eos.neighbors._exact import Rows, as_slice, first_by_distance, measure
 from imblearn_eos.neighbors._selection import in_lines
 
 # The most rows and queries that are looked at together in float64. A GPU waits at each tile.
@@ -33,8 +33,8 @@ TILE_AGAIN = {"cpu": 1024, "cuda": 2**17}
 QUERIES_AGAIN = {"cpu": 128, "cuda": 4096}
 # Tiles are smaller where less than so many queries fit into memory, but not smaller than this.
 ENOUGH_QUERIES_AGAIN, LEAST_TILE_AGAIN = 1024, 1024
-# Multiplications from which on more than one thread pays; they take about 10 ms.
-PRODUCTS_FOR_THREADS = 2**28
+# Multiplications from which on more than one thread pays; they take about 1 ms.
+PRODUCTS_FOR_THREADS = 2**25
 # Of the memory that is free on a CUDA device, for temporary arrays.
 SHARE_OF_FREE = 0.5
 # MiB for temporary arrays. With less, a search would take one row after the other, for hours.
@@ -168,13 +168,12 @@ class ExactSearch:
             # Collected over all blocks, because a GPU would wait for the number of each.
             is_doubtful = torch.zeros(n_queries, dtype=torch.bool)
             for block in engine.blocks(task.queries, waiting, n_kept):
-                numbers = block.numbers
+                some = as_slice(block.numbers)
                 found = self._search_block(engine, block, task, n_kept)
-                rows, measured, bound[numbers], is_certain = found
-                indices.index_copy_(0, numbers, rows)
+                indices[some], measured, bound[some], is_certain = found
                 if squared is not None:
-                    squared.index_copy_(0, numbers, measured)
-                is_doubtful[numbers] = ~is_certain
+                    squared[some] = measured
+                is_doubtful[some] = ~is_certain
             waiting = is_doubtful.nonzero()[:, 0]
             if not len(waiting):
                 return squared, indices
@@ -211,11 +210,10 @@ class ExactSearch:
         if block.own is not None and not found.is_sorted:
             found.estimates.masked_fill_(found.rows == block.own[:, None], math.inf)
 
-        def read(some):
-            return task.queries[block.numbers[some]]
-
         bound, unit, k = engine.bound(centred), engine.coarse.unit, task.n_neighbors
-        indices, squared, farthest = engine.select(found, bound, k, task.result, read)
+        indices, squared, farthest = engine.select(
+            found, bound, k, task.result, task.queries, block.numbers
+        )
         if task.reach is not None:
             farthest = torch.minimum(farthest, task.reach[block.numbers])
         farthest = farthest * unit

@@ -2,9 +2,7 @@
 
 import math
 
-import torch
-
-from imblearn_eos.neighbors._base import Engine, in_full
+from imblearn_eos.neighbors._base import TERMS, Engine, in_full, multiply
 from imblearn_eos.neighbors._selection import SmallestScores
 
 
@@ -19,6 +17,7 @@ class Tiles(Engine):
     """
 
     selection = SmallestScores
+    n_terms: int | None = TERMS
 
     def __init__(self, coarse, source=None):
         super().__init__(coarse)
@@ -45,4 +44,4 @@ class Tiles(Engine):
         if allowed is not None:
             norms = norms.masked_fill(~allowed[numbers], math.inf)
         scores = buffer[: len(queries) * len(rows)].view(len(queries), len(rows))
-        best.offer(torch.addmm(norms, queries, rows.T, alpha=-2, out=scores), numbers)
+        best.offer(multiply(norms, queries, rows, self.n_terms, scores), numbers)

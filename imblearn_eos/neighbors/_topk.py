@@ -50,6 +50,8 @@ class TopkTiles(Tiles):
     """Multiply a block of queries with tiles of rows, and select by topk."""
 
     selection = TopkScores
+    # A GPU writes scores and reads them again for each part.
+    n_terms = None
 
     def __init__(self, coarse):
         Engine.__init__(self, coarse)
