@@ -130,13 +130,19 @@ def in_groups(group, query, scores, minima, threshold):
     threshold : torch.Tensor of shape (n_queries,)
     """
     n_rows, n_groups = scores.shape[1], minima.shape[1]
-    depth = torch.arange(-(-n_rows // n_groups), device=scores.device)
-    place = (group + query * (n_rows - n_groups))[:, None] + depth * n_groups
-    # The last member of some groups is missing.
-    is_member = place < (query[:, None] + 1) * n_rows
-    place.masked_fill_(~is_member, 0)
-    is_small = (scores.view(-1)[place] <= threshold[query, None]) & is_member
-    return place[is_small], query[:, None].expand_as(place)[is_small]
+    depth = -(-n_rows // n_groups)
+    # With NumPy, which takes and finds single numbers faster than torch.
+    group, query = group.numpy(), query.numpy()
+    place = (group + query * (n_rows - n_groups))[:, None] + np.arange(depth) * n_groups
+    if depth * n_groups > n_rows:
+        # The last member of some groups is missing, and the first stands for it.
+        is_missing = place[:, -1] >= (query + 1) * n_rows
+        place[is_missing, -1] = place[is_missing, 0]
+    is_small = scores.numpy().reshape(-1).take(place) <= threshold.numpy()[query, None]
+    if depth * n_groups > n_rows:
+        is_small[is_missing, -1] = False
+    found = np.flatnonzero(is_small)
+    return torch.from_numpy(place.reshape(-1)[found]), torch.from_numpy(query[found // depth])
 
 
 def group_minima(scores, n_groups):
