@@ -148,7 +148,9 @@ def test_smoothed_heads_fit_dask_collections():
     assert_allclose(found.coef_, head.fit(X.astype(np.float64), y).coef_, atol=1e-6)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.0, [0.1, 0.1], {0: 0.1}, [0.1, 0.2, math.nan], list("abc")])
+@pytest.mark.parametrize(
+    "value", [-0.1, 1.0, [0.1, 0.1], {0: 0.1}, [0.1, 0.2, math.nan], list("abc")]
+)
 def test_other_shares_are_refused(value):
     with pytest.raises(ValueError, match="'label_smoothing' parameter must be a number from 0"):
         LinearHead(label_smoothing=value).fit(X, y)

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
+from weakref import ref
 
 import torch
 
@@ -197,7 +198,8 @@ class Engine(ABC):
 
     def __init__(self, coarse):
         self.coarse = coarse
-        self._last = None, None
+        # A reference to the last queries, and their squared lengths.
+        self._last = None
 
     def pays(self):
         """Return whether the engine is worth its cost on these rows, by a trial on a few."""
@@ -245,8 +247,8 @@ class Engine(ABC):
 
     def lengths(self, queries):
         """Return the squared lengths of such queries in float64. They are asked for twice."""
-        if self._last[0] is not queries:
-            self._last = queries, squared_lengths(queries)
+        if self._last is None or self._last[0]() is not queries:
+            self._last = ref(queries), squared_lengths(queries)
         return self._last[1]
 
     @abstractmethod

@@ -1,5 +1,7 @@
 """The plain engine with compiled loops, for the CPU where numba is installed."""
 
+from weakref import ref
+
 import numpy as np
 import torch
 
@@ -8,7 +10,7 @@ from imblearn_eos.neighbors._base import TERMS, Block, Candidates, Engine, multi
 from imblearn_eos.neighbors._order import sort_by, sort_lines
 
 # Products with fewer queries are slower; in small tiles, many scores are kept in vain.
-LEAST_QUERIES, LEAST_TILE_ROWS, ROWS_PER_KEPT = 128, 4096, 64
+LEAST_QUERIES, LEAST_TILE_ROWS, ROWS_PER_KEPT = 32, 4096, 64
 # Candidates or features of a query, up to which blocks are larger than what is multiplied at once.
 NUMBERS_PER_QUERY = 1024
 
@@ -67,7 +69,7 @@ class CompiledTiles(CompiledEngine):
     coarse : CoarseRows
     """
 
-    n_terms = TERMS
+    n_terms: int | None = TERMS
 
     def shape(self, n_kept):
         """Return how many queries and how many rows are multiplied at once."""
@@ -90,8 +92,9 @@ class CompiledTiles(CompiledEngine):
         if queries is not self.coarse.rows:
             return super().centred(queries, numbers)
         some, kept = _exact.as_slice(numbers), self.coarse.kept
-        self._last = kept.values[some], kept.norms[some].double()
-        return self._last[0]
+        centred = kept.values[some]
+        self._last = ref(centred), kept.norms[some].double()
+        return centred
 
     def candidates(self, block, queries, n_kept, allowed):
         """Find rows of least estimate, as :meth:`Engine.candidates`."""

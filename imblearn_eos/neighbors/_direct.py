@@ -6,6 +6,8 @@ sort an estimate, a float64 that is not negative, is read as an integer whose la
 its column.
 """
 
+from weakref import ref
+
 import torch
 
 from imblearn_eos.neighbors._base import TERMS, Candidates, Engine, multiply, squared_lengths
@@ -29,7 +31,7 @@ class Direct(Engine):
     """
 
     dtype = torch.float32
-    n_terms = TERMS
+    n_terms: int | None = TERMS
 
     def __init__(self, coarse):
         super().__init__(coarse)
@@ -120,5 +122,6 @@ class DoubleDirect(Direct):
         if queries is not self.coarse.rows:
             return super().centred(queries, numbers)
         some = as_slice(numbers)
-        self._last = self.values[some], self.norms[some]
-        return self._last[0]
+        centred = self.values[some]
+        self._last = ref(centred), self.norms[some]
+        return centred
