@@ -14,8 +14,8 @@ BATCH_NUMBERS = {"cpu": 2**13, "cuda": 2**22}
 def interpolate(X, base, enemy, steps):
     """Make the rows ``x_b + r * (x_e - x_b)``.
 
-    Computed in float64, rounded to the dtype of X, and kept between the two ends, so that rounding
-    cannot leave the segment.
+    Computed in float64, or in the dtype of X if that is longer, rounded to the dtype of X, and kept
+    between the two ends, so that rounding cannot leave the segment.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def _empty(X, n_rows):
     """Return an uninitialized array or tensor like X."""
     if isinstance(X, torch.Tensor):
         return X.new_empty(n_rows, X.shape[1])
-    return np.empty((n_rows, X.shape[1]), dtype=X.dtype)
+    return np.empty((n_rows, X.shape[1]), dtype=X.dtype.newbyteorder("="))
 
 
 def _write(rows, X, base, enemy, steps):

@@ -247,6 +247,12 @@ def test_rounding_of_floats_stays_between_the_ends(data, width, as_tensor):
     assert_array_equal(made[0], between.clip(ends.min(), ends.max()))
 
 
+def test_new_rows_have_native_bytes():
+    made = resample(X.astype(X.dtype.newbyteorder()))[0]
+    assert made.dtype.isnative
+    assert_array_equal(made, resample(X)[0])
+
+
 def test_rounding_to_an_integer_dtype_saturates():
     values = np.array([-1e30, -0.6, 0.4, 1e30])
     assert_array_equal(round_to_integers(values, np.uint8).astype(np.uint8), [0, 0, 0, 255])

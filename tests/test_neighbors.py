@@ -186,6 +186,7 @@ assert peak() - before < memory + output + 8, (peak() - before, memory, output)
         ("random", 1_000_000, 64, 11, 300, 256),
         ("random", 1_000_000, 64, 11, 300, 1024),
         ("random", 20_000, 256, 9000, 4, 32),
+        ("random", 20_000, 512, 5, 50, 90),
         ("equal", 8000, 16, 6, 8000, 64),
         ("grid", 8000, 3, 6, 8000, 32),
     ],

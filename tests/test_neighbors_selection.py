@@ -116,6 +116,18 @@ def test_few_rows_have_the_least_estimates_within_their_bound(n_rows, n_features
     assert (found.limit[:, None] <= bound.largest_estimate(others)).all()
 
 
+@pytest.mark.parametrize("n_queries", [1, 3, 64, 200])
+@pytest.mark.parametrize("n_rows", [1, 17, 300, 1000])
+@pytest.mark.parametrize("n_terms", [2, 31, 64])
+def test_parts_of_products_are_summed_before_they_are_added(n_queries, n_rows, n_terms):
+    # One by one, such small numbers would vanish beside the norm. The bounds rely on this.
+    norms = torch.full((n_rows,), 2.0**24)
+    queries, rows = torch.full((n_queries, 192), -0.75), torch.full((n_rows, 192), 0.5)
+    scores = _base.multiply(norms, queries, rows, n_terms, torch.empty(n_queries, n_rows))
+    exact = 2.0**24 + 0.75 * 192
+    assert (scores - exact).abs().max() <= 2 * -(-192 // n_terms)
+
+
 @pytest.mark.parametrize(("kind", "expected"), [("clusters", True), ("noise", False)])
 def test_boxes_are_used_where_they_rule_rows_out(kind, expected):
     random_state = np.random.RandomState(0)

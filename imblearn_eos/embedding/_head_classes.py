@@ -133,8 +133,9 @@ def _in_order(values, classes):
     if hasattr(values, "keys"):
         labels = classes.tolist()
         values = [values[label] for label in labels] if set(values.keys()) == set(labels) else []
+    values = to_array(values)
     try:
-        return np.asarray(to_array(values), dtype=np.float64)
+        return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         # Not numbers: of a shape that callers refuse.
         return np.empty(0)

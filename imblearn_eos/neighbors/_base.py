@@ -140,10 +140,11 @@ class KeptRows:
         self.tile_rows = coarse.tile_rows
         rows = coarse.rows
         self.values = torch.empty(rows.shape, dtype=coarse.dtype, device=rows.device)
-        parts = (x.split(coarse.tile_rows) for x in (self.values, order))
-        for values, numbers in zip(*parts, strict=True):
+        self.norms = self.values.new_empty(len(rows))
+        parts = (x.split(coarse.tile_rows) for x in (self.values, self.norms, order))
+        for values, norms, numbers in zip(*parts, strict=True):
             values.copy_(coarse.centred(rows[_exact.as_slice(numbers)]))
-        self.norms = squared_lengths(self.values).to(coarse.dtype)
+            norms.copy_(squared_lengths(values))
 
     def tiles(self, tile_rows=None):
         """Yield coarse rows, their squared lengths and their row numbers, tile by tile."""
@@ -259,8 +260,8 @@ class Engine(ABC):
         ----------
         block : Block
             One of :meth:`blocks`.
-        queries : torch.Tensor of shape (n_queries, n_features), dtype=float64
-            The queries of the block, centred and scaled.
+        queries : torch.Tensor of shape (n_queries, n_features)
+            The queries of the block, as :meth:`centred` returns them.
         n_kept : int
             At most the number of rows allowed.
         allowed : torch.Tensor of shape (n_rows,), dtype=bool, or None
@@ -315,7 +316,7 @@ class Engine(ABC):
 
 
 def squared_lengths(rows):
-    """Return the squared lengths of rows, in float64."""
+    """Return the squared lengths of rows: squares in their dtype, summed in float64."""
     return rows.square().sum(1, dtype=torch.float64)
 
 

@@ -34,8 +34,10 @@ fewer terms. So, with more than a factor of 1.5 to spare for u^2 and for the flo
     |E - D| <= g (|q|^2 + |x|^2),    g = 4 (d + 16) u.
 
 Products that are added up from parts of the features, one after the other, pass through fewer
-additions: those of the largest part, and one for each part. Their number takes the place of d, if
-the norms are summed in float64. A query may be rounded before its length is taken.
+additions: those of the largest part, and one for each part. Their number takes the place of d. This
+needs norms that are summed in float64, and products that sum each part from zero before they add it
+to the parts before, as processors with several accumulators do. A query may be rounded before its
+length is taken.
 
 The length of x is not known for rows that were ruled out unseen, but |x| <= |q| + |q - x| gives
 |x|^2 <= 2|q|^2 + 2D, and so
@@ -134,7 +136,7 @@ def bound_of_lengths(lengths, n_features, dtype, unit, n_terms=None):
     """Return what :func:`bound_of_products` does, from the squared lengths of queries.
 
     Products are added up from parts of ``n_terms`` features; None means that there is one part.
-    Lengths of rows are sums in float64 then, rounded once.
+    Lengths of rows are sums in float64 then, rounded once, of squares in ``dtype``.
     """
     n_additions = n_features
     if n_terms is not None:

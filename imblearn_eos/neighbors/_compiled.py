@@ -10,7 +10,7 @@ from imblearn_eos.neighbors._base import TERMS, Block, Candidates, Engine, multi
 from imblearn_eos.neighbors._order import sort_by, sort_lines
 
 # Products with fewer queries are slower; in small tiles, many scores are kept in vain.
-LEAST_QUERIES, LEAST_TILE_ROWS, ROWS_PER_KEPT = 32, 4096, 64
+LEAST_QUERIES, LEAST_TILE_ROWS, TILE_ROWS_PER_KEPT = 32, 4096, 64
 # Candidates or features of a query, up to which blocks are larger than what is multiplied at once.
 NUMBERS_PER_QUERY = 1024
 
@@ -35,7 +35,8 @@ class CompiledEngine(Engine):
             return super().select(found, bound, n_neighbors, result, queries, numbers)
         some, query_array = _exact.as_slice(numbers), queries.as_array()
         if query_array is None:
-            query_array = queries[some].numpy()
+            # For each other layout the loops would be compiled once more.
+            query_array = queries[some].contiguous().numpy()
         else:
             query_array = query_array[some if isinstance(some, slice) else some.numpy()]
         rows, estimates = found.rows, found.estimates
@@ -75,7 +76,9 @@ class CompiledTiles(CompiledEngine):
         """Return how many queries and how many rows are multiplied at once."""
         # These loops take less memory beside the scores than other engines.
         n_scores = 2 * self.coarse.block_queries * self.coarse.tile_rows
-        tile_rows = min(max(LEAST_TILE_ROWS, ROWS_PER_KEPT * n_kept), n_scores // LEAST_QUERIES)
+        tile_rows = min(
+            max(LEAST_TILE_ROWS, TILE_ROWS_PER_KEPT * n_kept), n_scores // LEAST_QUERIES
+        )
         # In lines that are a power of two long, columns would share their place in the cache.
         tile_rows = min(tile_rows + _kernels.COLUMNS_AT_ONCE, len(self.coarse.rows))
         return max(1, n_scores // tile_rows), tile_rows
