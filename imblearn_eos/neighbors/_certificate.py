@@ -44,9 +44,10 @@ The length of x is not known for rows that were ruled out unseen, but |x| <= |q|
 
     m(D) = (1 + 2g) D + 3g |q|^2.
 
-Products of coordinates below the smallest normal number t may vanish, which adds at most d t. The
-same holds for the squares of measured distances, whose unit is another one. The bounds of estimates
-in bfloat16 and in TF32 are in ``_bfloat16.py`` and ``_tf32.py``.
+Products of coordinates below the smallest normal number t may vanish, which adds at most d t for
+each norm and 2d t for the product. The same holds for the squares of measured distances, whose unit
+is another one. The bounds of estimates in bfloat16 and in TF32 are in ``_bfloat16.py`` and
+``_tf32.py``.
 
 How near a row with a given estimate can be is bounded by the other side of the same inequality:
 with |x|^2 <= 2|q|^2 + 2D again, D <= (E + 3g |q|^2) / (1 - 2g). Both sides are one ``Bound``, with
@@ -105,7 +106,7 @@ class Bound(NamedTuple):
 
 def vanished(n_features, dtype, unit):
     """Return the most that numbers too small for a dtype, and for float64, can add up to."""
-    return n_features * (torch.finfo(dtype).tiny + torch.finfo(torch.float64).tiny * unit)
+    return 4 * n_features * (torch.finfo(dtype).tiny + torch.finfo(torch.float64).tiny * unit)
 
 
 def tolerance(n_features, dtype):
