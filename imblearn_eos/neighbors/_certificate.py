@@ -36,8 +36,7 @@ fewer terms. So, with more than a factor of 1.5 to spare for u^2 and for the flo
 Products that are added up from parts of the features, one after the other, pass through fewer
 additions: those of the largest part, and one for each part. Their number takes the place of d. This
 needs norms that are summed in float64, and products that sum each part from zero before they add it
-to the parts before, as processors with several accumulators do. A query may be rounded before its
-length is taken.
+to the others, which a test checks. A query may be rounded before its length is taken.
 
 The length of x is not known for rows that were ruled out unseen, but |x| <= |q| + |q - x| gives
 |x|^2 <= 2|q|^2 + 2D, and so
