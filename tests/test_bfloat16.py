@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from imblearn_eos import _device
 from imblearn_eos.neighbors import _base, _choose
 from imblearn_eos.neighbors._exact import Rows
 
@@ -98,6 +99,21 @@ def test_chosen_where_the_processor_multiplies_bfloat16(is_supported, monkeypatc
     # Little memory, and products of low precision.
     for other in (size._replace(n_bytes=2**20), size._replace(dtype=torch.float64)):
         assert [chain[0].__name__ for chain in _choose.choose_engines(other)] == ["Tiles"]
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.0])
+@pytest.mark.parametrize("has_instructions", [False, True])
+def test_processors_are_asked_whether_bfloat16_is_fast(monkeypatch, has_instructions, seconds):
+    # On some, its instructions take twice the time of those of float32.
+    monkeypatch.setattr(_device, "cpu_has_bfloat16", lambda: has_instructions)
+    monkeypatch.setattr(
+        _device,
+        "_seconds_of_product",
+        lambda factors: seconds if factors.dtype == torch.bfloat16 else 1.0,
+    )
+    _device._cpu_is_fast_in_bfloat16.cache_clear()
+    assert _device.has_bfloat16("cpu") == (has_instructions and seconds < 1)
+    _device._cpu_is_fast_in_bfloat16.cache_clear()
 
 
 @pytest.mark.parametrize("is_supported", [True, False])

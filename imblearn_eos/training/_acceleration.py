@@ -35,15 +35,15 @@ class ChannelsLast(Callback):
 
 
 class MixedPrecision(BatchHooks):
-    """Train in bfloat16 by autocast, on devices that have bfloat16 arithmetic.
+    """Train in bfloat16 by autocast, on devices that multiply faster in it.
 
     Weights, losses, validation, prediction and embeddings stay in float32. Nothing changes on
-    devices without bfloat16 arithmetic, such as most CPUs.
+    others, such as most CPUs. A CPU that has its instructions is asked by a short product.
 
     Attributes
     ----------
     is_active_ : bool
-        Whether the device has bfloat16 arithmetic.
+        Whether the device multiplies faster in bfloat16.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class MixedPrecision(BatchHooks):
     """
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Ask whether the device has bfloat16 arithmetic."""
+        """Ask whether the device multiplies faster in bfloat16."""
         super().on_train_begin(net, **kwargs)
         self.is_active_ = has_bfloat16(_device_type(net))
 
