@@ -2,12 +2,14 @@
 
 import time
 import warnings
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from imblearn.over_sampling import SMOTE, SVMSMOTE, BorderlineSMOTE, RandomOverSampler
 from resample import AuthorsProcedure
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import normalize
 
 from imblearn_eos import EOS, GaussianOverSampler, LinearHead, embedding
@@ -100,6 +102,16 @@ class Network:
             {"weight": torch.from_numpy(coef), "bias": torch.from_numpy(intercept)}
         )
         self._heads, self._resampled = {}, (None, None)
+
+    def halves(self):
+        """Return the network twice, with either half of its new rows. They share heads."""
+        rows = np.arange(len(self.y_new))
+        found = []
+        for half in train_test_split(rows, test_size=0.5, stratify=self.y_new, random_state=0):
+            network = copy(self)
+            network.Z_new, network.y_new = self.Z_new[half], self.y_new[half]
+            found.append(network)
+        return found
 
     def resample(self, sampler, params):
         """Over-sample the embeddings, and keep the last result for heads of other penalties.

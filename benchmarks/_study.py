@@ -41,6 +41,7 @@ class Study:
         self.methods = [record for record in valid if record["record"] == "method"]
         begun = next((record for record in records if record["record"] == "study"), {})
         self.epochs = begun.get("epochs")
+        self.is_held_out = begun.get("hold_out", False)
 
     @property
     def recipes(self):
@@ -62,8 +63,8 @@ class Column:
         imbalance = f"{self.study.kind}, ratio {self.study.ratio:g}, "
         if (self.study.kind, self.study.ratio) == ("exponential", 100):
             imbalance = ""
-        single = " †" if self.is_single else ""
-        return f"{imbalance}{self.study.epochs} epochs, {self.recipe}{single}"
+        marks = f"{' †' * self.is_single}{' ‡' * self.study.is_held_out}"
+        return f"{imbalance}{self.study.epochs} epochs, {self.recipe}{marks}"
 
     @cached_property
     def networks(self):

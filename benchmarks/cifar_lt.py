@@ -9,7 +9,8 @@ settings and the default ones. The output folder keeps ``results``, networks and
 ``--resume`` a study continues where it was interrupted. Without ``--data``, no network is trained,
 and heads are refitted on the embeddings in the folder ``--embeddings``. ``--reduced`` is for a
 laptop. With ``--folds 0`` no network is trained without a fold, and all methods keep their default
-settings. ``cifar_lt_pages.py --study`` prints the tables of a study.
+settings. With ``--hold-out`` no network is either, and methods choose on one half of the test
+images; the other half scores them. ``cifar_lt_pages.py --study`` prints the tables of a study.
 """
 
 import argparse
@@ -59,7 +60,7 @@ FULL = {
 # What is run, and what may not differ within one folder of results.
 CASES = ("kinds", "ratios", "recipes", "subsets", "seeds")
 VERSIONS = ("imblearn_eos", "torch", "scikit-learn", "imbalanced-learn", "skorch")
-FIXED = ("data", "epochs", "schedule", "batch_size", "folds", "device", "compile")
+FIXED = ("data", "epochs", "schedule", "batch_size", "folds", "hold_out", "device", "compile")
 
 
 def parse_options(arguments=None, description=__doc__):
@@ -91,6 +92,8 @@ def parse_options(arguments=None, description=__doc__):
     parser.add_argument(
         "--folds", type=int, help="to choose settings on, at least 2, or 0 for the defaults"
     )
+    text = "choose settings on half the test images, and train no network without a fold"
+    parser.add_argument("--hold-out", action="store_true", help=text)
     parser.add_argument("--epochs", type=_positive)
     parser.add_argument("--schedule", choices=["steps", "cosine"], help="of the learning rate")
     parser.add_argument("--batch-size", type=_positive, default=128)
@@ -108,6 +111,8 @@ def parse_options(arguments=None, description=__doc__):
     for name, value in (REDUCED if options.reduced else FULL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
+    if options.hold_out:
+        options.folds = 0
     unknown = [name for name in options.methods if name not in METHODS]
     if unknown:
         parser.error(f"--methods: there is no {unknown[0]!r}. There are: {', '.join(METHODS)}.")
@@ -214,6 +219,8 @@ def run_case(images, case, budget, options, results):
                 seconds=embedded.seconds,
             )
     *folds, network = networks
+    if options.hold_out:
+        *folds, network = network.halves()
     missing = missing_methods(case, options, results)
     for name in tqdm(missing, desc=case.name, unit="method", disable=options.jobs > 1):
         results.add(

@@ -33,6 +33,7 @@ BLOCK = re.compile(r"(<!-- (table|figure|value): (.+?) -->)(.*?)(<!-- end -->)",
 LISTS = {"runs": " ", "settings": " ", "recipes": ";", "methods": ";"}
 KNOWN = {"recipes": list(RECIPES), "methods": list(METHODS), "settings": ["tuned", "default"]}
 SINGLE = "† One network on one subset: differences of one or two points decide nothing."
+HELD_OUT = "‡ Settings were chosen on half of the test images, and scores are on the other half."
 BOLD = (
     "Bold intervals stay clear of 0 when they are corrected for the comparisons with all other "
     "methods."
@@ -167,7 +168,8 @@ def fill_table(name, options):
     text = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
     # Without padding: lines are long as it is.
     text = re.sub(r" {2,}", " ", re.sub(r"-{4,}", "---", text))
-    return "\n\n".join([text, *([SINGLE] * ("†" in text)), *([BOLD] * ("**" in text))])
+    notes = {"†": SINGLE, "‡": HELD_OUT, "**": BOLD}
+    return "\n\n".join([text, *(note for mark, note in notes.items() if mark in text)])
 
 
 def fill_value(name, options):

@@ -123,6 +123,8 @@ def run_case(images, case, budget, options, results):
             if fold is None:
                 seconds = embedded.seconds["embedding"]
         *folds, network = networks
+        if options.hold_out:
+            *folds, network = network.halves()
         for name in tqdm(missing, desc=f"{case.name}, {title}", disable=options.jobs > 1):
             results.add(
                 record="second phase",

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,6 +212,38 @@ def test_without_folds_all_settings_are_the_default(study, pack, monkeypatch, tm
     assert "tuned minus" not in text
     tau = f"{100 * found[3]['rows'][1]['scores']['balanced_accuracy']:.1f}"
     assert re.search(rf"^\| 0.5 \| {tau} ", text, re.MULTILINE)
+
+
+def test_settings_are_chosen_on_the_half_of_the_test_images_that_does_not_score(
+    study, pack, monkeypatch, tmp_path, capsys
+):
+    (file,) = (study[0] / "embeddings").glob("*_all_*")
+    embedded = _embeddings.read_embedded(file)
+    kept, scored = _heads.Network(embedded).halves()
+    assert len(kept.Z_new) == len(scored.Z_new) == len(embedded.Z_new) / 2
+    assert np.bincount(kept.y_new).tolist() == np.bincount(scored.y_new).tolist() == [2] * 10
+    monkeypatch.setattr(_networks, "train", None)  # no network is trained without a fold
+    found = []
+    for name, noisy in {"as it is": None, "kept": kept, "scored": scored}.items():
+        folder = tmp_path / name
+        (folder / "embeddings").mkdir(parents=True)
+        if noisy:
+            changed = np.isin(embedded.Z_new, noisy.Z_new).all(axis=1)
+            noise = np.random.RandomState(0).normal(size=embedded.Z_new.shape)
+            parts = replace(embedded, Z_new=np.where(changed[:, None], noise, embedded.Z_new))
+            _embeddings.write_embedded(folder / "embeddings" / file.name, parts)
+        else:
+            shutil.copy(file, folder / "embeddings")
+        records = run(monkeypatch, pack, folder, "--hold-out")
+        assert [record["record"] for record in records] == ["study", "network", *["method"] * 5]
+        found.append(records[2:])
+    for before, other_choice, other_score in zip(*found, strict=True):
+        assert other_score["validation"] == before["validation"] != other_choice["validation"]
+        assert other_score["rows"][0]["scores"] != before["rows"][0]["scores"]
+        assert other_choice["rows"][0]["scores"] == before["rows"][0]["scores"]
+    text = print_study(monkeypatch, capsys, folder)
+    assert "1 epochs, CE † ‡ |" in text
+    assert "‡ Settings were chosen on half of the test images" in text
 
 
 def print_study(monkeypatch, capsys, folder):
