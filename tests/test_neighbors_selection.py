@@ -145,6 +145,24 @@ def test_lines_of_row_numbers_are_sorted(start):
     assert_array_equal(_order.sort_lines(rows) - start, [[0, 2, 3, 4], [1, 2, 3, 4]])
 
 
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("n_lines", [0, 1, 2, 7])
+def test_lines_are_sorted_in_as_many_threads_as_torch_uses(n_lines, n_threads, monkeypatch):
+    monkeypatch.setattr(_order, "NUMBERS_FOR_THREADS", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    lines = np.random.RandomState(0).randint(9, size=(n_lines, 5))
+    expected, parts = np.sort(lines, axis=1), []
+
+    def sort(part):
+        parts.append(len(part))
+        part.sort(axis=1)
+
+    _order.in_threads(sort, lines)
+    assert_array_equal(lines, expected)
+    assert sum(parts) == n_lines
+    assert len(parts) == n_threads
+
+
 @pytest.mark.parametrize("kind", ["nearly sorted", "shuffled", "ties", "equal"])
 @pytest.mark.parametrize("n_rows", [1, 20, 500])
 def test_compiled_runs_are_sorted_by_distance_and_row(n_rows, kind):

@@ -7,7 +7,7 @@ import torch
 
 from imblearn_eos.neighbors import _exact, _kernels, _order_kernels
 from imblearn_eos.neighbors._base import TERMS, Block, Candidates, Engine, multiply
-from imblearn_eos.neighbors._order import sort_by, sort_lines
+from imblearn_eos.neighbors._order import in_threads, sort_by, sort_lines
 
 # Products with fewer queries are slower; in small tiles, many scores are kept in vain.
 LEAST_QUERIES, LEAST_TILE_ROWS, TILE_ROWS_PER_KEPT = 32, 4096, 64
@@ -135,9 +135,9 @@ class CompiledTiles(CompiledEngine):
             keys = keys[:, : max(counts.max(), n_kept)]
             _kernels.fill(keys, counts, _kernels.LAST_KEY)
             if keys.shape[1] > n_kept:
-                keys.partition(n_kept - 1, axis=1)
+                in_threads(lambda lines: lines.partition(n_kept - 1, axis=1), keys)
             keys = keys[:, :n_kept].copy()
-            keys.sort(axis=1)
+            in_threads(lambda lines: lines.sort(axis=1), keys)
             estimates = torch.empty(keys.shape, dtype=torch.float64)
             _kernels.unpack(keys, lengths.numpy(), estimates.numpy())
         limit = estimates[:, -1].clone()

@@ -19,6 +19,9 @@ _lock = threading.Lock()
 _is_usable = True
 # Scores of which only the least is compared with a limit at first.
 COLUMNS_AT_ONCE = 16
+# Of eight flags, a byte each, the number of the only one that is set is the first byte of the
+# product of their word and this one.
+FLAGS_IN_WORD, FLAG_NUMBERS = 8, np.uint64(0x0001020304050607)
 # More would not make a limit tighter, unless scores differ by large factors.
 BISECTIONS = 32
 # From so many neighbors on, a sample of the scores gives the limit.
@@ -265,7 +268,7 @@ def _limit_above(scores, rank):
 
 
 @numba.njit(cache=True)
-def _guess_limit(scores, minima, n_kept):
+def _guess_limit(scores, n_kept):
     """Guess a score that is above ``n_kept`` of many scores, or a little more."""
     if len(scores) < 4 * n_kept:
         return np.float32(np.inf)
@@ -275,24 +278,40 @@ def _guess_limit(scores, minima, n_kept):
         rank = min(int(expected + 3 * math.sqrt(expected)) + 2, len(sample) - 1)
         return _limit_above(sample, rank)
     # So many minima are of as many scores, or more. Of fewer minima, too many scores are below.
-    return _limit_above(minima if 3 * len(minima) >= 4 * n_kept else scores, n_kept)
+    if 3 * (len(scores) // COLUMNS_AT_ONCE) >= 4 * n_kept:
+        return _limit_above(_minima_of_chunks(scores), n_kept)
+    return _limit_above(scores, n_kept)
 
 
 @numba.njit(cache=True)
-def _offer_line(scores, bits, minima, first, n_kept, keys, count, limit):
+def _flag_below(scores, limit, flags):
+    for column in range(len(scores)):
+        flags[column] = scores[column] < limit
+
+
+@numba.njit(cache=True)
+def _offer_line(scores, bits, first, n_kept, keys, count, limit):
     """Keep scores below a limit, which falls where there is no room for more."""
-    for chunk in range(len(minima)):
-        if not minima[chunk] < limit:
+    # Eight flags are read at once, and those that are set are found without a branch for each.
+    words = np.zeros(-(-len(scores) // FLAGS_IN_WORD), dtype=np.uint64)
+    flags = words.view(np.uint8)
+    _flag_below(scores, limit, flags)
+    for place in range(len(words)):
+        if words[place] == np.uint64(0):
             continue
-        if count + COLUMNS_AT_ONCE > len(keys):
+        if count + FLAGS_IN_WORD > len(keys):
             keys[:count].sort()
             count = n_kept
             limit = _to_float(keys[n_kept - 1] >> 32)
-        start = COLUMNS_AT_ONCE * chunk
-        for column in range(start, min(start + COLUMNS_AT_ONCE, len(scores))):
-            if scores[column] < limit:
-                keys[count] = (_swap_order(np.int64(bits[column])) << 32) | (first + column)
-                count += 1
+            _flag_below(scores, limit, flags)
+        word = words[place]
+        while word != np.uint64(0):
+            lowest = word & (~word + np.uint64(1))
+            flag = np.int64((lowest * FLAG_NUMBERS) >> np.uint64(56))
+            column = FLAGS_IN_WORD * place + flag
+            keys[count] = (_swap_order(np.int64(bits[column])) << 32) | (first + column)
+            count += 1
+            word ^= lowest
     return count, limit
 
 
@@ -320,14 +339,14 @@ def keep_smallest(scores, own, first, n_kept, keys, counts, limits):
     for i in numba.prange(len(scores)):
         if first <= own[i] < first + scores.shape[1]:
             scores[i, own[i] - first] = np.inf
-        count, limit, minima = counts[i], limits[i], _minima_of_chunks(scores[i])
+        count, limit = counts[i], limits[i]
         is_guess = count == 0
         if is_guess:
-            limit = _guess_limit(scores[i], minima, n_kept)
-        count, limit = _offer_line(scores[i], bits[i], minima, first, n_kept, keys[i], count, limit)
+            limit = _guess_limit(scores[i], n_kept)
+        count, limit = _offer_line(scores[i], bits[i], first, n_kept, keys[i], count, limit)
         if is_guess and count < n_kept:
             limit = np.float32(np.inf)
-            count, limit = _offer_line(scores[i], bits[i], minima, first, n_kept, keys[i], 0, limit)
+            count, limit = _offer_line(scores[i], bits[i], first, n_kept, keys[i], 0, limit)
         counts[i], limits[i] = count, limit
 
 

@@ -5,10 +5,15 @@ pairs of candidates have a certain order. Only candidates that are in doubt are 
 all are measured where an order is wanted, because to wait for their number would take longer.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 
 from imblearn_eos.neighbors._selection import in_lines, kth_smallest
+
+# To sort so many takes about as long as to start threads.
+NUMBERS_FOR_THREADS = 2**17
 
 
 def select(found, bound, unit, n_neighbors, result, measure):
@@ -164,6 +169,24 @@ def sort_by(values, rows):
     return values.gather(1, order), rows.gather(1, order)
 
 
+def in_threads(sort, lines):
+    """Call a function that sorts lines in place, on a part of them in each of torch's threads.
+
+    Parameters
+    ----------
+    sort : callable
+        Such as a call of NumPy, which lets other threads run.
+    lines : ndarray of shape (n_lines, n_numbers)
+    """
+    n_threads = torch.get_num_threads()
+    if n_threads == 1 or lines.size < NUMBERS_FOR_THREADS:
+        sort(lines)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        for _ in pool.map(sort, np.array_split(lines, n_threads)):
+            pass
+
+
 def sort_lines(rows):
     """Sort row numbers in each line."""
     if rows.device.type != "cpu":
@@ -172,4 +195,7 @@ def sort_lines(rows):
     if len(numbers) and int(numbers.max()) <= np.iinfo(np.int32).max:
         # Short numbers are sorted faster.
         numbers = numbers.astype(np.int32)
-    return torch.from_numpy(np.sort(numbers, axis=1).astype(np.int64))
+    else:
+        numbers = numbers.copy()
+    in_threads(lambda lines: lines.sort(axis=1), numbers)
+    return torch.from_numpy(numbers.astype(np.int64, copy=False))
