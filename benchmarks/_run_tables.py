@@ -138,18 +138,21 @@ def _read_second_phases(runs):
     Returns
     -------
     found : dict
-        Points by recipe and method, then by phase, settings, and subset and seed.
+        Points by recipe with its marks and method, then by phase, settings, and subset and seed.
     titles : dict of str to str
         An empty cell for each phase, in their order.
     """
     found, titles = {}, {}
     for run in runs:
-        for record in Results(RUNS / run).records:
-            if record["record"] != "second phase" or "error" in record:
-                continue
+        records = Results(RUNS / run).records
+        is_held_out = any(record.get("hold_out") for record in records)
+        records = [r for r in records if r["record"] == "second phase" and "error" not in r]
+        is_single = len({record["case"]["subset"] for record in records}) == 1
+        for record in records:
             case, phase = record["case"], record["phase"]
             titles[phase] = ""
-            phases = found.setdefault((case["recipe"], record["method"]), {})
+            recipe = f"{case['recipe']}{' †' * is_single}{' ‡' * is_held_out}"
+            phases = found.setdefault((recipe, record["method"]), {})
             points = phases.setdefault(phase, {name: {} for name in SETTINGS})
             for row in record["rows"]:
                 for name, key in zip(SETTINGS, ("is_chosen", "is_default"), strict=True):
@@ -184,7 +187,7 @@ def runs(columns, runs):
                     ),
                     "subsets": ", ".join(map(str, record["cases"]["subsets"])),
                     "epochs": f"{record['epochs']}, {record['schedule']}",
-                    "folds": record["folds"],
+                    "folds": "‡" if record.get("hold_out") else record["folds"],
                     "machine": record["machine"],
                     "versions": ", ".join(f"{name} {v}" for name, v in versions.items()),
                 }

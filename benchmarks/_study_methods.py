@@ -99,13 +99,13 @@ METHODS = {
 
 
 def choose(method, folds):
-    """Return the settings of a method and their balanced accuracies on the rows left out.
+    """Return the settings of a method and their balanced accuracies on rows not trained on.
 
     Parameters
     ----------
     method : Method
     folds : list of Network
-        Each trained without a part of the training rows, which are its new rows.
+        Their new rows choose.
 
     Returns
     -------

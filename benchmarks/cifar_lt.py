@@ -4,7 +4,7 @@
 
 trains a ResNet-32 for each recipe and subset of the images on all of the subset, and one without
 each of its folds. On the embeddings of each network, every method makes a head. Methods choose
-their settings on the folds left out, never on the test images. The test images score the chosen
+their settings on the folds left out. The test images have no part in this, and score the chosen
 settings and the default ones. The output folder keeps ``results``, networks and embeddings: with
 ``--resume`` a study continues where it was interrupted. Without ``--data``, no network is trained,
 and heads are refitted on the embeddings in the folder ``--embeddings``. ``--reduced`` is for a
@@ -108,11 +108,13 @@ def parse_options(arguments=None, description=__doc__):
     )
     options = parser.parse_args(arguments)
     options.embeddings = options.embeddings or options.output / "embeddings"
+    if options.hold_out:
+        if options.folds:
+            parser.error(f"--hold-out needs no folds, got --folds {options.folds}.")
+        options.folds = 0
     for name, value in (REDUCED if options.reduced else FULL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    if options.hold_out:
-        options.folds = 0
     unknown = [name for name in options.methods if name not in METHODS]
     if unknown:
         parser.error(f"--methods: there is no {unknown[0]!r}. There are: {', '.join(METHODS)}.")
@@ -144,10 +146,12 @@ def begin(results, options):
             "another --output."
         )
     for name, value in settings.items():
-        if begun and begun[0].get(name, value) != value:
+        # What older studies do not state was not there yet.
+        before = begun[0].get(name, False if name == "hold_out" else value) if begun else value
+        if before != value:
             sys.exit(
-                f"{results.folder} was begun with {name}={begun[0][name]}, and now is {value}. Use "
-                "the same, or choose another --output."
+                f"{results.folder} was begun with {name}={before}, and now is {value}. Use the "
+                "same, or choose another --output."
             )
     results.add(
         record="study",
@@ -232,7 +236,7 @@ def run_case(images, case, budget, options, results):
 
 
 def run_method(method, folds, network):
-    """Score a method's fixed settings, and the best on the folds, on the test images."""
+    """Score a method's fixed settings, and the best on the folds, on the new rows."""
     start = time.perf_counter()
     try:
         found = _run_method(method, folds, network)

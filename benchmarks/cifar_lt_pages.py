@@ -169,7 +169,8 @@ def fill_table(name, options):
     # Without padding: lines are long as it is.
     text = re.sub(r" {2,}", " ", re.sub(r"-{4,}", "---", text))
     notes = {"†": SINGLE, "‡": HELD_OUT, "**": BOLD}
-    return "\n\n".join([text, *(note for mark, note in notes.items() if mark in text)])
+    marked = text + "‡" * any(column.study.is_held_out for column in columns)
+    return "\n\n".join([text, *(note for mark, note in notes.items() if mark in marked)])
 
 
 def fill_value(name, options):

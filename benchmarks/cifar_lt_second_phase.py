@@ -3,11 +3,10 @@
     python benchmarks/cifar_lt_second_phase.py --data DATA --output STUDY
 
 takes the options of ``cifar_lt.py``, and the networks that it trained with them and with the same
-``--output``. In the folder ``second_phase`` of the study it keeps embeddings of several
-augmented views of each image, and of batch norm that was estimated again on balanced classes.
-Methods refit heads on these, with labels smoothed or not. They choose settings on the folds left
-out, as in the study. With ``--resume`` it continues where it was interrupted. At its end it prints
-the tables.
+``--output``. In the folder ``second_phase`` of the study it keeps embeddings of several augmented
+views of each image, and of batch norm that was estimated again on balanced classes. Methods refit
+heads on these, with labels smoothed or not. They choose settings as in the study. With ``--resume``
+it continues where it was interrupted. At its end it prints the tables.
 """
 
 import sys

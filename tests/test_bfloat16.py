@@ -1,5 +1,7 @@
 """The engine in bfloat16: its bound, and when it is used."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -101,19 +103,44 @@ def test_chosen_where_the_processor_multiplies_bfloat16(is_supported, monkeypatc
         assert [chain[0].__name__ for chain in _choose.choose_engines(other)] == ["Tiles"]
 
 
-@pytest.mark.parametrize("seconds", [0.5, 2.0])
+@pytest.mark.parametrize("seconds", [0.5, 0.9, 2.0])
 @pytest.mark.parametrize("has_instructions", [False, True])
 def test_processors_are_asked_whether_bfloat16_is_fast(monkeypatch, has_instructions, seconds):
     # On some, its instructions take twice the time of those of float32.
+    dtypes = []
+
+    def measure(dtype):
+        dtypes.append(dtype)
+        return seconds if dtype == torch.bfloat16 else 1.0
+
     monkeypatch.setattr(_device, "cpu_has_bfloat16", lambda: has_instructions)
-    monkeypatch.setattr(
-        _device,
-        "_seconds_of_product",
-        lambda factors: seconds if factors.dtype == torch.bfloat16 else 1.0,
-    )
-    _device._cpu_is_fast_in_bfloat16.cache_clear()
-    assert _device.has_bfloat16("cpu") == (has_instructions and seconds < 1)
-    _device._cpu_is_fast_in_bfloat16.cache_clear()
+    monkeypatch.setattr(_device, "_seconds_of_product", measure)
+    ask = cache(_device._cpu_is_fast_in_bfloat16.__wrapped__)
+    monkeypatch.setattr(_device, "_cpu_is_fast_in_bfloat16", ask)
+    for _ in range(2):
+        assert _device.has_bfloat16("cpu") == (has_instructions and seconds < 0.75)
+    # Once in a process.
+    assert len(dtypes) == 2 * has_instructions
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_product_that_is_timed_is_as_named_whatever_torch_is_told(monkeypatch, dtype):
+    found = []
+
+    def repeat(multiply, number, repeat):
+        found.append(multiply())
+        return [2.0, 1.0, 3.0]
+
+    monkeypatch.setattr(_device, "repeat", repeat)
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"), torch.autocast("cpu", torch.bfloat16):
+            assert _device._seconds_of_product(dtype) == 1
+    finally:
+        torch.set_default_dtype(default)
+    (product,) = found
+    assert (product.dtype, product.device.type, float(product[0, 0])) == (dtype, "cpu", 256)
 
 
 @pytest.mark.parametrize("is_supported", [True, False])

@@ -114,6 +114,19 @@ def test_a_study_is_not_overwritten(study, pack, monkeypatch):
     assert _results.Results(folder / "results").records == records
 
 
+def test_a_study_of_before_there_were_held_out_images_goes_on_without(
+    study, pack, monkeypatch, tmp_path
+):
+    (tmp_path / "embeddings").symlink_to(study[0] / "embeddings")
+    run(monkeypatch, pack, tmp_path, "--folds", "0")
+    file = tmp_path / "results" / "study.jsonl"
+    file.write_text(file.read_text().replace('"hold_out": false, ', ""))
+    assert "hold_out" not in file.read_text()
+    with pytest.raises(SystemExit, match="begun with hold_out=False, and now is True"):
+        run(monkeypatch, pack, tmp_path, "--resume", "--hold-out")
+    run(monkeypatch, pack, tmp_path, "--resume", "--folds", "0")
+
+
 def test_a_study_continues_after_the_last_whole_line(study, pack, monkeypatch, tmp_path):
     folder, records = study
     (tmp_path / "embeddings").symlink_to(folder / "embeddings")
@@ -294,6 +307,7 @@ def test_several_processes_give_the_same_study(study, pack, monkeypatch, tmp_pat
     ("options", "message"),
     [
         (["--folds", "1"], "--folds must be at least 2, or 0, got 1"),
+        (["--hold-out", "--folds", "2"], "--hold-out needs no folds, got --folds 2"),
         (["--epochs", "0"], "must be at least 1, got 0"),
         (["--methods", "SMOT"], "--methods: there is no 'SMOT'. There are: network, "),
         (["--data", "nowhere.npz"], "--data: there is no nowhere.npz"),

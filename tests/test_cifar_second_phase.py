@@ -45,7 +45,7 @@ def run(monkeypatch, pack, folder, *extra, train=False):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    make_pack(folder / "pack.npz", n_train=24, n_test=3)
+    make_pack(folder / "pack.npz", n_train=24, n_test=4)
     with pytest.MonkeyPatch.context() as monkeypatch:
         records = run(monkeypatch, folder / "pack.npz", folder, train=True)
     return folder, records
@@ -124,6 +124,22 @@ def test_labels_are_smoothed_by_the_class_sizes_before_sampling(study, monkeypat
     np.testing.assert_allclose(head.coef, expected.coef_)
 
 
+def test_settings_are_chosen_on_half_of_the_test_images_if_asked(study, monkeypatch, tmp_path):
+    for name in ("pack.npz", "networks", "embeddings"):
+        (tmp_path / name).symlink_to(study[0] / name)
+    options = ["--hold-out", "--methods", "network", "LWS"]
+    (tmp_path / "second_phase").mkdir()
+    (tmp_path / "second_phase" / "embeddings").symlink_to(study[0] / "second_phase" / "embeddings")
+    records = run(monkeypatch, tmp_path / "pack.npz", tmp_path, *options)
+    lws = [record for record in records if record.get("method") == "LWS"]
+    assert {record["n_settings"] for record in lws} == {7}
+    # Of two images of each class.
+    recalls = {value for record in lws for row in record["rows"] for value in row["recall"]}
+    assert recalls <= {0, 0.5, 1}
+    rows = _run_tables.second_phases([], [tmp_path / "second_phase" / "results"])
+    assert {row["recipe"] for row in rows} == {"CE † ‡"}
+
+
 def test_tables_compare_phases_and_methods_on_the_same_subsets(study):
     runs = [study[0] / "second_phase" / "results"]
     points = {
@@ -145,6 +161,8 @@ def test_tables_compare_phases_and_methods_on_the_same_subsets(study):
     difference = points["all three", "EOS"] - points["as before", "EOS"]
     assert gain["all three"] == f"{difference:+.1f}"
     (lead,) = (row for row in leads if row["EOS minus"] == "network" and row["settings"] == "tuned")
+    # Nothing is decided on one subset.
+    assert {row["recipe"] for row in [*scores, *gains, *leads]} == {"CE †"}
     # The network's own head is the same with several views.
     difference = points["4 views", "EOS"] - points["as before", "network"]
     assert lead["4 views"] == f"{difference:+.1f}"

@@ -1,5 +1,7 @@
 """How the smallest of many scores are selected."""
 
+from threading import Barrier
+
 import numpy as np
 import pytest
 import torch
@@ -48,8 +50,9 @@ def test_nothing_below_the_limit_is_dropped(n_rows, n_kept, n_tile, kind, dtype)
     "kind", ["any sign", "ties", "equal", "ascending", "descending", "few", "no numbers"]
 )
 @pytest.mark.parametrize(("n_rows", "n_kept"), [(40, 40), (300, 20), (3000, 70), (5000, 1010)])
-@pytest.mark.parametrize("n_tile", [5000, 400])
-def test_many_scores_below_a_threshold_are_the_smallest(n_rows, n_kept, n_tile, kind):
+@pytest.mark.parametrize("n_tile", [5000, 400, 37])
+@pytest.mark.parametrize("is_tight", [False, True])
+def test_many_scores_below_a_threshold_are_the_smallest(n_rows, n_kept, n_tile, is_tight, kind):
     kernels = pytest.importorskip(
         "imblearn_eos.neighbors._kernels", reason="needs numba, the extra 'fast'"
     )
@@ -65,7 +68,8 @@ def test_many_scores_below_a_threshold_are_the_smallest(n_rows, n_kept, n_tile, 
         "no numbers": np.where(rank < n_kept, scores, np.float32(np.nan)),
     }[kind]
     own = np.full(5, -1)
-    keys = np.empty((5, 3 * n_kept + 2 * kernels.COLUMNS_AT_ONCE), dtype=np.int64)
+    n_places = kernels.FLAGS_IN_WORD + (n_kept if is_tight else 3 * n_kept)
+    keys = np.empty((5, n_places), dtype=np.int64)
     counts, limits = np.zeros(5, dtype=np.int64), np.full(5, np.inf, dtype=np.float32)
     for first in range(0, n_rows, n_tile):
         tile = scores[:, first : first + n_tile].copy()
@@ -145,22 +149,24 @@ def test_lines_of_row_numbers_are_sorted(start):
     assert_array_equal(_order.sort_lines(rows) - start, [[0, 2, 3, 4], [1, 2, 3, 4]])
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
-@pytest.mark.parametrize("n_lines", [0, 1, 2, 7])
-def test_lines_are_sorted_in_as_many_threads_as_torch_uses(n_lines, n_threads, monkeypatch):
-    monkeypatch.setattr(_order, "NUMBERS_FOR_THREADS", 0)
+@pytest.mark.parametrize(
+    ("n_lines", "n_threads", "n_parts"), [(0, 2, 1), (1, 2, 1), (2, 2, 2), (7, 3, 3), (7, 1, 1)]
+)
+def test_many_lines_are_sorted_in_as_many_threads_as_torch_uses(
+    n_lines, n_threads, n_parts, monkeypatch
+):
+    monkeypatch.setattr(_order, "NUMBERS_FOR_A_THREAD", 5)
     monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
     lines = np.random.RandomState(0).randint(9, size=(n_lines, 5))
-    expected, parts = np.sort(lines, axis=1), []
+    # Passed only if all parts are sorted at the same time.
+    expected, together = np.sort(lines, axis=1), Barrier(n_parts, timeout=60)
 
     def sort(part):
-        parts.append(len(part))
+        together.wait()
         part.sort(axis=1)
 
     _order.in_threads(sort, lines)
     assert_array_equal(lines, expected)
-    assert sum(parts) == n_lines
-    assert len(parts) == n_threads
 
 
 @pytest.mark.parametrize("kind", ["nearly sorted", "shuffled", "ties", "equal"])

@@ -1,4 +1,4 @@
-"""The engine in bfloat16: products at twice the speed, for processors that multiply bfloat16.
+"""The engine in bfloat16: products at twice the speed, for processors that are faster in it.
 
 The largest estimate
 --------------------

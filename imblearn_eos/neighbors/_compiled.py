@@ -107,7 +107,7 @@ class CompiledTiles(CompiledEngine):
         queries = queries.to(self.coarse.dtype)
         own = np.full(len(queries), -1) if block.own is None else block.own.numpy()
         n_queries, tile_rows = self.shape(n_kept)
-        n_places = min(3 * n_kept, len(self.coarse.rows)) + 2 * _kernels.COLUMNS_AT_ONCE
+        n_places = min(3 * n_kept, len(self.coarse.rows)) + _kernels.FLAGS_IN_WORD
         keys = np.empty((len(queries), n_places), dtype=np.int64)
         counts = np.zeros(len(queries), dtype=np.int64)
         limits = np.full(len(queries), np.inf, dtype=np.float32)

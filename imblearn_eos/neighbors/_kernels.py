@@ -17,10 +17,10 @@ import torch
 # numba's threads must not be used by two threads of Python at once with every threading layer.
 _lock = threading.Lock()
 _is_usable = True
-# Scores of which only the least is compared with a limit at first.
+# Scores of which only the least takes part in the guess of a limit.
 COLUMNS_AT_ONCE = 16
-# Of eight flags, a byte each, the number of the only one that is set is the first byte of the
-# product of their word and this one.
+# A word has eight flags, a byte each, the first in its lowest byte. If only one is set, its number
+# is the highest byte of the product of the word and this one.
 FLAGS_IN_WORD, FLAG_NUMBERS = 8, np.uint64(0x0001020304050607)
 # More would not make a limit tighter, unless scores differ by large factors.
 BISECTIONS = 32
@@ -225,21 +225,15 @@ def _to_float(number):
 
 @numba.njit(cache=True)
 def _minima_of_chunks(scores):
-    """Return the least of each ``COLUMNS_AT_ONCE`` scores."""
-    n_whole = len(scores) // COLUMNS_AT_ONCE
-    minima = np.empty(-(-len(scores) // COLUMNS_AT_ONCE), np.float32)
-    for chunk in range(n_whole):
+    """Return the least of each ``COLUMNS_AT_ONCE`` scores, of whole chunks only."""
+    minima = np.empty(len(scores) // COLUMNS_AT_ONCE, np.float32)
+    for chunk in range(len(minima)):
         least = np.float32(np.inf)
         # Of a constant length, for which the compiler compares several at once.
         for place in range(COLUMNS_AT_ONCE):
             # In this order, what is not a number is passed over.
             least = min(least, scores[COLUMNS_AT_ONCE * chunk + place])
         minima[chunk] = least
-    if n_whole < len(minima):
-        least = np.float32(np.inf)
-        for score in scores[COLUMNS_AT_ONCE * n_whole :]:
-            least = min(least, score)
-        minima[n_whole] = least
     return minima
 
 
@@ -303,7 +297,8 @@ def _offer_line(scores, bits, first, n_kept, keys, count, limit):
             keys[:count].sort()
             count = n_kept
             limit = _to_float(keys[n_kept - 1] >> 32)
-            _flag_below(scores, limit, flags)
+            start = FLAGS_IN_WORD * place
+            _flag_below(scores[start:], limit, flags[start:])
         word = words[place]
         while word != np.uint64(0):
             lowest = word & (~word + np.uint64(1))
@@ -329,7 +324,7 @@ def keep_smallest(scores, own, first, n_kept, keys, counts, limits):
     n_kept : int
     keys : ndarray of shape (n_queries, n_places), dtype=int64
         Scores in the upper half, as integers of the same order, and their rows in the lower half;
-        updated. There are at least ``n_kept + 2 * COLUMNS_AT_ONCE`` places.
+        updated. There are at least ``n_kept + FLAGS_IN_WORD`` places.
     counts : ndarray of shape (n_queries,), dtype=int64
         How many keys there are so far; updated.
     limits : ndarray of shape (n_queries,), dtype=float32

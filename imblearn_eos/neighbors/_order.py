@@ -5,15 +5,15 @@ pairs of candidates have a certain order. Only candidates that are in doubt are 
 all are measured where an order is wanted, because to wait for their number would take longer.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import torch
 
 from imblearn_eos.neighbors._selection import in_lines, kth_smallest
 
-# To sort so many takes about as long as to start threads.
-NUMBERS_FOR_THREADS = 2**17
+# To sort so many takes a few times as long as to start a thread.
+NUMBERS_FOR_A_THREAD = 2**16
 
 
 def select(found, bound, unit, n_neighbors, result, measure):
@@ -178,13 +178,12 @@ def in_threads(sort, lines):
         Such as a call of NumPy, which lets other threads run.
     lines : ndarray of shape (n_lines, n_numbers)
     """
-    n_threads = torch.get_num_threads()
-    if n_threads == 1 or lines.size < NUMBERS_FOR_THREADS:
+    n_threads = min(torch.get_num_threads(), lines.size // NUMBERS_FOR_A_THREAD)
+    if n_threads <= 1:
         sort(lines)
         return
-    with ThreadPoolExecutor(n_threads) as pool:
-        for _ in pool.map(sort, np.array_split(lines, n_threads)):
-            pass
+    with ThreadPool(n_threads) as pool:
+        pool.map(sort, np.array_split(lines, n_threads))
 
 
 def sort_lines(rows):
