@@ -1,6 +1,7 @@
 """Embeddings of the study's networks: the format of their files, and which ones are published.
 
-``embeddings.json`` lists the published files, which are not part of the repository.
+``embeddings.json`` lists the published files that are not part of the repository. Those in
+``cifar_lt/embeddings`` are.
 """
 
 import hashlib
