@@ -419,7 +419,7 @@ def test_command_runs_as_a_program(npz, tmp_path):
 
 @pytest.mark.parametrize(
     "encoding",
-    ["ascii:strict", "ascii:surrogateescape"],
+    ["ascii:strict", pytest.param("ascii:surrogateescape", marks=pytest.mark.slow)],
 )
 def test_what_the_terminal_cannot_show_ends_no_run(encoding, tmp_path):
     # Columns of text are named as what is left out.

@@ -285,7 +285,7 @@ print(embedder.net_.history[-1]["train_loss"])
 """
 
 
-@pytest.mark.parametrize("has_source", [True, False])
+@pytest.mark.parametrize("has_source", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_scripts_with_classes_of_the_same_name_do_not_share_networks(has_source, tmp_path):
     def run(width=8, body="self.hidden(X).relu()", factor=1):
         script = SAME_NAME.format(width=width, body=body, factor=factor, cache=str(tmp_path))

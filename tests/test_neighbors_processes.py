@@ -81,7 +81,7 @@ def test_the_first_large_search_keeps_every_number_of_threads(n_threads):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("numba", ["with numba", "without numba"])
-@pytest.mark.parametrize("start", ["fork", "spawn", "loky"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow), "loky"])
 def test_children_search_after_their_parent(start, numba, tmp_path):
     if numba == "with numba":
         pytest.importorskip("numba", reason="needs numba, the extra 'fast'")

@@ -86,6 +86,7 @@ def test_every_input_learns_the_same(cifar, convert, request):
 EXPECTED = pytest.StashKey()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [
