@@ -1,4 +1,4 @@
-"""The engine in bfloat16: products at twice the speed, for processors that are faster in it.
+"""The engine in bfloat16, for processors whose products in it are faster, such as twice as fast.
 
 The largest estimate
 --------------------

@@ -191,10 +191,8 @@ def sort_lines(rows):
     if rows.device.type != "cpu":
         return rows.sort(dim=1).values
     numbers = rows.numpy()
-    if len(numbers) and int(numbers.max()) <= np.iinfo(np.int32).max:
-        # Short numbers are sorted faster.
-        numbers = numbers.astype(np.int32)
-    else:
-        numbers = numbers.copy()
+    is_short = numbers.size and int(numbers.max()) <= np.iinfo(np.int32).max
+    # Short numbers are sorted faster. This is a copy in any case.
+    numbers = numbers.astype(np.int32 if is_short else np.int64)
     in_threads(lambda lines: lines.sort(axis=1), numbers)
     return torch.from_numpy(numbers.astype(np.int64, copy=False))
