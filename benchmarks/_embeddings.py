@@ -26,7 +26,8 @@ class Embedded:
 
     ``is_unit`` says that the head takes embeddings of length 1. ``seconds`` are the times of
     training, of embedding the training rows and, if images were made, of making them;
-    ``n_parameters`` includes the model that made them.
+    ``n_parameters`` includes the model that made them. ``precision`` names the type of the products
+    in training, or nothing where it was not recorded.
     """
 
     Z: np.ndarray
@@ -38,6 +39,7 @@ class Embedded:
     is_unit: bool
     n_parameters: int
     seconds: dict = field(default_factory=dict)
+    precision: str = ""
 
 
 def read_embedded(file):
@@ -46,7 +48,7 @@ def read_embedded(file):
         contents = {name: arrays[name] for name in arrays.files}
     contents |= {name: contents[name].astype(np.float32) for name in ("Z", "Z_new")}
     contents["seconds"] = json.loads(str(contents["seconds"]))
-    for name in ("is_unit", "n_parameters"):
+    for name in {"is_unit", "n_parameters", "precision"} & contents.keys():
         contents[name] = contents[name].item()
     return Embedded(**contents)
 

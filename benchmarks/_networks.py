@@ -13,6 +13,7 @@ from torch import nn
 
 from imblearn_eos import Embedder
 from imblearn_eos.models import NormalizedLinear
+from imblearn_eos.training import MixedPrecision
 
 
 def embed(images, case, budget, folder, embeddings, fold=None, n_folds=1):
@@ -100,6 +101,11 @@ def pack(embedder, rows, maker_parameters=0, seconds=None):
     if is_unit:
         weight, bias = head.scale * nn.functional.normalize(weight), weight.new_zeros(N_CLASSES)
     n_parameters = sum(parameter.numel() for parameter in embedder.net_.module_.parameters())
+    is_mixed = any(
+        callback.is_active_
+        for _, callback in embedder.net_.callbacks_
+        if isinstance(callback, MixedPrecision)
+    )
     return Embedded(
         Z=Z,
         y=y,
@@ -110,4 +116,5 @@ def pack(embedder, rows, maker_parameters=0, seconds=None):
         is_unit=is_unit,
         n_parameters=n_parameters + maker_parameters,
         seconds=seconds or {},
+        precision="bfloat16" if is_mixed else "float32",
     )

@@ -221,6 +221,7 @@ def run_case(images, case, budget, options, results):
                 class_counts=networks[-1].counts.tolist(),
                 n_parameters=embedded.n_parameters,
                 seconds=embedded.seconds,
+                precision=embedded.precision,
             )
     *folds, network = networks
     if options.hold_out:
