@@ -122,9 +122,11 @@ def chain_of(name):
     # What does not pay is right too.
     small_tree = type("SmallTree", (_tree.Tree,), {"cell_rows": 8, "pays": lambda self: True})
     rough = type("Rough", (_bfloat16.Bfloat16,), {"pays": lambda self: True})
+    sorting = type("Sorting", (_compiled.CompiledTiles,), {"max_kept_unsorted": 0})
     return {
         "tree": (small_tree,),
         "compiled tiles": (_compiled.CompiledTiles,),
+        "compiled tiles, sorting": (sorting,),
         "bfloat16": (rough, _compiled.CompiledTiles),
     }[name]
 
@@ -169,6 +171,7 @@ ENGINES = [
     "k-d tree",
     "tree",
     "compiled tiles",
+    "compiled tiles, sorting",
     "bfloat16",
     # Engines for CUDA, which run there if there is a device.
     *(pytest.param(name, marks=[] if HAS_CUDA else pytest.mark.slow) for name in CUDA_ENGINES),

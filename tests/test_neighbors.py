@@ -235,6 +235,19 @@ def test_more_ties_than_spare_candidates_across_tiles(monkeypatch, engine):
     assert_same_neighbors(X, 5)
 
 
+def test_outliers_far_away_hide_no_neighbors(engine):
+    X = scattered(400, 3)
+    X[[7, 8]] = [[1e6], [-1e6]]
+    assert_same_neighbors(X, 150)
+
+
+@pytest.mark.parametrize("name", ["tiles", "compiled tiles", "compiled tiles, sorting"])
+def test_ordinary_rows_are_certain_at_once(name, monkeypatch, use_engine):
+    use_engine(name)
+    monkeypatch.setattr(_search.ExactSearch, "_search_again", None)
+    assert_same_neighbors(scattered(500, 20), 40)
+
+
 def test_wide_rows_are_read_again_for_many_queries_at_once(monkeypatch, use_engine):
     # So wide and long that float32 proves nothing, and every query is searched in float64.
     use_engine("tiles")

@@ -5,7 +5,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from imblearn_eos.neighbors import _base, _boxes, _direct, _exact, _order
 from imblearn_eos.neighbors._selection import SmallestScores
@@ -47,7 +47,8 @@ def test_nothing_below_the_limit_is_dropped(n_rows, n_kept, n_tile, kind, dtype)
 
 
 @pytest.mark.parametrize(
-    "kind", ["any sign", "ties", "equal", "ascending", "descending", "few", "no numbers"]
+    "kind",
+    ["any sign", "ties", "equal", "ascending", "descending", "few", "no numbers", "near", "late"],
 )
 @pytest.mark.parametrize(("n_rows", "n_kept"), [(40, 40), (300, 20), (3000, 70), (5000, 1010)])
 @pytest.mark.parametrize("n_tile", [5000, 400, 37])
@@ -66,24 +67,104 @@ def test_many_scores_below_a_threshold_are_the_smallest(n_rows, n_kept, n_tile, 
         "descending": -np.sort(scores, axis=1),
         "few": np.where(rank < n_kept - 3, scores, np.float32(np.inf)),
         "no numbers": np.where(rank < n_kept, scores, np.float32(np.nan)),
+        # One is so far off that halving the range again and again does not tell the others apart.
+        "near": np.where(np.arange(n_rows) == 1, 1, rank * 1e-14).astype("float32"),
+        "late": np.where(np.arange(n_rows) < 30, np.inf, rank * 1e-14).astype("float32"),
     }[kind]
+    scores[:, 2] = 1 if kind == "late" else scores[:, 2]
     own = np.full(5, -1)
     n_places = kernels.FLAGS_IN_WORD + (n_kept if is_tight else 3 * n_kept)
-    keys = np.empty((5, n_places), dtype=np.int64)
+    kept, rows = np.empty((5, n_places), "float32"), np.empty((5, n_places), "int32")
     counts, limits = np.zeros(5, dtype=np.int64), np.full(5, np.inf, dtype=np.float32)
     for first in range(0, n_rows, n_tile):
         tile = scores[:, first : first + n_tile].copy()
-        kernels.keep_smallest(tile, own, first, n_kept, keys, counts, limits)
-    kernels.fill(keys, counts, kernels.LAST_KEY)
+        kernels.keep_smallest(tile, own, first, n_kept, kept, rows, counts, limits)
+    scores = np.where(np.isnan(scores), np.inf, scores)
+    for i in range(5):
+        found = rows[i, : counts[i]]
+        assert len(found) >= min(n_kept, np.isfinite(scores[i]).sum())
+        assert (found[1:] > found[:-1]).all()
+        assert_array_equal(kept[i, : counts[i]], scores[i, found])
+        # Nothing below the limit was left out.
+        assert np.delete(scores[i], found).min(initial=np.inf) >= limits[i]
 
-    keys = np.sort(keys, axis=1)[:, :n_kept]
-    estimates = np.empty(keys.shape)
-    kernels.unpack(keys, np.full(5, 2.0), estimates)
-    expected = np.sort(np.where(np.isnan(scores), np.inf, scores), axis=1)[:, :n_kept]
-    assert_array_equal(estimates - 2, expected)
+    keys, estimates = np.empty((5, n_kept), dtype=np.int64), np.empty((5, n_kept))
+    kernels.to_keys(kept, rows, counts, limits, keys)
+    keys.sort(axis=1)
+    kernels.from_keys(keys, np.zeros(5), estimates)
+    expected = np.sort(scores, axis=1)
+    others, expected = expected[:, n_kept:].min(axis=1, initial=np.inf), expected[:, :n_kept]
+    assert_array_equal(estimates, expected)
+    assert (limits <= others).all()
     is_real = np.isfinite(expected)
     assert_array_equal(np.take_along_axis(scores, keys, axis=1)[is_real], expected[is_real])
     assert all(len(set(line[real])) == real.sum() for line, real in zip(keys, is_real, strict=True))
+
+
+@pytest.mark.parametrize("result", ["sets", "order", "distances"])
+@pytest.mark.parametrize("slope", [0, 1e-6, 0.01, 2])
+@pytest.mark.parametrize("kind", ["noise", "ties", "equal", "two ramps"])
+@pytest.mark.parametrize(("n_rows", "n_neighbors"), [(1, 1), (40, 7), (40, 30), (900, 300)])
+def test_candidates_by_row_are_selected_by_distance(n_rows, n_neighbors, kind, slope, result):
+    """Estimates are nearly as far from the distances as the bound allows."""
+    pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
+    from imblearn_eos.neighbors import _order_kernels as kernels
+
+    random_state = np.random.RandomState(0)
+    X = random_state.standard_normal((n_rows, 3))
+    ramps = np.arange(n_rows)[:, None] % (n_rows // 2 + 1) * np.ones(3) / n_rows
+    X = {"noise": X, "ties": X.round(), "equal": X * 0, "two ramps": ramps}[kind]
+    # The last three are not searched: one overflowed, and two have too few candidates.
+    queries = random_state.standard_normal((7, 3))
+    distances = np.square(queries[:, None] - X).sum(axis=2)
+    lengths, offset = np.square(queries).sum(axis=1), slope / 10 + 1e-4
+    error = random_state.choice([-1, 1], size=distances.shape)
+    estimates = distances + error * (slope * distances + 0.95 * offset)
+    if slope > 1:
+        # Nothing is known then.
+        estimates = random_state.uniform(size=estimates.shape)
+    # What is not needed is left out of most.
+    found = np.argsort(distances, axis=1, kind="stable")
+    reach = np.take_along_axis(distances, found[:, [n_neighbors - 1]], axis=1)
+    is_kept = estimates <= (1 + slope) * reach + offset if slope < 1 else estimates < np.inf
+    is_kept[5] = False
+    is_kept[6] = np.arange(n_rows) < n_neighbors - 1
+    counts = is_kept.sum(axis=1)
+    rows = np.argsort(~is_kept, axis=1, kind="stable").astype(np.int32)
+    scores = np.take_along_axis((estimates - lengths[:, None]).astype(np.float32), rows, axis=1)
+    lengths[4] = np.nan
+
+    nearest, farthest = np.empty((7, n_neighbors), dtype=np.int64), np.empty(7)
+    squared = np.empty(nearest.shape if result == "distances" else (0, 0))
+    kernels.select_kept(
+        queries,
+        X,
+        scores,
+        rows,
+        counts,
+        lengths,
+        float(slope),
+        np.full(7, offset),
+        1.0,
+        kernels.RESULTS[result],
+        nearest,
+        squared,
+        farthest,
+    )
+    expected = found[:4, :n_neighbors]
+    expected_squared = np.take_along_axis(distances[:4], expected, axis=1)
+    if result == "sets":
+        expected = np.sort(expected, axis=1)
+    assert_array_equal(nearest[:4], expected)
+    if result == "distances":
+        assert_allclose(squared[:4], expected_squared, rtol=1e-12)
+    last = expected_squared[:, -1]
+    assert (farthest[:4] >= last * (1 - 1e-12)).all()
+    if slope < 1:
+        largest = (1 + slope) * last + 2 * offset
+        assert (farthest[:4] <= (largest + offset) / (1 - slope)).all()
+    assert_array_equal(nearest[4:], 0)
+    assert_array_equal(farthest[4:], np.inf)
 
 
 def test_scores_that_are_no_number_are_not_kept():

@@ -159,6 +159,8 @@ class Block:
     numbers: torch.Tensor
     # The row that each query is, and that is not its neighbor. Engines need not leave it out.
     own: torch.Tensor | None = field(default=None, kw_only=True)
+    # Whether neighbors are wanted as sets, not in order.
+    is_set: bool = field(default=False, kw_only=True)
 
 
 class Candidates(NamedTuple):
@@ -174,13 +176,16 @@ class Candidates(NamedTuple):
         Every other row's estimate is at least this. NaN where estimates overflowed; the rows
         found are arbitrary then.
     is_sorted : bool, default=False
-        Whether estimates are in ascending order, and the query itself is not found.
+        Whether estimates are in ascending order.
+    has_own : bool, default=True
+        Whether the query itself may be found.
     """
 
     rows: torch.Tensor
     estimates: torch.Tensor
     limit: torch.Tensor
     is_sorted: bool = False
+    has_own: bool = True
 
 
 class Engine(ABC):
@@ -270,6 +275,7 @@ class Engine(ABC):
         Returns
         -------
         Candidates
+            Or what the engine's own :meth:`select` takes, with ``limit`` and ``has_own``.
         """
 
     def select(self, found, bound, n_neighbors, result, queries, numbers):

@@ -26,7 +26,7 @@ import torch
 from imblearn_eos.neighbors import _kernels
 from imblearn_eos.neighbors._base import Block, Candidates, finite_or_nan
 from imblearn_eos.neighbors._certificate import Bound, tolerance, vanished
-from imblearn_eos.neighbors._compiled import CompiledEngine, CompiledTiles
+from imblearn_eos.neighbors._compiled import CompiledEngine, CompiledTiles, in_order
 from imblearn_eos.neighbors._selection import group_minima
 
 UNIT_ROUNDOFF = torch.finfo(torch.bfloat16).eps / 2
@@ -73,8 +73,8 @@ class Bfloat16(CompiledEngine):
         queries = rows[:: -(-len(rows) // N_SAMPLE)]
         n_kept = min(MAX_CANDIDATES, len(rows))
         block = Block(torch.arange(len(queries)))
-        found = CompiledTiles(self.coarse).candidates(block, queries.double(), n_kept, None)
-        squared = found.estimates.clamp_(min=0)
+        kept = CompiledTiles(self.coarse).keep(block, queries.double(), n_kept, None)
+        squared = in_order(kept, n_kept).estimates.clamp_(min=0)
         nearest = squared[:, min(N_NEAREST, n_kept) - 1]
         # Half as much again, because estimates of rows beyond may be too small.
         reach = nearest + self.error(queries) * 1.5

@@ -56,7 +56,7 @@ The order of candidates
 -----------------------
 Let E_i <= E_j be the estimates of two candidates, and D(E_i) the largest distance of a row with the
 estimate E_i. If E_j > m(D(E_i)), row i is nearer than row j. Where the inequality is false the two
-are in doubt, and their distances are measured. Other rows are not, unless distances are asked for.
+are in doubt, and their distances are measured. Others need not be, unless distances are asked for.
 
 Without a proof
 ---------------

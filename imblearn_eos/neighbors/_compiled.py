@@ -1,5 +1,6 @@
 """The plain engine with compiled loops, for the CPU where numba is installed."""
 
+from typing import NamedTuple
 from weakref import ref
 
 import numpy as np
@@ -33,19 +34,13 @@ class CompiledEngine(Engine):
         """Select the nearest of candidates, as :meth:`Engine.select`."""
         if (array := self.coarse.rows.as_array()) is None:
             return super().select(found, bound, n_neighbors, result, queries, numbers)
-        some, query_array = _exact.as_slice(numbers), queries.as_array()
-        if query_array is None:
-            # For each other layout the loops would be compiled once more.
-            query_array = queries[some].contiguous().numpy()
-        else:
-            query_array = query_array[some if isinstance(some, slice) else some.numpy()]
         rows, estimates = found.rows, found.estimates
         if not found.is_sorted:
             estimates, rows = sort_by(estimates, rows)
         farthest = torch.empty(len(rows), dtype=torch.float64)
         with _kernels.torch_threads():
             _order_kernels.select(
-                query_array,
+                _array_of(queries, numbers),
                 array,
                 rows.numpy(),
                 estimates.numpy(),
@@ -62,6 +57,47 @@ class CompiledEngine(Engine):
         return rows, estimates if result == "distances" else None, farthest
 
 
+def _array_of(queries, numbers):
+    """Return some queries as an array that compiled loops can read."""
+    some = _exact.as_slice(numbers)
+    if (array := queries.as_array()) is None:
+        # For each other layout the loops would be compiled once more.
+        return queries[some].contiguous().numpy()
+    return array[some if isinstance(some, slice) else some.numpy()]
+
+
+class Kept(NamedTuple):
+    """Rows that may be among the nearest, ascending.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n_queries, n_places), dtype=float32
+        Estimated squared distances, without the query's own squared length.
+    rows : ndarray of shape (n_queries, n_places), dtype=int32
+        Row numbers.
+    counts : ndarray of shape (n_queries,), dtype=int64
+        How many there are.
+    limits : ndarray of shape (n_queries,), dtype=float32
+        The score of every other row is at least this.
+    lengths : torch.Tensor of shape (n_queries,), dtype=float64
+        Squared lengths of the queries. NaN where estimates overflowed.
+    has_own : bool
+        Whether the query itself may be among them.
+    """
+
+    scores: np.ndarray
+    rows: np.ndarray
+    counts: np.ndarray
+    limits: np.ndarray
+    lengths: torch.Tensor
+    has_own: bool = False
+
+    @property
+    def limit(self):
+        """The limit of :class:`Candidates`."""
+        return torch.from_numpy(self.limits).double().add_(self.lengths)
+
+
 class CompiledTiles(CompiledEngine):
     """Multiply a block of queries with tiles of rows, and keep what is below a threshold.
 
@@ -71,6 +107,8 @@ class CompiledTiles(CompiledEngine):
     """
 
     n_terms: int | None = TERMS
+    # Up to so many candidates, to measure all takes less time than to sort them by estimates.
+    max_kept_unsorted = 128
 
     def shape(self, n_kept):
         """Return how many queries and how many rows are multiplied at once."""
@@ -100,7 +138,15 @@ class CompiledTiles(CompiledEngine):
         return centred
 
     def candidates(self, block, queries, n_kept, allowed):
-        """Find rows of least estimate, as :meth:`Engine.candidates`."""
+        """Find rows of least estimate: :class:`Kept` where they need not be sorted."""
+        kept = self.keep(block, queries, n_kept, allowed)
+        is_unsorted = block.is_set or n_kept <= self.max_kept_unsorted
+        if is_unsorted and self.coarse.rows.as_array() is not None:
+            return kept
+        return in_order(kept, n_kept)
+
+    def keep(self, block, queries, n_kept, allowed):
+        """Find what may be among the rows of least estimate, and return :class:`Kept`."""
         # Where anything overflows, no estimate is a number.
         lengths = self.lengths(queries)
         lengths = lengths.masked_fill(lengths > torch.finfo(self.coarse.dtype).max, torch.nan)
@@ -108,7 +154,8 @@ class CompiledTiles(CompiledEngine):
         own = np.full(len(queries), -1) if block.own is None else block.own.numpy()
         n_queries, tile_rows = self.shape(n_kept)
         n_places = min(3 * n_kept, len(self.coarse.rows)) + _kernels.FLAGS_IN_WORD
-        keys = np.empty((len(queries), n_places), dtype=np.int64)
+        scores = np.empty((len(queries), n_places), dtype=np.float32)
+        numbers = np.empty((len(queries), n_places), dtype=np.int32)
         counts = np.zeros(len(queries), dtype=np.int64)
         limits = np.full(len(queries), np.inf, dtype=np.float32)
         buffer = queries.new_empty(min(n_queries, len(queries)) * tile_rows)
@@ -116,29 +163,67 @@ class CompiledTiles(CompiledEngine):
             for start in range(0, len(queries), n_queries):
                 some = slice(start, start + n_queries)
                 part = queries[some]
-                for rows, norms, numbers in self.coarse.kept.tiles(tile_rows):
-                    first = int(numbers[0])
+                for rows, norms, order in self.coarse.kept.tiles(tile_rows):
+                    first = int(order[0])
                     if allowed is not None:
                         norms = norms.masked_fill(~allowed[first : first + len(norms)], torch.inf)
-                    scores = buffer[: len(part) * len(rows)].view(len(part), len(rows))
-                    multiply(norms, part, rows, self.n_terms, scores)
+                    tile = buffer[: len(part) * len(rows)].view(len(part), len(rows))
+                    multiply(norms, part, rows, self.n_terms, tile)
                     _kernels.keep_smallest(
-                        scores.numpy(),
+                        tile.numpy(),
                         own[some],
                         first,
                         n_kept,
-                        keys[some],
+                        scores[some],
+                        numbers[some],
                         counts[some],
                         limits[some],
                     )
-            # At an infinite distance. They are found only where there are no others.
-            keys = keys[:, : max(counts.max(), n_kept)]
-            _kernels.fill(keys, counts, _kernels.LAST_KEY)
-            if keys.shape[1] > n_kept:
-                in_threads(lambda lines: lines.partition(n_kept - 1, axis=1), keys)
-            keys = keys[:, :n_kept].copy()
-            in_threads(lambda lines: lines.sort(axis=1), keys)
-            estimates = torch.empty(keys.shape, dtype=torch.float64)
-            _kernels.unpack(keys, lengths.numpy(), estimates.numpy())
-        limit = estimates[:, -1].clone()
-        return Candidates(torch.from_numpy(keys), estimates, limit, is_sorted=True)
+        return Kept(scores, numbers, counts, limits, lengths)
+
+    def select(self, found, bound, n_neighbors, result, queries, numbers):
+        """Select the nearest of candidates, as :meth:`Engine.select`."""
+        if not isinstance(found, Kept):
+            return super().select(found, bound, n_neighbors, result, queries, numbers)
+        rows = torch.empty(len(numbers), n_neighbors, dtype=torch.int64)
+        squared = torch.empty(rows.shape if result == "distances" else (0, 0), dtype=torch.float64)
+        farthest = torch.empty(len(rows), dtype=torch.float64)
+        with _kernels.torch_threads():
+            _order_kernels.select_kept(
+                _array_of(queries, numbers),
+                self.coarse.rows.as_array(),
+                found.scores,
+                found.rows,
+                found.counts,
+                found.lengths.numpy(),
+                bound.slope,
+                bound.offset.numpy(),
+                self.coarse.unit,
+                _order_kernels.RESULTS[result],
+                rows.numpy(),
+                squared.numpy(),
+                farthest.numpy(),
+            )
+        return rows, squared if result == "distances" else None, farthest
+
+
+def in_order(kept, n_kept):
+    """Return the rows of least estimate, in the order of estimates.
+
+    Parameters
+    ----------
+    kept : Kept
+        Overwritten.
+    n_kept : int
+
+    Returns
+    -------
+    Candidates
+    """
+    keys = np.empty((len(kept.rows), n_kept), dtype=np.int64)
+    estimates = torch.empty(keys.shape, dtype=torch.float64)
+    with _kernels.torch_threads():
+        _kernels.to_keys(kept.scores, kept.rows, kept.counts, kept.limits, keys)
+        in_threads(lambda lines: lines.sort(axis=1), keys)
+        _kernels.from_keys(keys, kept.lengths.numpy(), estimates.numpy())
+    return Candidates(torch.from_numpy(keys), estimates, kept.limit, is_sorted=True, has_own=False)

@@ -74,7 +74,7 @@ class Direct(Engine):
         # Columns beyond the rows are found only where estimates are no numbers.
         rows = (keys & self.column_bits).clamp_(max=len(self.coarse.rows) - 1)
         estimates = keys.bitwise_and_(~self.column_bits).view(torch.float64)
-        return Candidates(rows, estimates, estimates[:, -1], is_sorted=True)
+        return Candidates(rows, estimates, estimates[:, -1], is_sorted=True, has_own=False)
 
     def _smallest(self, scores, lengths, n_kept):
         """Return the integers of the least sums of scores and the query's length, ascending."""

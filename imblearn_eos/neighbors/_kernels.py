@@ -22,11 +22,11 @@ COLUMNS_AT_ONCE = 16
 # A word has eight flags, a byte each, the first in its lowest byte. If only one is set, its number
 # is the highest byte of the product of the word and this one.
 FLAGS_IN_WORD, FLAG_NUMBERS = 8, np.uint64(0x0001020304050607)
-# More would not make a limit tighter, unless scores differ by large factors.
-BISECTIONS = 32
+# After so many, limits are drawn together to where there are scores.
+BISECTIONS = 24
 # From so many neighbors on, a sample of the scores gives the limit.
 MANY = 512
-# The bits of an infinite score, and its key for :func:`keep_smallest`.
+# The bits of an infinite score, and its key for :func:`to_keys`.
 INFINITY = 0x7F800000
 LAST_KEY = INFINITY << 32
 
@@ -211,18 +211,6 @@ def search_tree(
     return work
 
 
-@numba.njit(inline="always")
-def _swap_order(number):
-    """Map the bits of a float32, as an int64, to an integer of the same order, or back."""
-    return number ^ ((number >> 31) & 0x7FFFFFFF)
-
-
-@numba.njit(inline="always")
-def _to_float(number):
-    """Return the float32 of an integer of the same order."""
-    return np.array(np.int32(_swap_order(number))).view(np.float32)[()]
-
-
 @numba.njit(cache=True)
 def _minima_of_chunks(scores):
     """Return the least of each ``COLUMNS_AT_ONCE`` scores, of whole chunks only."""
@@ -238,27 +226,52 @@ def _minima_of_chunks(scores):
 
 
 @numba.njit(cache=True)
-def _limit_above(scores, rank):
-    """Return a number that ``rank`` of the scores are below, and few more unless many tie."""
-    low, high = np.float32(np.inf), np.float32(-np.inf)
+def limits_around(scores, rank):
+    """Return limits that fewer than ``rank``, and that at least ``rank`` of the scores are below.
+
+    Only equal scores lie between them, or exactly ``rank`` are below the second. Of the scores, at
+    least ``rank`` are finite.
+    """
+    low, largest = range_between(scores, np.float32(-np.inf), np.float32(np.inf))
+    while low < largest:
+        high = np.nextafter(largest, np.float32(np.inf))
+        # Bisected, because to count is several times as fast as to partition.
+        for _ in range(BISECTIONS):
+            middle = low * np.float32(0.5) + high * np.float32(0.5)
+            n_below = count_below(scores, middle)
+            if n_below == rank:
+                return low, middle
+            if n_below < rank:
+                low = middle
+            else:
+                high = middle
+        # Where scores differ by large factors, most halves were empty.
+        before = low, largest
+        low, largest = range_between(scores, low, high)
+        if (low, largest) == before:
+            break
+    return low, np.nextafter(largest, np.float32(np.inf))
+
+
+@numba.njit(cache=True)
+def range_between(scores, low, high):
+    """Return the least score that is not below one limit, and the largest below the other."""
+    least, largest = np.float32(np.inf), np.float32(-np.inf)
     for place in range(len(scores)):
         score = scores[place]
-        low = min(low, score)
-        high = max(high, score if score < np.inf else high)
-    high = np.nextafter(high, np.float32(np.inf))
-    # Bisected, because to count is several times as fast as to partition.
-    for _ in range(BISECTIONS):
-        middle = np.float32(low + (high - low) * np.float32(0.5))
-        n_below = np.int32(0)
-        for place in range(len(scores)):
-            n_below += np.int32(scores[place] < middle)
-        if n_below < rank:
-            low = middle
-        else:
-            high = middle
-            if n_below == rank:
-                break
-    return high
+        # In this order, what is not a number is passed over.
+        least = min(least, score if score >= low else least)
+        largest = max(largest, score if score < high else largest)
+    return least, largest
+
+
+@numba.njit(cache=True)
+def count_below(scores, limit):
+    """Count the scores below a limit."""
+    n_below = np.int32(0)
+    for place in range(len(scores)):
+        n_below += np.int32(scores[place] < limit)
+    return n_below
 
 
 @numba.njit(cache=True)
@@ -270,11 +283,11 @@ def _guess_limit(scores, n_kept):
         sample = scores[:: n_kept // 32].copy()
         expected = n_kept * len(sample) / len(scores)
         rank = min(int(expected + 3 * math.sqrt(expected)) + 2, len(sample) - 1)
-        return _limit_above(sample, rank)
+        return limits_around(sample, rank)[1]
     # So many minima are of as many scores, or more. Of fewer minima, too many scores are below.
     if 3 * (len(scores) // COLUMNS_AT_ONCE) >= 4 * n_kept:
-        return _limit_above(_minima_of_chunks(scores), n_kept)
-    return _limit_above(scores, n_kept)
+        return limits_around(_minima_of_chunks(scores), n_kept)[1]
+    return limits_around(scores, n_kept)[1]
 
 
 @numba.njit(cache=True)
@@ -284,7 +297,25 @@ def _flag_below(scores, limit, flags):
 
 
 @numba.njit(cache=True)
-def _offer_line(scores, bits, first, n_kept, keys, count, limit):
+def _cut(scores, rows, n_kept):
+    """Move the ``n_kept`` smallest scores to the front, in their order; return the least other."""
+    low, high = limits_around(scores, n_kept)
+    # Of those between the limits, any may stay.
+    n_between = n_kept - count_below(scores, low)
+    place, least = 0, np.float32(np.inf)
+    for i in range(len(scores)):
+        score, row = scores[i], rows[i]
+        is_between = low <= score < high
+        is_kept = score < low or (is_between and n_between > 0)
+        n_between -= is_between
+        least = least if is_kept else min(least, score)
+        scores[place], rows[place] = score, row
+        place += is_kept
+    return least
+
+
+@numba.njit(cache=True)
+def _offer_line(scores, first, n_kept, kept_scores, kept_rows, count, limit):
     """Keep scores below a limit, which falls where there is no room for more."""
     # Eight flags are read at once, and those that are set are found without a branch for each.
     words = np.zeros(-(-len(scores) // FLAGS_IN_WORD), dtype=np.uint64)
@@ -293,10 +324,9 @@ def _offer_line(scores, bits, first, n_kept, keys, count, limit):
     for place in range(len(words)):
         if words[place] == np.uint64(0):
             continue
-        if count + FLAGS_IN_WORD > len(keys):
-            keys[:count].sort()
+        if count + FLAGS_IN_WORD > len(kept_scores):
+            limit = min(limit, _cut(kept_scores[:count], kept_rows[:count], n_kept))
             count = n_kept
-            limit = _to_float(keys[n_kept - 1] >> 32)
             start = FLAGS_IN_WORD * place
             _flag_below(scores[start:], limit, flags[start:])
         word = words[place]
@@ -304,14 +334,14 @@ def _offer_line(scores, bits, first, n_kept, keys, count, limit):
             lowest = word & (~word + np.uint64(1))
             flag = np.int64((lowest * FLAG_NUMBERS) >> np.uint64(56))
             column = FLAGS_IN_WORD * place + flag
-            keys[count] = (_swap_order(np.int64(bits[column])) << 32) | (first + column)
+            kept_scores[count], kept_rows[count] = scores[column], first + column
             count += 1
             word ^= lowest
     return count, limit
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def keep_smallest(scores, own, first, n_kept, keys, counts, limits):
+def keep_smallest(scores, own, first, n_kept, kept_scores, kept_rows, counts, limits):
     """Keep at least the ``n_kept`` smallest of many scores for each query, by a threshold.
 
     Parameters
@@ -322,39 +352,59 @@ def keep_smallest(scores, own, first, n_kept, keys, counts, limits):
     first : int
         The row of the first column.
     n_kept : int
-    keys : ndarray of shape (n_queries, n_places), dtype=int64
-        Scores in the upper half, as integers of the same order, and their rows in the lower half;
-        updated. There are at least ``n_kept + FLAGS_IN_WORD`` places.
+    kept_scores : ndarray of shape (n_queries, n_places), dtype=float32
+        What was kept so far, in the order of rows; updated. There are at least
+        ``n_kept + FLAGS_IN_WORD`` places.
+    kept_rows : ndarray of shape (n_queries, n_places), dtype=int32
+        Their rows; updated.
     counts : ndarray of shape (n_queries,), dtype=int64
-        How many keys there are so far; updated.
+        How many are kept so far; updated.
     limits : ndarray of shape (n_queries,), dtype=float32
-        What is at least as large is not needed; updated.
+        What is at least as large is not needed, and nothing smaller was left out; updated.
     """
-    bits = scores.view(np.int32)
     for i in numba.prange(len(scores)):
-        if first <= own[i] < first + scores.shape[1]:
-            scores[i, own[i] - first] = np.inf
+        line, smallest, rows = scores[i], kept_scores[i], kept_rows[i]
+        if first <= own[i] < first + len(line):
+            line[own[i] - first] = np.inf
         count, limit = counts[i], limits[i]
         is_guess = count == 0
         if is_guess:
-            limit = _guess_limit(scores[i], n_kept)
-        count, limit = _offer_line(scores[i], bits[i], first, n_kept, keys[i], count, limit)
+            limit = _guess_limit(line, n_kept)
+        count, limit = _offer_line(line, first, n_kept, smallest, rows, count, limit)
         if is_guess and count < n_kept:
             limit = np.float32(np.inf)
-            count, limit = _offer_line(scores[i], bits[i], first, n_kept, keys[i], 0, limit)
+            count, limit = _offer_line(line, first, n_kept, smallest, rows, 0, limit)
         counts[i], limits[i] = count, limit
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def fill(keys, counts, key):
-    """Fill lines of keys up beyond their counts."""
+def to_keys(kept_scores, kept_rows, counts, limits, keys):
+    """Make integers of the same order of the smallest scores that :func:`keep_smallest` kept.
+
+    Parameters
+    ----------
+    kept_scores, kept_rows, counts, limits
+        As :func:`keep_smallest` leaves them; overwritten, and limits updated.
+    keys : ndarray of shape (n_queries, n_kept), dtype=int64
+        Scores come into the upper half, and rows into the lower half.
+    """
+    n_kept = keys.shape[1]
     for i in numba.prange(len(keys)):
-        keys[i, counts[i] :] = key
+        count = counts[i]
+        if count > n_kept:
+            least = _cut(kept_scores[i, :count], kept_rows[i, :count], n_kept)
+            limits[i] = min(limits[i], least)
+            count = n_kept
+        bits = kept_scores[i].view(np.int32)
+        for place in range(count):
+            keys[i, place] = (_swap_order(np.int64(bits[place])) << 32) | kept_rows[i, place]
+        # At an infinite distance. They are found only where there are no others.
+        keys[i, count:] = LAST_KEY
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def unpack(keys, lengths, estimates):
-    """Take the keys of :func:`keep_smallest` apart.
+def from_keys(keys, lengths, estimates):
+    """Take keys apart that :func:`to_keys` made.
 
     Parameters
     ----------
@@ -371,3 +421,9 @@ def unpack(keys, lengths, estimates):
             scores[place] = _swap_order(keys[i, place] >> 32)
             keys[i, place] &= 0xFFFFFFFF
         estimates[i] = scores.view(np.float32) + lengths[i]
+
+
+@numba.njit(inline="always")
+def _swap_order(number):
+    """Map the bits of a float32, as an int64, to an integer of the same order, or back."""
+    return number ^ ((number >> 31) & 0x7FFFFFFF)

@@ -3,6 +3,8 @@
 import numba
 import numpy as np
 
+from imblearn_eos.neighbors._kernels import count_below, limits_around, range_between
+
 # Pairs that one thread measures in a row.
 PAIRS_IN_A_CHUNK = 64
 # Longer runs are sorted at once, unless they are nearly in order.
@@ -142,3 +144,113 @@ def select(queries, rows, found, estimates, slope, offsets, unit, n_neighbors, r
                 _sort_run(values[start:stop], row[start:stop])
             start = stop
         farthest[i] = values[n_neighbors - 1]
+
+
+@numba.njit(cache=True)
+def _sort_by_row(squared, found):
+    """Sort by distance what is sorted by row number."""
+    if len(squared) <= SHORT_RUN:
+        _sort_run(squared, found)
+        return
+    order = np.argsort(squared, kind="mergesort")
+    squared[:], found[:] = squared[order], found[order]
+
+
+@numba.njit(inline="always")
+def _above(number):
+    """Return a larger float32."""
+    return np.nextafter(np.float32(number), np.float32(np.inf))
+
+
+@numba.njit(inline="always")
+def _below(number):
+    """Return a smaller float32."""
+    return np.nextafter(np.float32(number), np.float32(-np.inf))
+
+
+@numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def select_kept(
+    queries,
+    rows,
+    scores,
+    found,
+    counts,
+    lengths,
+    slope,
+    offsets,
+    unit,
+    result,
+    nearest,
+    squared,
+    farthest,
+):
+    """Select the nearest of candidates that are in the order of rows, without sorting them.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n_queries, n_features), dtype=float32 or float64
+    rows : ndarray of shape (n_rows, n_features), dtype=float32 or float64
+    scores : ndarray of shape (n_queries, n_places), dtype=float32
+        Finite. With the query's length added, they are estimates.
+    found : ndarray of shape (n_queries, n_places), dtype=int32
+        The candidates, ascending.
+    counts : ndarray of shape (n_queries,), dtype=int64
+        How many there are.
+    lengths : ndarray of shape (n_queries,), dtype=float64
+        Not finite where estimates overflowed; nothing is selected there.
+    slope, offsets, unit, result, farthest
+        As for :func:`select`.
+    nearest : ndarray of shape (n_queries, n_neighbors), dtype=int64
+        Becomes the answer, ascending for "sets".
+    squared : ndarray of shape (n_queries, n_neighbors), dtype=float64
+        Becomes squared distances, for "distances" only.
+    """
+    n_neighbors = nearest.shape[1]
+    inverse = 1 / max(1 - slope, 0.0)
+    for i in numba.prange(len(found)):
+        count, shift, offset = counts[i], lengths[i], offsets[i]
+        if count < n_neighbors or not np.isfinite(shift):
+            nearest[i], farthest[i] = 0, np.inf
+            continue
+        line, row = scores[i, :count], found[i, :count]
+        # The score of the last neighbor is at least one of them, and at most the other.
+        least, limit = limits_around(line, n_neighbors)
+        last = range_between(line, least, limit)[1]
+        if count_below(line, limit) == n_neighbors:
+            least = last
+        distance = (last + shift + offset) * inverse
+        # Rows of larger scores are farther than the last neighbor, and are not needed.
+        reach = max(_above(last), _above((1 + slope) * distance + offset - shift))
+        n_near = count_below(line, reach)
+        # Rows of smaller scores are nearer than the last neighbor, and are not measured.
+        sure = np.float32(-np.inf)
+        if result == 0:
+            smallest = (least + shift - offset) / (1 + slope) / inverse
+            sure = reach if n_near == n_neighbors else min(least, _below(smallest - offset - shift))
+        n_sure = count_below(line, sure)
+        n_chosen = n_neighbors - n_sure
+        farthest[i] = distance / unit
+        chosen, measured = np.empty(n_near - n_sure, np.int64), np.empty(n_near - n_sure)
+        if n_chosen:
+            terms, n_open = np.empty(rows.shape[1]), 0
+            for place in range(count):
+                if sure <= line[place] < reach:
+                    chosen[n_open] = row[place]
+                    measured[n_open] = _measure_pair(queries, i, rows, row[place], terms)
+                    n_open += 1
+            _sort_by_row(measured, chosen)
+            farthest[i] = measured[n_chosen - 1]
+        if result > 0:
+            nearest[i] = chosen[:n_neighbors]
+            if result == 2:
+                squared[i] = measured[:n_neighbors]
+            continue
+        # By row, as the others.
+        chosen = np.sort(chosen[:n_chosen])
+        n_taken, n_open = 0, 0
+        for place in range(count):
+            is_next = n_open < n_chosen and row[place] == chosen[n_open]
+            n_open += is_next
+            if is_next or line[place] < sure:
+                nearest[i, n_taken] = row[place]
+                n_taken += 1

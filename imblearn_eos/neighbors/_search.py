@@ -206,8 +206,9 @@ class ExactSearch:
         centred = engine.centred(task.queries, block.numbers)
         if task.own is not None:
             block.own = task.own[block.numbers]
+        block.is_set = task.result == "sets"
         found = engine.candidates(block, centred, n_kept, task.allowed)
-        if block.own is not None and not found.is_sorted:
+        if block.own is not None and found.has_own:
             found.estimates.masked_fill_(found.rows == block.own[:, None], math.inf)
 
         bound, unit, k = engine.bound(centred), engine.coarse.unit, task.n_neighbors
