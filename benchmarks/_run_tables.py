@@ -173,7 +173,10 @@ def runs(columns, runs):
     """Tabulate when, where and on what the studies were run."""
     rows = []
     for run in runs:
-        for record in Results(RUNS / run).records:
+        records = Results(RUNS / run).records
+        # Not all were recorded.
+        precisions = {record.get("precision") for record in records} - {None, ""}
+        for record in records:
             if record["record"] == "study":
                 versions = {name: v for name, v in record["versions"].items() if "eos" not in name}
                 row = {
@@ -189,6 +192,7 @@ def runs(columns, runs):
                     "epochs": f"{record['epochs']}, {record['schedule']}",
                     "folds": "‡" if record.get("hold_out") else record["folds"],
                     "machine": record["machine"],
+                    "trained in": ", ".join(sorted(precisions)),
                     "versions": ", ".join(f"{name} {v}" for name, v in versions.items()),
                 }
                 if row not in rows:

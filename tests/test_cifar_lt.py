@@ -28,6 +28,8 @@ import cifar_lt_embeddings  # noqa: E402
 import cifar_lt_pages  # noqa: E402
 import cifar_lt_variants  # noqa: E402
 
+from imblearn_eos.training import _acceleration  # noqa: E402
+
 METHODS = ["network", "logit adjustment", "SMOTE", "EOS, neighborhood", "EOS"]
 
 
@@ -183,6 +185,23 @@ def test_embeddings_too_large_for_float16_are_kept_as_they_are(study, tmp_path, 
     assert found.dtype == np.float32
     expected = embedded.Z.astype(np.float16).astype(np.float32) if largest < 65504 else embedded.Z
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_a_study_records_the_precision_that_a_network_was_trained_in(
+    pack, monkeypatch, tmp_path, precision
+):
+    monkeypatch.setattr(_acceleration, "has_bfloat16", lambda device: precision == "bfloat16")
+    _, network, _ = run(monkeypatch, pack, tmp_path, "--folds", "0", "--methods", "network")
+    assert network["precision"] == precision
+
+
+def test_embeddings_of_before_precision_was_recorded_are_read(study, tmp_path):
+    (file,) = (study[0] / "embeddings").glob("*_all_*")
+    with np.load(file) as arrays:
+        np.savez(tmp_path / "old.npz", **{k: v for k, v in arrays.items() if k != "precision"})
+    assert _embeddings.read_embedded(file).precision in ("bfloat16", "float32")
+    assert _embeddings.read_embedded(tmp_path / "old.npz").precision == ""
 
 
 def test_the_test_images_have_no_part_in_choices(study, pack, monkeypatch, tmp_path):
