@@ -256,13 +256,21 @@ def limits_around(scores, rank):
 @numba.njit(cache=True)
 def range_between(scores, low, high):
     """Return the least score that is not below one limit, and the largest below the other."""
-    least, largest = np.float32(np.inf), np.float32(-np.inf)
-    for place in range(len(scores)):
+    infinity = np.float32(np.inf)
+    least, largest = np.full(COLUMNS_AT_ONCE, infinity), np.full(COLUMNS_AT_ONCE, -infinity)
+    n_chunks = len(scores) // COLUMNS_AT_ONCE
+    for chunk in range(n_chunks):
+        # Of a constant length, for which the compiler compares several at once.
+        for column in range(COLUMNS_AT_ONCE):
+            score = scores[COLUMNS_AT_ONCE * chunk + column]
+            # What is not a number is in no range.
+            least[column] = min(least[column], score if score >= low else infinity)
+            largest[column] = max(largest[column], score if score < high else -infinity)
+    for place in range(COLUMNS_AT_ONCE * n_chunks, len(scores)):
         score = scores[place]
-        # In this order, what is not a number is passed over.
-        least = min(least, score if score >= low else least)
-        largest = max(largest, score if score < high else largest)
-    return least, largest
+        least[0] = min(least[0], score if score >= low else infinity)
+        largest[0] = max(largest[0], score if score < high else -infinity)
+    return least.min(), largest.max()
 
 
 @numba.njit(cache=True)
@@ -275,12 +283,26 @@ def count_below(scores, limit):
 
 
 @numba.njit(cache=True)
+def find_between(scores, low, high, places):
+    """Write the places of scores that are not below one limit and below the other, ascending."""
+    n_found = 0
+    for start in range(0, len(scores), COLUMNS_AT_ONCE):
+        stop = min(start + COLUMNS_AT_ONCE, len(scores))
+        if count_below(scores[start:stop], high) == count_below(scores[start:stop], low):
+            continue
+        for place in range(start, stop):
+            if low <= scores[place] < high:
+                places[n_found] = place
+                n_found += 1
+
+
+@numba.njit(cache=True)
 def _guess_limit(scores, n_kept):
     """Guess a score that is above ``n_kept`` of many scores, or a little more."""
     if len(scores) < 4 * n_kept:
         return np.float32(np.inf)
     if n_kept >= MANY:
-        sample = scores[:: n_kept // 32].copy()
+        sample = scores[:: n_kept // 64].copy()
         expected = n_kept * len(sample) / len(scores)
         rank = min(int(expected + 3 * math.sqrt(expected)) + 2, len(sample) - 1)
         return limits_around(sample, rank)[1]

@@ -3,7 +3,12 @@
 import numba
 import numpy as np
 
-from imblearn_eos.neighbors._kernels import count_below, limits_around, range_between
+from imblearn_eos.neighbors._kernels import (
+    count_below,
+    find_between,
+    limits_around,
+    range_between,
+)
 
 # Pairs that one thread measures in a row.
 PAIRS_IN_A_CHUNK = 64
@@ -191,7 +196,7 @@ def select_kept(
     queries : ndarray of shape (n_queries, n_features), dtype=float32 or float64
     rows : ndarray of shape (n_rows, n_features), dtype=float32 or float64
     scores : ndarray of shape (n_queries, n_places), dtype=float32
-        Finite. With the query's length added, they are estimates.
+        Finite. With the query's length added, they are estimates. Overwritten.
     found : ndarray of shape (n_queries, n_places), dtype=int32
         The candidates, ascending.
     counts : ndarray of shape (n_queries,), dtype=int64
@@ -232,25 +237,22 @@ def select_kept(
         farthest[i] = distance / unit
         chosen, measured = np.empty(n_near - n_sure, np.int64), np.empty(n_near - n_sure)
         if n_chosen:
-            terms, n_open = np.empty(rows.shape[1]), 0
-            for place in range(count):
-                if sure <= line[place] < reach:
-                    chosen[n_open] = row[place]
-                    measured[n_open] = _measure_pair(queries, i, rows, row[place], terms)
-                    n_open += 1
+            terms = np.empty(rows.shape[1])
+            find_between(line, sure, reach, chosen)
+            for place in range(len(chosen)):
+                measured[place] = _measure_pair(queries, i, rows, row[chosen[place]], terms)
             _sort_by_row(measured, chosen)
             farthest[i] = measured[n_chosen - 1]
+        chosen = chosen[:n_chosen]
         if result > 0:
-            nearest[i] = chosen[:n_neighbors]
+            nearest[i] = row[chosen]
             if result == 2:
-                squared[i] = measured[:n_neighbors]
+                squared[i] = measured[:n_chosen]
             continue
-        # By row, as the others.
-        chosen = np.sort(chosen[:n_chosen])
-        n_taken, n_open = 0, 0
+        # Written without a branch, and the last that is too many is written over.
+        line[chosen] = -np.inf
+        taken, n_taken = np.empty(count, row.dtype), 0
         for place in range(count):
-            is_next = n_open < n_chosen and row[place] == chosen[n_open]
-            n_open += is_next
-            if is_next or line[place] < sure:
-                nearest[i, n_taken] = row[place]
-                n_taken += 1
+            taken[n_taken] = row[place]
+            n_taken += line[place] < sure
+        nearest[i] = taken[:n_taken]
