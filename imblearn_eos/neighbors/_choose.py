@@ -22,7 +22,7 @@ MAX_PAIRS_DIRECT = 2**27
 MIN_ROWS = 4096
 # With fewer rows, or numbers in rows, for each neighbor wanted, products in float64 pay.
 ROWS_PER_WANTED, NUMBERS_PER_WANTED = 32, 2**11
-# With fewer rows for each neighbor wanted, compiled loops have nothing to leave out.
+# With fewer rows for each neighbor wanted in order, compiled loops have nothing to leave out.
 ROWS_TO_SELECT = 4
 # Neighbors from which on nothing is ruled out.
 MAX_WANTED = 512
@@ -81,7 +81,7 @@ def choose_engines(size):
     is_kept = n_bytes < size.n_bytes / 2 and size.dtype == torch.float32
     is_compiled = is_kept and _is_compiled()
     if size.n_queries * size.n_rows < MIN_PAIRS:
-        is_most = size.n_rows < ROWS_TO_SELECT * size.n_wanted
+        is_most = size.is_sorted and size.n_rows < ROWS_TO_SELECT * size.n_wanted
         if _is_small(size) and (is_most or not is_compiled):
             return [_choose_direct(size)]
         if is_compiled:
