@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 
 class Table(NamedTuple):
@@ -76,6 +75,9 @@ def read_tables(folder, min_ratio=3, max_rows=6000, min_class=5):
 
 def read_table(file, min_class=1):
     """Read a .dat file of KEEL, whose last column is the class; drop rows with missing values."""
+    # The pages that show the results do not need it.
+    import pandas as pd
+
     lines = file.read_text(encoding="latin-1").splitlines()
     start = next(i for i, line in enumerate(lines) if line.strip().lower().startswith("@data"))
     frame = pd.DataFrame([line.split(",") for line in lines[start + 1 :] if line.strip()])

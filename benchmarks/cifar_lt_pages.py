@@ -9,7 +9,8 @@ names what would change, and changes nothing. ``--study DIR`` prints the tables 
 
 The comment names a function of ``_study_tables.py`` or ``_run_tables.py``, a figure of
 ``_study_plots.py``, or a value, and its options. ``runs`` are folders of results, and ``recipes``
-and ``methods`` restrict columns and rows (separated by ";"). A new page needs no code.
+and ``methods`` restrict columns and rows (separated by ";"). A new page needs no code. ``keel``
+shows what ``tables.py`` found on other data, in ``keel``.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pathlib import Path
 import _run_tables
 import _study_tables
 import numpy as np
+import tables
 from _recipes import RECIPES
 from _study import read_columns
 from _study_methods import METHODS
@@ -28,6 +30,7 @@ from _study_plots import FIGURES, is_current, save
 from tabulate import tabulate
 
 PAGES = Path(__file__).parent / "cifar_lt"
+KEEL = Path(__file__).parent / "keel"
 BLOCK = re.compile(r"(<!-- (table|figure|value): (.+?) -->)(.*?)(<!-- end -->)", re.DOTALL)
 # Options that are lists, and what separates their entries.
 LISTS = {"runs": " ", "settings": " ", "recipes": ";", "methods": ";"}
@@ -151,13 +154,16 @@ def select(options):
 
 def fill_table(name, options):
     """Return a table in Markdown, with what its marks mean."""
-    columns = select(options)
-    make = getattr(_study_tables, name, None)
-    if make is None:
-        make, options = getattr(_run_tables, name), {"runs": options["runs"]}
+    if name == "keel":
+        columns, rows = [], keel(**options)
     else:
-        del options["runs"]
-    rows = make(columns, **options)
+        columns = select(options)
+        make = getattr(_study_tables, name, None)
+        if make is None:
+            make, options = getattr(_run_tables, name), {"runs": options["runs"]}
+        else:
+            del options["runs"]
+        rows = make(columns, **options)
     titles = dict.fromkeys(title for row in rows for title in row)
     rows = [
         {title: row.get(title, "") for title in titles if any(r.get(title, "") != "" for r in rows)}
@@ -173,8 +179,39 @@ def fill_table(name, options):
     return "\n\n".join([text, *(note for mark, note in notes.items() if mark in marked)])
 
 
+def keel(rows):
+    """Tabulate comparisons with SMOTE on real tables, of "classifier: method" for each row."""
+    found = []
+    for name in rows.split(";"):
+        classifier, method = name.strip().split(": ")
+        compared = tables.differences(KEEL, classifier, method)
+        row = {"classifier": tables.TITLES[classifier], "method": f"`{tables.code_of(method)}`"}
+        for metric in tables.CHOICE:
+            lead = compared[metric]
+            row[f"minus SMOTE, {metric}"] = (
+                f"{format_compared(lead)}, {lead['wins']}:{lead['losses']}"
+            )
+        found.append(row)
+    return found
+
+
+def format_compared(compared):
+    """Return a difference with its interval, in points."""
+    low, mean, high = (compared[key] for key in ("low", "difference", "high"))
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
 def fill_value(name, options):
     """Return a number or a range for the running text."""
+    if name == "keel":
+        classifier, method = options["of"].split(": ")
+        compared = tables.differences(KEEL, classifier, method, int(options.get("min_rarest", 0)))
+        return format_compared(compared[options["metric"]])
+    if name == "keel size":
+        results = tables.read_results(KEEL)
+        names = {table for _, table, _ in results}
+        families = {tables.family_of(table) for table in names}
+        return f"{len(names)} tables of {len(families)} families"
     columns = select(options)
     options.pop("runs")
     digits = options.pop("digits", 1)

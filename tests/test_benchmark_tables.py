@@ -1,7 +1,7 @@
 """benchmarks/tables.py: its reader, its methods, the statistics of its report, and its restarts."""
 
-import json
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.datasets import make_classification
 pytest.importorskip("pandas")
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
+import _grid
 import _keel
 import _ranks
 import tables
@@ -124,21 +125,35 @@ def test_run_continues_where_it_was_stopped(data, tmp_path, capsys):
     first = tables.read_results(output)
     assert len(first) == 5
     # Stopped while it wrote the last record.
-    with (output / "two.jsonl").open("a") as file:
-        file.write('{"classifier": "logistic", "fo')
+    with (output / "results.jsonl").open("a") as file:
+        file.write('{"benchmark": "tables", "classifier": "logistic", "fo')
     run(data, output, "--methods", "none", "SMOTE", "ADASYN", "random")
-    lines = (output / "one1.jsonl").read_text().splitlines()
-    scores = [list(json.loads(line)["scores"]) for line in lines if line]
+    records = _grid.read_all(output / "results.jsonl", "tables")
+    scores = [list(record["scores"]) for record in records if record["table"] == "one1"]
     assert scores == [["none", "SMOTE", "ADASYN"], ["random"]]
     second = tables.read_results(output)
     assert all(len(scores) == 4 for scores in second.values())
     assert "5 tables of 4 families" in capsys.readouterr().out
 
 
-def test_report_only_reads(data, tmp_path, capsys):
-    run(data, tmp_path / "output", "--report")
+def test_report_only_reads_results(tmp_path, capsys):
+    run(tmp_path / "none", tmp_path / "output", "--report")
     assert "logistic: too few results" in capsys.readouterr().out
     assert not (tmp_path / "output").exists()
+
+
+def test_differences_from_smote_are_means_over_families(tmp_path):
+    points = {"one1": (0.7, 0.6), "one-2": (0.6, 0.6), "two": (0.4, 0.5), "three": (0.9, 0.6)}
+    for (table, (ours, smote)), fold in product(points.items(), range(2)):
+        scores = {"EOS 20, 0.5": 4 * [ours + fold / 100], "SMOTE": 4 * [smote + fold / 100]}
+        record = {"classifier": "boosting", "table": table, "fold": fold, "scores": scores}
+        rarest = 3 if table == "two" else 10
+        _grid.append(tmp_path / tables.RESULTS, benchmark="tables", rarest=rarest, **record)
+    found = tables.differences(tmp_path, "boosting", "EOS 20, 0.5")["macro F1"]
+    assert_allclose(found["difference"], (5 - 10 + 30) / 3)
+    assert (found["wins"], found["losses"]) == (2, 1)
+    found = tables.differences(tmp_path, "boosting", "EOS 20, 0.5", min_rarest=10)["macro F1"]
+    assert_allclose(found["difference"], (5 + 30) / 2)
 
 
 def test_report_leaves_out_tables_of_few_rare_rows(data, tmp_path, capsys):
