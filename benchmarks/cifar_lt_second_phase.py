@@ -131,6 +131,7 @@ def run_case(images, case, budget, options, results):
                 phase=title,
                 method=name,
                 embedding_seconds=seconds,
+                precision=embedded.precision,
                 **run_method(phase.methods[name], folds, network),
             )
 

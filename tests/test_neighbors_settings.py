@@ -195,6 +195,16 @@ def test_few_rows_are_multiplied_at_once_where_memory_allows(change, expected, m
     assert engine.__name__ == expected
 
 
+@pytest.mark.parametrize(
+    ("is_sorted", "expected"), [(True, "DoubleDirect"), (False, "CompiledTiles")]
+)
+def test_sets_of_most_rows_are_found_by_compiled_loops(is_sorted, expected):
+    pytest.importorskip("imblearn_eos.neighbors._kernels", reason="needs numba, the extra 'fast'")
+    size = _choose.Size(1000, 64, 1000, 500, is_sorted, torch.device("cpu"), torch.float32, 2**28)
+    ((engine,),) = _choose.choose_engines(size)
+    assert engine.__name__ == expected
+
+
 def test_compiled_loops_are_loaded_when_searches_have_taken_long(monkeypatch):
     pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
     monkeypatch.delitem(sys.modules, "imblearn_eos.neighbors._kernels", raising=False)

@@ -107,7 +107,7 @@ class CompiledTiles(CompiledEngine):
     """
 
     n_terms: int | None = TERMS
-    # Up to so many candidates, to measure all takes less time than to sort them by estimates.
+    # Up to so many candidates, to measure all that may be near takes less time than to sort them.
     max_kept_unsorted = 128
 
     def shape(self, n_kept):

@@ -229,8 +229,8 @@ def _minima_of_chunks(scores):
 def limits_around(scores, rank):
     """Return limits that fewer than ``rank``, and that at least ``rank`` of the scores are below.
 
-    Only equal scores lie between them, or exactly ``rank`` are below the second. Of the scores, at
-    least ``rank`` are finite.
+    Only equal scores lie between them, or exactly ``rank`` are below the second. If fewer than
+    ``rank`` are finite, all that are, and no others, are below the second.
     """
     low, largest = range_between(scores, np.float32(-np.inf), np.float32(np.inf))
     while low < largest:

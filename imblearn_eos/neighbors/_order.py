@@ -2,8 +2,8 @@
 
 The estimates of candidates are within a bound of their distances (``_certificate.py``), so most
 pairs of candidates have a certain order. Only candidates that are in doubt are measured. On a GPU
-all are measured where an order is wanted, because to wait for their number would take longer; so
-are few candidates by compiled loops, because to sort them twice would.
+all are measured where an order is wanted, because to wait for their number would take longer.
+Compiled loops measure all that may be near if few are wanted, because to sort them twice would.
 """
 
 from multiprocessing.pool import ThreadPool

@@ -14,6 +14,7 @@ from imblearn_eos.neighbors._kernels import (
 PAIRS_IN_A_CHUNK = 64
 # Longer runs are sorted at once, unless they are nearly in order.
 SHORT_RUN = 32
+LEAST = np.finfo(np.float32).min
 # What is wanted of candidates, as numbers.
 RESULTS = {"sets": 0, "order": 1, "distances": 2}
 
@@ -232,6 +233,8 @@ def select_kept(
         if result == 0:
             smallest = (least + shift - offset) / (1 + slope) / inverse
             sure = reach if n_near == n_neighbors else min(least, _below(smallest - offset - shift))
+            # What is chosen is put below it.
+            sure = max(sure, LEAST)
         n_sure = count_below(line, sure)
         n_chosen = n_neighbors - n_sure
         farthest[i] = distance / unit
