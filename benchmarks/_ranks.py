@@ -47,6 +47,11 @@ def paired(scores, others):
     }
 
 
+def format_interval(found):
+    """Return a difference that `paired` found, with its interval."""
+    return f"{found['difference']:+.1f} ({found['low']:+.1f} to {found['high']:+.1f})"
+
+
 def groups(ranks, difference):
     """Return the longest runs (first, last) of sorted ranks that do not differ by more."""
     ends = [int(np.flatnonzero(ranks <= rank + difference)[-1]) for rank in ranks]

@@ -19,6 +19,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import _ranks
 import _run_tables
 import _study_tables
 import numpy as np
@@ -189,16 +190,10 @@ def keel(rows):
         for metric in tables.CHOICE:
             lead = compared[metric]
             row[f"minus SMOTE, {metric}"] = (
-                f"{format_compared(lead)}, {lead['wins']}:{lead['losses']}"
+                f"{_ranks.format_interval(lead)}, {lead['wins']}:{lead['losses']}"
             )
         found.append(row)
     return found
-
-
-def format_compared(compared):
-    """Return a difference with its interval, in points."""
-    low, mean, high = (compared[key] for key in ("low", "difference", "high"))
-    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def fill_value(name, options):
@@ -206,7 +201,7 @@ def fill_value(name, options):
     if name == "keel":
         classifier, method = options["of"].split(": ")
         compared = tables.differences(KEEL, classifier, method, int(options.get("min_rarest", 0)))
-        return format_compared(compared[options["metric"]])
+        return _ranks.format_interval(compared[options["metric"]])
     if name == "keel size":
         results = tables.read_results(KEEL)
         names = {table for _, table, _ in results}

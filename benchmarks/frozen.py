@@ -275,8 +275,7 @@ def report(folder):
 
 def _describe(scores, others):
     found = _ranks.paired(np.array(scores), np.array(others))
-    interval = f"({found['low']:+.1f} to {found['high']:+.1f})"
-    return f"{found['difference']:+.1f} {interval}, {found['wins']}:{found['losses']}"
+    return f"{_ranks.format_interval(found)}, {found['wins']}:{found['losses']}"
 
 
 def main(arguments=None):

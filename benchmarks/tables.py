@@ -260,16 +260,14 @@ def summary(methods, values, over_tables):
         row["rank"] = f"{ranks[index]:.2f}"
         if index != smote:
             for metric in range(2):
-                found = _ranks.paired(values[:, index, metric], values[:, smote, metric])
+                found = _ranks.paired(*(100 * values[:, (index, smote), metric]).T)
                 row[f"{METRICS[metric]} - SMOTE"] = _describe(found)
         rows.append(row)
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
 
 
 def _describe(found):
-    low, mean, high = (100 * found[key] for key in ("low", "difference", "high"))
-    record = f"{found['wins']}:{found['losses']}, p={found['p']:.2g}"
-    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f}), {record}"
+    return f"{_ranks.format_interval(found)}, {found['wins']}:{found['losses']}, p={found['p']:.2g}"
 
 
 def choice(methods, families):

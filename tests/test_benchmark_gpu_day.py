@@ -184,7 +184,9 @@ def test_page_of_benchmarks_has_a_place_for_the_figures():
         assert text.count(f"<!-- {name} -->") == text.count(f"<!-- end of {name} -->") == 1
 
 
-@pytest.mark.skipif(not find_spec("triton"), reason="needs Triton")
+@pytest.mark.skipif(
+    not find_spec("triton"), reason="needs Triton, which CUDA builds of torch bring"
+)
 def test_estimate_follows_the_counts_of_the_compiled_kernel(monkeypatch):
     import _gpu_estimate
 
@@ -204,7 +206,9 @@ def test_estimate_follows_the_counts_of_the_compiled_kernel(monkeypatch):
         assert re.search(rf"\| {name} +\| [\d,]+ +\|", text)
 
 
-@pytest.mark.skipif(not find_spec("triton"), reason="needs Triton")
+@pytest.mark.skipif(
+    not find_spec("triton"), reason="needs Triton, which CUDA builds of torch bring"
+)
 @pytest.mark.parametrize("n_features", [16, 64, 256])
 def test_settings_to_try_are_other_variants_of_the_kernel(n_features):
     from imblearn_eos.neighbors import _triton

@@ -40,7 +40,7 @@ def test_the_bits_of_the_single_machine(client, enemy_search):
     assert_same_bits(X, y, da.from_array(X, chunks=(CHUNKS, 2)), enemy_search=enemy_search)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL, which Windows lacks")
 @pytest.mark.parametrize(
     ("deadly", "enemy_search"),
     [
@@ -56,7 +56,7 @@ def test_a_worker_that_dies_changes_no_bit(client, tmp_path, deadly, enemy_searc
     assert log.stat().st_size > deadly, "the block was read again after the death"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL, which Windows lacks")
 @pytest.mark.parametrize("deadly", [2, 3], ids=["search", "output"])
 def test_all_workers_that_die_at_once_change_no_bit(client, tmp_path, deadly):
     X, y = data()
@@ -94,7 +94,7 @@ def read_slowly(X, folder, block_info=None):
     return X[start:stop]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs signals to threads")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals to threads, which Windows lacks")
 @pytest.mark.parametrize(
     "call",
     [

@@ -17,7 +17,7 @@ da = pytest.importorskip("dask.array", reason="needs dask, the extra 'dask'")
 pytest.importorskip("distributed", reason="needs distributed, the extra 'dask'")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL, which Windows lacks")
 def test_a_worker_that_dies_changes_no_weight(client, tmp_path):
     X, y = data()
     log, deadly = tmp_path / "reads", 3

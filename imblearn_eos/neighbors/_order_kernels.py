@@ -14,6 +14,7 @@ from imblearn_eos.neighbors._kernels import (
 PAIRS_IN_A_CHUNK = 64
 # Longer runs are sorted at once, unless they are nearly in order.
 SHORT_RUN = 32
+# The least number that a score can be above.
 LEAST = np.finfo(np.float32).min
 # What is wanted of candidates, as numbers.
 RESULTS = {"sets": 0, "order": 1, "distances": 2}
@@ -153,7 +154,7 @@ def select(queries, rows, found, estimates, slope, offsets, unit, n_neighbors, r
 
 
 @numba.njit(cache=True)
-def _sort_by_row(squared, found):
+def _sort_by_distance(squared, found):
     """Sort by distance what is sorted by row number."""
     if len(squared) <= SHORT_RUN:
         _sort_run(squared, found)
@@ -244,7 +245,7 @@ def select_kept(
             find_between(line, sure, reach, chosen)
             for place in range(len(chosen)):
                 measured[place] = _measure_pair(queries, i, rows, row[chosen[place]], terms)
-            _sort_by_row(measured, chosen)
+            _sort_by_distance(measured, chosen)
             farthest[i] = measured[n_chosen - 1]
         chosen = chosen[:n_chosen]
         if result > 0:
