@@ -26,9 +26,10 @@ FLAGS_IN_WORD, FLAG_NUMBERS = 8, np.uint64(0x0001020304050607)
 BISECTIONS = 24
 # From so many neighbors on, a sample of the scores gives the limit.
 MANY = 512
-# The bits of an infinite score, and its key for :func:`to_keys`.
-INFINITY = 0x7F800000
-LAST_KEY = INFINITY << 32
+# All bits but that of the sign.
+LARGEST_INT32 = 0x7FFFFFFF
+# The key of an infinite score for :func:`to_keys`.
+LAST_KEY = 0x7F800000 << 32
 
 
 def _after_fork():
@@ -211,6 +212,24 @@ def search_tree(
     return work
 
 
+@numba.njit(inline="always")
+def _swap_order(bits):
+    """Map the bits of a float32, as an int32, to an integer of the same order, or back."""
+    return np.int32(bits ^ np.int32((bits >> np.int32(31)) & np.int32(LARGEST_INT32)))
+
+
+@numba.njit(inline="always")
+def _to_key(score):
+    """Return an int32 of the same order. Unlike floats, the compiler compares several at once."""
+    # Adding zero leaves no negative zero.
+    return _swap_order(np.int32(np.float32(score + np.float32(0)).view(np.int32)))
+
+
+@numba.njit(inline="always")
+def _from_key(key):
+    return np.float32(_swap_order(np.int32(key)).view(np.float32))
+
+
 @numba.njit(cache=True)
 def _minima_of_chunks(scores):
     """Return the least of each ``COLUMNS_AT_ONCE`` scores, of whole chunks only."""
@@ -226,10 +245,10 @@ def _minima_of_chunks(scores):
 
 
 @numba.njit(cache=True)
-def limits_around(scores, rank):
+def limits_around(scores, rank, most):
     """Return limits that fewer than ``rank``, and that at least ``rank`` of the scores are below.
 
-    Only equal scores lie between them, or exactly ``rank`` are below the second. If fewer than
+    Only equal scores lie between them, or ``rank`` to ``most`` are below the second. If fewer than
     ``rank`` are finite, all that are, and no others, are below the second.
     """
     low, largest = range_between(scores, np.float32(-np.inf), np.float32(np.inf))
@@ -239,7 +258,7 @@ def limits_around(scores, rank):
         for _ in range(BISECTIONS):
             middle = low * np.float32(0.5) + high * np.float32(0.5)
             n_below = count_below(scores, middle)
-            if n_below == rank:
+            if rank <= n_below <= most:
                 return low, middle
             if n_below < rank:
                 low = middle
@@ -256,21 +275,15 @@ def limits_around(scores, rank):
 @numba.njit(cache=True)
 def range_between(scores, low, high):
     """Return the least score that is not below one limit, and the largest below the other."""
-    infinity = np.float32(np.inf)
-    least, largest = np.full(COLUMNS_AT_ONCE, infinity), np.full(COLUMNS_AT_ONCE, -infinity)
-    n_chunks = len(scores) // COLUMNS_AT_ONCE
-    for chunk in range(n_chunks):
-        # Of a constant length, for which the compiler compares several at once.
-        for column in range(COLUMNS_AT_ONCE):
-            score = scores[COLUMNS_AT_ONCE * chunk + column]
-            # What is not a number is in no range.
-            least[column] = min(least[column], score if score >= low else infinity)
-            largest[column] = max(largest[column], score if score < high else -infinity)
-    for place in range(COLUMNS_AT_ONCE * n_chunks, len(scores)):
-        score = scores[place]
-        least[0] = min(least[0], score if score >= low else infinity)
-        largest[0] = max(largest[0], score if score < high else -infinity)
-    return least.min(), largest.max()
+    low_key, high_key = _to_key(low), _to_key(high)
+    # What is not a number is beyond infinity, on either side.
+    first, last = _to_key(-np.inf), _to_key(np.inf)
+    least, largest = last, first
+    for place in range(len(scores)):
+        key = _to_key(scores[place])
+        least = np.int32(min(least, key if key >= low_key else last))
+        largest = np.int32(max(largest, key if key < high_key else first))
+    return _from_key(least), _from_key(largest)
 
 
 @numba.njit(cache=True)
@@ -305,11 +318,12 @@ def _guess_limit(scores, n_kept):
         sample = scores[:: n_kept // 64].copy()
         expected = n_kept * len(sample) / len(scores)
         rank = min(int(expected + 3 * math.sqrt(expected)) + 2, len(sample) - 1)
-        return limits_around(sample, rank)[1]
+        return limits_around(sample, rank, rank)[1]
     # So many minima are of as many scores, or more. Of fewer minima, too many scores are below.
     if 3 * (len(scores) // COLUMNS_AT_ONCE) >= 4 * n_kept:
-        return limits_around(_minima_of_chunks(scores), n_kept)[1]
-    return limits_around(scores, n_kept)[1]
+        scores = _minima_of_chunks(scores)
+    # To look for a lower limit takes longer than to select among a few more.
+    return limits_around(scores, n_kept, n_kept + n_kept // 2)[1]
 
 
 @numba.njit(cache=True)
@@ -321,7 +335,7 @@ def _flag_below(scores, limit, flags):
 @numba.njit(cache=True)
 def _cut(scores, rows, n_kept):
     """Move the ``n_kept`` smallest scores to the front, in their order; return the least other."""
-    low, high = limits_around(scores, n_kept)
+    low, high = limits_around(scores, n_kept, n_kept)
     # Of those between the limits, any may stay.
     n_between = n_kept - count_below(scores, low)
     place, least = 0, np.float32(np.inf)
@@ -417,9 +431,8 @@ def to_keys(kept_scores, kept_rows, counts, limits, keys):
             least = _cut(kept_scores[i, :count], kept_rows[i, :count], n_kept)
             limits[i] = min(limits[i], least)
             count = n_kept
-        bits = kept_scores[i].view(np.int32)
         for place in range(count):
-            keys[i, place] = (_swap_order(np.int64(bits[place])) << 32) | kept_rows[i, place]
+            keys[i, place] = (np.int64(_to_key(kept_scores[i, place])) << 32) | kept_rows[i, place]
         # At an infinite distance. They are found only where there are no others.
         keys[i, count:] = LAST_KEY
 
@@ -438,14 +451,6 @@ def from_keys(keys, lengths, estimates):
         Become the sums.
     """
     for i in numba.prange(len(keys)):
-        scores = np.empty(keys.shape[1], np.int32)
         for place in range(keys.shape[1]):
-            scores[place] = _swap_order(keys[i, place] >> 32)
+            estimates[i, place] = _from_key(keys[i, place] >> 32) + lengths[i]
             keys[i, place] &= 0xFFFFFFFF
-        estimates[i] = scores.view(np.float32) + lengths[i]
-
-
-@numba.njit(inline="always")
-def _swap_order(number):
-    """Map the bits of a float32, as an int64, to an integer of the same order, or back."""
-    return number ^ ((number >> 31) & 0x7FFFFFFF)

@@ -221,7 +221,7 @@ def select_kept(
             continue
         line, row = scores[i, :count], found[i, :count]
         # The score of the last neighbor is at least one of them, and at most the other.
-        least, limit = limits_around(line, n_neighbors)
+        least, limit = limits_around(line, n_neighbors, n_neighbors)
         last = range_between(line, least, limit)[1]
         if count_below(line, limit) == n_neighbors:
             least = last
