@@ -117,7 +117,7 @@ def chain_of(name):
 
         return (type("AnyFused", (_triton.Fused,), {"pays": lambda self: True}), _topk.TopkTiles)
     pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
-    from imblearn_eos.neighbors import _bfloat16, _compiled, _tree
+    from imblearn_eos.neighbors import _bfloat16, _compiled, _few, _tree
 
     # What does not pay is right too.
     small_tree = type("SmallTree", (_tree.Tree,), {"cell_rows": 8, "pays": lambda self: True})
@@ -127,6 +127,7 @@ def chain_of(name):
         "tree": (small_tree,),
         "compiled tiles": (_compiled.CompiledTiles,),
         "compiled tiles, sorting": (sorting,),
+        "few rows": (_few.FewRows,),
         "bfloat16": (rough, _compiled.CompiledTiles),
     }[name]
 
@@ -172,6 +173,7 @@ ENGINES = [
     "tree",
     "compiled tiles",
     "compiled tiles, sorting",
+    "few rows",
     "bfloat16",
     # Engines for CUDA, which run there if there is a device.
     *(pytest.param(name, marks=[] if HAS_CUDA else pytest.mark.slow) for name in CUDA_ENGINES),

@@ -159,7 +159,7 @@ def test_dry_run_fills_a_page(output, in_this_process, tmp_path):
         r"\| LinearHead, 1,000 x 64, cpu +\| seconds ",
         r"\| test_a +\| passed 3 ",
         r"Same bits as the CPU\*\*: (\d+) of \1 hard cases",
-        r"\| 300 x 8, k = 5 +\| (DoubleDirect|CompiledTiles) +\| ",
+        r"\| 300 x 8, k = 5 +\| (DoubleDirect|FewRows) +\| ",
         r"\| 100 x 200 +\| as it is +\| ",
         r"\| SECONDS_KEPT +\| now 1.2e-11, measured ",
         r"- tests: b\n",

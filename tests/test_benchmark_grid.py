@@ -156,7 +156,7 @@ def test_neighbors_are_measured_and_shown_again(tmp_path, embeddings, capsys, mo
     assert len(records) == 3 * 5
     for record in records:
         # Where most rows are wanted, compiled loops have nothing to leave out.
-        compiled = "DoubleDirect" if record["cell"]["k"] == 100 else "CompiledTiles"
+        compiled = "DoubleDirect" if record["cell"]["k"] == 100 else "FewRows"
         engines = {"ours": "DoubleDirect", "ours, numba": compiled}
         assert record["engines"] == {name: engines[name] for name in record["engines"]}
         assert "ours" in record["engines"]
@@ -166,7 +166,7 @@ def test_neighbors_are_measured_and_shown_again(tmp_path, embeddings, capsys, mo
     monkeypatch.setattr(neighbors, "measure", None)
     neighbors.main(["--report", "--output", str(output), "--plot", str(plot)])
     assert capsys.readouterr().out == shown
-    assert re.search(r"\| (DoubleDirect|CompiledTiles) +\| real embeddings \| [23] ", shown)
+    assert re.search(r"\| (DoubleDirect|FewRows) +\| real embeddings \| [23] ", shown)
     assert plot.stat().st_size > 5000
 
 

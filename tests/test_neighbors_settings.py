@@ -196,12 +196,22 @@ def test_few_rows_are_multiplied_at_once_where_memory_allows(change, expected, m
 
 
 @pytest.mark.parametrize(
-    ("is_sorted", "expected"), [(True, "DoubleDirect"), (False, "CompiledTiles")]
+    ("change", "expected"),
+    [
+        ({}, "FewRows"),
+        ({"n_wanted": 150}, "CompiledTiles"),
+        ({"n_wanted": 150, "is_sorted": False}, "FewRows"),
+        ({"n_wanted": 500}, "DoubleDirect"),
+        ({"n_wanted": 500, "is_sorted": False}, "FewRows"),
+        ({"n_rows": 3000, "n_queries": 100}, "CompiledTiles"),
+        ({"n_queries": 3000}, "CompiledTiles"),
+        ({"n_bytes": 2**23}, "CompiledTiles"),
+    ],
 )
-def test_sets_of_most_rows_are_found_by_compiled_loops(is_sorted, expected):
+def test_few_rows_are_searched_at_once_by_compiled_loops(change, expected):
     pytest.importorskip("imblearn_eos.neighbors._kernels", reason="needs numba, the extra 'fast'")
-    size = _choose.Size(1000, 64, 1000, 500, is_sorted, torch.device("cpu"), torch.float32, 2**28)
-    ((engine,),) = _choose.choose_engines(size)
+    size = _choose.Size(1000, 64, 1000, 20, True, torch.device("cpu"), torch.float32, 2**28)
+    ((engine,),) = _choose.choose_engines(size._replace(**change))
     assert engine.__name__ == expected
 
 
@@ -265,12 +275,13 @@ def test_interrupted_search_leaves_no_thread_and_can_be_repeated(monkeypatch, en
     expected = TorchNearestNeighbors(5).fit(X).kneighbors()[1]
     fitted = TorchNearestNeighbors(5).fit(X)
     n_threads = threading.active_count()
+    owner, step = _search.ExactSearch, "_search_block"
+    if engine == "few rows":
+        from imblearn_eos.neighbors import _few
+
+        owner, step = _few, "multiply"
     with monkeypatch.context() as patch:
-        patch.setattr(
-            _search.ExactSearch,
-            "_search_block",
-            lambda *args: signal.raise_signal(signal.SIGINT),
-        )
+        patch.setattr(owner, step, lambda *args: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             fitted.kneighbors()
     assert threading.active_count() == n_threads

@@ -79,22 +79,30 @@ class CoarseRows:
         self.rows_in_cache = max(
             1, min(self.tile_rows, NUMBERS_IN_CACHE[rows.device.type] // n_features)
         )
-        self.centre = torch.zeros(n_features, dtype=torch.float64, device=rows.device)
-        low, high = self.centre + math.inf, self.centre - math.inf
+
+    @cached_property
+    def centre_and_scale(self):
+        """The centre, and what coordinates are multiplied with."""
+        centre = torch.zeros(self.rows.shape[1], dtype=torch.float64, device=self.rows.device)
+        low, high = centre + math.inf, centre - math.inf
         for tile in self.slices(self.rows_in_cache):
-            part = rows[tile]
-            self.centre += part.sum(0) / n_rows
+            part = self.rows[tile]
+            centre += part.sum(0) / len(self.rows)
             part_low, part_high = part.aminmax(dim=0)
             low, high = torch.minimum(low, part_low), torch.maximum(high, part_high)
-        largest = float(torch.maximum(high - self.centre, self.centre - low).max())
+        largest = float(torch.maximum(high - centre, centre - low).max())
         # Limited, because its square must stay in range.
-        self.inverse_scale = 0.5 ** max(math.frexp(largest)[1], -500)
-        # Squared distances times this are in the unit of coarse coordinates.
-        self.unit = self.inverse_scale**2
+        return centre, 0.5 ** max(math.frexp(largest)[1], -500)
+
+    @property
+    def unit(self):
+        """Squared distances times this are in the unit of coarse coordinates."""
+        return self.centre_and_scale[1] ** 2
 
     def centred(self, rows):
         """Centre and scale float64 rows."""
-        return (rows - self.centre).mul_(self.inverse_scale)
+        centre, inverse_scale = self.centre_and_scale
+        return (rows - centre).mul_(inverse_scale)
 
     def tiles(self, tile_rows=None):
         """Yield coarse rows, their squared lengths and their row numbers, tile by tile."""
@@ -210,6 +218,10 @@ class Engine(ABC):
     def pays(self):
         """Return whether the engine is worth its cost on these rows, by a trial on a few."""
         return True
+
+    def answer(self, task):
+        """Return all that :meth:`ExactSearch.nearest` does, or None: most find candidates only."""
+        return None
 
     def n_candidates(self, n_wanted):
         """Return how many candidates to keep so that most queries are certain at once."""

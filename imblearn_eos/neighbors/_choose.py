@@ -22,6 +22,8 @@ MAX_PAIRS_DIRECT = 2**27
 MIN_ROWS = 4096
 # With fewer rows, or numbers in rows, for each neighbor wanted, products in float64 pay.
 ROWS_PER_WANTED, NUMBERS_PER_WANTED = 32, 2**11
+# Up to so many rows, pairs, and neighbors wanted in order, compiled loops look at all estimates.
+MAX_FEW_ROWS, MAX_FEW_PAIRS, MAX_FEW_SORTED = 2**11, 2**21, 128
 # With fewer rows for each neighbor wanted in order, compiled loops have nothing to leave out.
 ROWS_TO_SELECT = 4
 # Neighbors from which on nothing is ruled out.
@@ -85,9 +87,9 @@ def choose_engines(size):
         if _is_small(size) and (is_most or not is_compiled):
             return [_choose_direct(size)]
         if is_compiled:
-            from imblearn_eos.neighbors import _compiled
+            from imblearn_eos.neighbors import _compiled, _few
 
-            return [(_compiled.CompiledTiles,)]
+            return [(_few.FewRows if _is_few(size) else _compiled.CompiledTiles,)]
     if not is_kept:
         return [(Tiles,)]
     chains = _choose_products(size, n_bytes, is_compiled)
@@ -155,6 +157,16 @@ def _choose_direct(size):
     n_rows = max(ROWS_PER_WANTED, NUMBERS_PER_WANTED / size.n_features) * size.n_wanted
     is_double = size.is_sorted and size.n_rows <= n_rows
     return (DoubleDirect if is_double or size.dtype == torch.float64 else Direct,)
+
+
+def _is_few(size):
+    """Return whether it takes less time to read all estimates than to keep the least of them."""
+    n_pairs = size.n_queries * size.n_rows
+    return (
+        size.n_rows <= MAX_FEW_ROWS
+        and n_pairs <= min(MAX_FEW_PAIRS, size.n_bytes / 16)
+        and not (size.is_sorted and size.n_wanted > MAX_FEW_SORTED)
+    )
 
 
 def _is_small(size):

@@ -77,6 +77,44 @@ def torch_threads():
             numba.set_num_threads(before)
 
 
+@numba.njit(cache=True)
+def centre_and_scale(rows):
+    """Return what ``CoarseRows`` subtracts from rows, and multiplies them with then."""
+    n_rows, n_features = rows.shape
+    centre = np.zeros(n_features)
+    for row in range(n_rows):
+        centre += rows[row]
+    centre /= n_rows
+    largest = np.zeros(n_features)
+    for row in range(n_rows):
+        for feature in range(n_features):
+            largest[feature] = max(largest[feature], abs(rows[row, feature] - centre[feature]))
+    return centre, 0.5 ** max(math.frexp(largest.max())[1], -500)
+
+
+@numba.njit(cache=True, fastmath={"reassoc"})
+def make_coarse(rows, centre, inverse_scale, values, lengths):
+    """Centre, scale and round rows.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_features), dtype=float32 or float64
+    centre, inverse_scale
+        As :func:`centre_and_scale` returns them.
+    values : ndarray of shape (n_rows, n_features), dtype=float32
+        Become the coarse rows.
+    lengths : ndarray of shape (n_rows,), dtype=float64
+        Become their squared lengths: squares in float32, summed in float64.
+    """
+    for row in range(len(rows)):
+        length = 0.0
+        for feature in range(len(centre)):
+            value = np.float32((rows[row, feature] - centre[feature]) * inverse_scale)
+            values[row, feature] = value
+            length += value * value
+        lengths[row] = length
+
+
 @numba.njit(inline="always")
 def _replace_largest(scores, rows, score, row):
     """Put a score in the place of the largest, the first of a heap."""

@@ -175,6 +175,67 @@ def _below(number):
     return np.nextafter(np.float32(number), np.float32(-np.inf))
 
 
+@numba.njit(cache=True, error_model="numpy")
+def _select_line(
+    queries,
+    i,
+    rows,
+    line,
+    found,
+    shift,
+    slope,
+    offset,
+    unit,
+    result,
+    nearest,
+    squared,
+):
+    """Select the nearest candidates of query ``i``, and return at least the largest distance."""
+    n_neighbors = nearest.shape[1]
+    inverse = 1 / max(1 - slope, 0.0)
+    # The score of the last neighbor is at least one of them, and at most the other.
+    least, limit = limits_around(line, n_neighbors, n_neighbors)
+    last = range_between(line, least, limit)[1]
+    if count_below(line, limit) == n_neighbors:
+        least = last
+    distance = (last + shift + offset) * inverse
+    # Rows of larger scores are farther than the last neighbor, and are not needed.
+    reach = max(_above(last), _above((1 + slope) * distance + offset - shift))
+    n_near = count_below(line, reach)
+    # Rows of smaller scores are nearer than the last neighbor, and are not measured.
+    sure = np.float32(-np.inf)
+    if result == 0:
+        smallest = (least + shift - offset) / (1 + slope) / inverse
+        sure = reach if n_near == n_neighbors else min(least, _below(smallest - offset - shift))
+        # What is chosen is put below it.
+        sure = max(sure, LEAST)
+    n_sure = count_below(line, sure)
+    n_chosen = n_neighbors - n_sure
+    farthest = distance / unit
+    chosen, measured = np.empty(n_near - n_sure, np.int64), np.empty(n_near - n_sure)
+    if n_chosen:
+        terms = np.empty(rows.shape[1])
+        find_between(line, sure, reach, chosen)
+        for place in range(len(chosen)):
+            measured[place] = _measure_pair(queries, i, rows, found[chosen[place]], terms)
+        _sort_by_distance(measured, chosen)
+        farthest = measured[n_chosen - 1]
+    chosen = chosen[:n_chosen]
+    if result > 0:
+        nearest[i] = found[chosen]
+        if result == 2:
+            squared[i] = measured[:n_chosen]
+        return farthest
+    # Written without a branch, and the last that is too many is written over.
+    line[chosen] = -np.inf
+    taken, n_taken = np.empty(len(line), found.dtype), 0
+    for place in range(len(line)):
+        taken[n_taken] = found[place]
+        n_taken += line[place] < sure
+    nearest[i] = taken[:n_taken]
+    return farthest
+
+
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def select_kept(
     queries,
@@ -212,51 +273,46 @@ def select_kept(
     squared : ndarray of shape (n_queries, n_neighbors), dtype=float64
         Becomes squared distances, for "distances" only.
     """
-    n_neighbors = nearest.shape[1]
-    inverse = 1 / max(1 - slope, 0.0)
     for i in numba.prange(len(found)):
-        count, shift, offset = counts[i], lengths[i], offsets[i]
-        if count < n_neighbors or not np.isfinite(shift):
+        count, shift = counts[i], lengths[i]
+        if count < nearest.shape[1] or not np.isfinite(shift):
             nearest[i], farthest[i] = 0, np.inf
             continue
         line, row = scores[i, :count], found[i, :count]
-        # The score of the last neighbor is at least one of them, and at most the other.
-        least, limit = limits_around(line, n_neighbors, n_neighbors)
-        last = range_between(line, least, limit)[1]
-        if count_below(line, limit) == n_neighbors:
-            least = last
-        distance = (last + shift + offset) * inverse
-        # Rows of larger scores are farther than the last neighbor, and are not needed.
-        reach = max(_above(last), _above((1 + slope) * distance + offset - shift))
-        n_near = count_below(line, reach)
-        # Rows of smaller scores are nearer than the last neighbor, and are not measured.
-        sure = np.float32(-np.inf)
-        if result == 0:
-            smallest = (least + shift - offset) / (1 + slope) / inverse
-            sure = reach if n_near == n_neighbors else min(least, _below(smallest - offset - shift))
-            # What is chosen is put below it.
-            sure = max(sure, LEAST)
-        n_sure = count_below(line, sure)
-        n_chosen = n_neighbors - n_sure
-        farthest[i] = distance / unit
-        chosen, measured = np.empty(n_near - n_sure, np.int64), np.empty(n_near - n_sure)
-        if n_chosen:
-            terms = np.empty(rows.shape[1])
-            find_between(line, sure, reach, chosen)
-            for place in range(len(chosen)):
-                measured[place] = _measure_pair(queries, i, rows, row[chosen[place]], terms)
-            _sort_by_distance(measured, chosen)
-            farthest[i] = measured[n_chosen - 1]
-        chosen = chosen[:n_chosen]
-        if result > 0:
-            nearest[i] = row[chosen]
-            if result == 2:
-                squared[i] = measured[:n_chosen]
-            continue
-        # Written without a branch, and the last that is too many is written over.
-        line[chosen] = -np.inf
-        taken, n_taken = np.empty(count, row.dtype), 0
-        for place in range(count):
-            taken[n_taken] = row[place]
-            n_taken += line[place] < sure
-        nearest[i] = taken[:n_taken]
+        farthest[i] = _select_line(
+            queries, i, rows, line, row, shift, slope, offsets[i], unit, result, nearest, squared
+        )
+
+
+@numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def select_all(queries, rows, scores, own, lengths, slope, offsets, unit, result, nearest, squared):
+    """Select the nearest rows, of which all are candidates.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_queries, n_rows), dtype=float32
+        As for :func:`select_kept`. Infinite for rows that may not be found.
+    own : ndarray of shape (n_queries,), dtype=int64
+        A row that may not be found, or -1.
+    queries, rows, lengths, slope, offsets, unit, result, nearest, squared
+        As for :func:`select_kept`.
+    """
+    found = np.arange(len(rows), dtype=np.int32)
+    for i in numba.prange(len(scores)):
+        line = scores[i]
+        if own[i] >= 0:
+            line[own[i]] = np.inf
+        _select_line(
+            queries,
+            i,
+            rows,
+            line,
+            found,
+            lengths[i],
+            slope,
+            offsets[i],
+            unit,
+            result,
+            nearest,
+            squared,
+        )

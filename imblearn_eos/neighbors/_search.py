@@ -164,6 +164,8 @@ class ExactSearch:
         bound = torch.full((n_queries,), math.inf, dtype=torch.float64)
         waiting = torch.arange(n_queries)
         for engine in engines:
+            if (answer := engine.answer(task)) is not None:
+                return answer
             n_kept = min(engine.n_candidates(n_wanted), n_allowed)
             # Collected over all blocks, because a GPU would wait for the number of each.
             is_doubtful = torch.zeros(n_queries, dtype=torch.bool)
