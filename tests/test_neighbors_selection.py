@@ -114,6 +114,27 @@ def test_many_scores_below_a_threshold_are_the_smallest(n_rows, n_kept, n_tile, 
     assert all(len(set(line[real])) == real.sum() for line, real in zip(keys, is_real, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-np.inf, np.inf, (-2, 3)),
+        (0, np.inf, (0, 3)),
+        (-0.0, 0.5, (0, 0)),
+        (-2, 0, (-2, -2)),
+        (-2, -0.0, (-2, -2)),
+        (1e-45, np.inf, (3, 3)),
+        (4, -4, (np.inf, -np.inf)),
+    ],
+)
+def test_range_of_scores_passes_over_what_is_no_number(low, high, expected):
+    kernels = pytest.importorskip(
+        "imblearn_eos.neighbors._kernels", reason="needs numba, the extra 'fast'"
+    )
+    scores = [0.0, np.nan, -2, -0.0, 3, -np.nan, np.inf]
+    found = kernels.range_between(np.array(scores, "float32"), np.float32(low), np.float32(high))
+    assert found == expected
+
+
 @pytest.mark.parametrize("result", ["sets", "order", "distances"])
 @pytest.mark.parametrize("slope", [0, 1e-6, 0.01, 2])
 @pytest.mark.parametrize("kind", ["noise", "ties", "equal", "two ramps"])

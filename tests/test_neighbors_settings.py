@@ -206,6 +206,8 @@ def test_few_rows_are_multiplied_at_once_where_memory_allows(change, expected, m
         ({"n_rows": 3000, "n_queries": 100}, "CompiledTiles"),
         ({"n_queries": 3000}, "CompiledTiles"),
         ({"n_bytes": 2**23}, "CompiledTiles"),
+        ({"n_rows": 40, "n_queries": 50_000, "n_wanted": 9}, "FewRows"),
+        ({"n_rows": 40, "n_queries": 50_000, "n_wanted": 9, "n_features": 2000}, "CompiledTiles"),
     ],
 )
 def test_few_rows_are_searched_at_once_by_compiled_loops(change, expected):

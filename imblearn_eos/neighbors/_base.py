@@ -29,6 +29,8 @@ SELECTION = 32
 TERMS = 64
 # Candidates kept beyond k, for rows that float32 cannot tell from the k-th, and for ties.
 SPARE_CANDIDATES = 8
+# Of the largest coordinate, in powers of two. The square of its inverse must stay in range.
+LEAST_EXPONENT = -500
 # A tile has so many rows for each that is kept; fewer would be kept in vain, tile after tile.
 ROWS_PER_KEPT = 16
 
@@ -91,8 +93,7 @@ class CoarseRows:
             part_low, part_high = part.aminmax(dim=0)
             low, high = torch.minimum(low, part_low), torch.maximum(high, part_high)
         largest = float(torch.maximum(high - centre, centre - low).max())
-        # Limited, because its square must stay in range.
-        return centre, 0.5 ** max(math.frexp(largest)[1], -500)
+        return centre, 0.5 ** max(math.frexp(largest)[1], LEAST_EXPONENT)
 
     @property
     def unit(self):
@@ -103,6 +104,19 @@ class CoarseRows:
         """Centre and scale float64 rows."""
         centre, inverse_scale = self.centre_and_scale
         return (rows - centre).mul_(inverse_scale)
+
+    def write(self, rows, numbers, values, norms):
+        """Write some of any rows as coarse rows, and their squared lengths.
+
+        Parameters
+        ----------
+        rows : Rows
+        numbers : torch.Tensor of shape (n_rows,), dtype=int64
+        values : torch.Tensor of shape (n_rows, n_features), dtype=self.dtype
+        norms : torch.Tensor of shape (n_rows,), dtype=self.dtype
+        """
+        values.copy_(self.centred(rows[_exact.as_slice(numbers)]))
+        norms.copy_(squared_lengths(values))
 
     def tiles(self, tile_rows=None):
         """Yield coarse rows, their squared lengths and their row numbers, tile by tile."""
@@ -149,10 +163,8 @@ class KeptRows:
         rows = coarse.rows
         self.values = torch.empty(rows.shape, dtype=coarse.dtype, device=rows.device)
         self.norms = self.values.new_empty(len(rows))
-        parts = (x.split(coarse.tile_rows) for x in (self.values, self.norms, order))
-        for values, norms, numbers in zip(*parts, strict=True):
-            values.copy_(coarse.centred(rows[_exact.as_slice(numbers)]))
-            norms.copy_(squared_lengths(values))
+        for part in coarse.slices(coarse.tile_rows):
+            coarse.write(rows, order[part], self.values[part], self.norms[part])
 
     def tiles(self, tile_rows=None):
         """Yield coarse rows, their squared lengths and their row numbers, tile by tile."""
@@ -209,6 +221,8 @@ class Engine(ABC):
     measure = staticmethod(_exact.measure)
     # Features that are multiplied at once. None means all.
     n_terms: int | None = None
+    # What makes coarse rows of an array in memory.
+    rows_type = CoarseRows
 
     def __init__(self, coarse):
         self.coarse = coarse

@@ -22,7 +22,7 @@ MAX_PAIRS_DIRECT = 2**27
 MIN_ROWS = 4096
 # With fewer rows, or numbers in rows, for each neighbor wanted, products in float64 pay.
 ROWS_PER_WANTED, NUMBERS_PER_WANTED = 32, 2**11
-# Up to so many rows, pairs, and neighbors wanted in order, compiled loops look at all estimates.
+# Up to so many rows, pairs, and neighbors wanted in order, all pairs are multiplied at once.
 MAX_FEW_ROWS, MAX_FEW_PAIRS, MAX_FEW_SORTED = 2**11, 2**21, 128
 # With fewer rows for each neighbor wanted in order, compiled loops have nothing to leave out.
 ROWS_TO_SELECT = 4
@@ -160,11 +160,13 @@ def _choose_direct(size):
 
 
 def _is_few(size):
-    """Return whether it takes less time to read all estimates than to keep the least of them."""
-    n_pairs = size.n_queries * size.n_rows
+    """Return whether compiled loops multiply all rows and select in one pass."""
+    # All estimates, and all queries in float32 with a few numbers more.
+    n_numbers = size.n_queries * (size.n_rows + size.n_features + 16)
     return (
         size.n_rows <= MAX_FEW_ROWS
-        and n_pairs <= min(MAX_FEW_PAIRS, size.n_bytes / 16)
+        and size.n_queries * size.n_rows <= MAX_FEW_PAIRS
+        and 4 * n_numbers <= size.n_bytes / 4
         and not (size.is_sorted and size.n_wanted > MAX_FEW_SORTED)
     )
 
@@ -191,7 +193,9 @@ def make_engines(chains, rows, dtype, n_bytes):
     -------
     list of Engine
     """
-    coarse = CoarseRows(rows, dtype, n_bytes)
+    is_array = rows.device.type == "cpu" and rows.as_array() is not None
+    rows_type = chains[-1][0].rows_type if is_array else CoarseRows
+    coarse = rows_type(rows, dtype, n_bytes)
     for first, *others in chains:
         engine = first(coarse)
         if engine.pays():

@@ -1,5 +1,6 @@
 """The plain engine with compiled loops, for the CPU where numba is installed."""
 
+from functools import cached_property
 from typing import NamedTuple
 from weakref import ref
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 
 from imblearn_eos.neighbors import _exact, _kernels, _order_kernels
-from imblearn_eos.neighbors._base import TERMS, Block, Candidates, Engine, multiply
+from imblearn_eos.neighbors._base import TERMS, Block, Candidates, CoarseRows, Engine, multiply
 from imblearn_eos.neighbors._order import in_threads, sort_by, sort_lines
 
 # Products with fewer queries are slower; in small tiles, many scores are kept in vain.
@@ -25,10 +26,29 @@ def measure(queries, rows, query, found, pairs_at_once):
     return torch.from_numpy(squared)
 
 
+class CompiledRows(CoarseRows):
+    """Coarse rows that compiled loops make, in float32, of rows that are an array in memory."""
+
+    @cached_property
+    def centre_and_scale(self):
+        """The centre, and what coordinates are multiplied with."""
+        with _kernels.torch_threads():
+            centre, inverse_scale = _kernels.centre_and_scale(self.rows.as_array())
+        return torch.from_numpy(centre), inverse_scale
+
+    def write(self, rows, numbers, values, norms):
+        """Write some of any rows as coarse rows, as :meth:`CoarseRows.write`."""
+        centre, inverse_scale = self.centre_and_scale
+        numbers, centre, values, norms = (x.numpy() for x in (numbers, centre, values, norms))
+        with _kernels.torch_threads():
+            _kernels.make_coarse(rows.as_array(), numbers, centre, inverse_scale, values, norms)
+
+
 class CompiledEngine(Engine):
     """An engine whose candidates are measured and ordered by compiled loops."""
 
     measure = staticmethod(measure)
+    rows_type = CompiledRows
 
     def select(self, found, bound, n_neighbors, result, queries, numbers):
         """Select the nearest of candidates, as :meth:`Engine.select`."""
@@ -159,11 +179,13 @@ class CompiledTiles(CompiledEngine):
         counts = np.zeros(len(queries), dtype=np.int64)
         limits = np.full(len(queries), np.inf, dtype=np.float32)
         buffer = queries.new_empty(min(n_queries, len(queries)) * tile_rows)
+        # Made by compiled loops, too, which must not begin within others.
+        kept = self.coarse.kept
         with _kernels.torch_threads():
             for start in range(0, len(queries), n_queries):
                 some = slice(start, start + n_queries)
                 part = queries[some]
-                for rows, norms, order in self.coarse.kept.tiles(tile_rows):
+                for rows, norms, order in kept.tiles(tile_rows):
                     first = int(order[0])
                     if allowed is not None:
                         norms = norms.masked_fill(~allowed[first : first + len(norms)], torch.inf)

@@ -1,7 +1,7 @@
 """Compiled loops for the CPU, where numba is installed.
 
 torch cannot look at one number and then decide: to enter a cell of the tree for a single query, or
-to keep a score. These loops do that.
+to keep a score. These loops do that. To prepare rows they read them once, where torch copies them.
 """
 
 import math
@@ -13,6 +13,8 @@ from functools import cache
 import numba
 import numpy as np
 import torch
+
+from imblearn_eos.neighbors._base import LEAST_EXPONENT
 
 # numba's threads must not be used by two threads of Python at once with every threading layer.
 _lock = threading.Lock()
@@ -26,6 +28,8 @@ FLAGS_IN_WORD, FLAG_NUMBERS = 8, np.uint64(0x0001020304050607)
 BISECTIONS = 24
 # From so many neighbors on, a sample of the scores gives the limit.
 MANY = 512
+# Rows are summed up in so many parts, or in parts of so many rows.
+MOST_CHUNKS, LEAST_ROWS = 64, 1024
 # All bits but that of the sign.
 LARGEST_INT32 = 0x7FFFFFFF
 # The key of an infinite score for :func:`to_keys`.
@@ -77,42 +81,50 @@ def torch_threads():
             numba.set_num_threads(before)
 
 
-@numba.njit(cache=True)
+@numba.njit(parallel=True, nogil=True, cache=True)
 def centre_and_scale(rows):
     """Return what ``CoarseRows`` subtracts from rows, and multiplies them with then."""
     n_rows, n_features = rows.shape
-    centre = np.zeros(n_features)
-    for row in range(n_rows):
-        centre += rows[row]
-    centre /= n_rows
-    largest = np.zeros(n_features)
-    for row in range(n_rows):
-        for feature in range(n_features):
-            largest[feature] = max(largest[feature], abs(rows[row, feature] - centre[feature]))
-    return centre, 0.5 ** max(math.frexp(largest.max())[1], -500)
+    # Of so many rows each that there are never many sums.
+    n_at_once = max(LEAST_ROWS, -(-n_rows // MOST_CHUNKS))
+    n_chunks = -(-n_rows // n_at_once)
+    sums, largest = np.zeros((n_chunks, n_features)), np.zeros((n_chunks, n_features))
+    for chunk in numba.prange(n_chunks):
+        for row in range(n_at_once * chunk, min(n_at_once * (chunk + 1), n_rows)):
+            for feature in range(n_features):
+                sums[chunk, feature] += rows[row, feature]
+    centre = sums.sum(axis=0) / n_rows
+    for chunk in numba.prange(n_chunks):
+        for row in range(n_at_once * chunk, min(n_at_once * (chunk + 1), n_rows)):
+            for feature in range(n_features):
+                size, before = abs(rows[row, feature] - centre[feature]), largest[chunk, feature]
+                # Unlike ``max``, for several features at a time.
+                largest[chunk, feature] = size if size > before else before
+    return centre, 0.5 ** max(math.frexp(largest.max())[1], LEAST_EXPONENT)
 
 
-@numba.njit(cache=True, fastmath={"reassoc"})
-def make_coarse(rows, centre, inverse_scale, values, lengths):
-    """Centre, scale and round rows.
+@numba.njit(parallel=True, nogil=True, cache=True, fastmath={"reassoc"})
+def make_coarse(rows, numbers, centre, inverse_scale, values, norms):
+    """Centre, scale and round rows, and sum up their squares in float64.
 
     Parameters
     ----------
-    rows : ndarray of shape (n_rows, n_features), dtype=float32 or float64
+    rows : ndarray of shape (n_all, n_features), dtype=float32 or float64
+    numbers : ndarray of shape (n_rows,), dtype=int64
     centre, inverse_scale
         As :func:`centre_and_scale` returns them.
     values : ndarray of shape (n_rows, n_features), dtype=float32
-        Become the coarse rows.
-    lengths : ndarray of shape (n_rows,), dtype=float64
-        Become their squared lengths: squares in float32, summed in float64.
+        Become the coarse rows of these numbers.
+    norms : ndarray of shape (n_rows,), dtype=float32
+        Become their squared lengths.
     """
-    for row in range(len(rows)):
-        length = 0.0
+    for i in numba.prange(len(numbers)):
+        row, norm = rows[numbers[i]], 0.0
         for feature in range(len(centre)):
-            value = np.float32((rows[row, feature] - centre[feature]) * inverse_scale)
-            values[row, feature] = value
-            length += value * value
-        lengths[row] = length
+            value = np.float32((row[feature] - centre[feature]) * inverse_scale)
+            values[i, feature] = value
+            norm += value * value
+        norms[i] = norm
 
 
 @numba.njit(inline="always")
@@ -437,18 +449,24 @@ def keep_smallest(scores, own, first, n_kept, kept_scores, kept_rows, counts, li
         What is at least as large is not needed, and nothing smaller was left out; updated.
     """
     for i in numba.prange(len(scores)):
-        line, smallest, rows = scores[i], kept_scores[i], kept_rows[i]
-        if first <= own[i] < first + len(line):
-            line[own[i] - first] = np.inf
-        count, limit = counts[i], limits[i]
-        is_guess = count == 0
-        if is_guess:
-            limit = _guess_limit(line, n_kept)
-        count, limit = _offer_line(line, first, n_kept, smallest, rows, count, limit)
-        if is_guess and count < n_kept:
-            limit = np.float32(np.inf)
-            count, limit = _offer_line(line, first, n_kept, smallest, rows, 0, limit)
-        counts[i], limits[i] = count, limit
+        counts[i], limits[i] = keep_line(
+            scores[i], own[i], first, n_kept, kept_scores[i], kept_rows[i], counts[i], limits[i]
+        )
+
+
+@numba.njit(cache=True)
+def keep_line(line, own, first, n_kept, kept_scores, kept_rows, count, limit):
+    """Keep the smallest scores of one query, as :func:`keep_smallest`; return count and limit."""
+    if first <= own < first + len(line):
+        line[own - first] = np.inf
+    is_guess = count == 0
+    if is_guess:
+        limit = _guess_limit(line, n_kept)
+    count, limit = _offer_line(line, first, n_kept, kept_scores, kept_rows, count, limit)
+    if is_guess and count < n_kept:
+        limit = np.float32(np.inf)
+        count, limit = _offer_line(line, first, n_kept, kept_scores, kept_rows, 0, limit)
+    return count, limit
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)

@@ -4,14 +4,18 @@ import numba
 import numpy as np
 
 from imblearn_eos.neighbors._kernels import (
+    FLAGS_IN_WORD,
     count_below,
     find_between,
+    keep_line,
     limits_around,
     range_between,
 )
 
 # Pairs that one thread measures in a row.
 PAIRS_IN_A_CHUNK = 64
+# Queries that one thread answers in a row.
+QUERIES_IN_A_CHUNK = 16
 # Longer runs are sorted at once, unless they are nearly in order.
 SHORT_RUN = 32
 # The least number that a score can be above.
@@ -175,6 +179,17 @@ def _below(number):
     return np.nextafter(np.float32(number), np.float32(-np.inf))
 
 
+@numba.njit(cache=True)
+def _make_scratch(n_places, n_features):
+    """Make the arrays that :func:`_select_line` writes to, for so many candidates."""
+    return (
+        np.empty(n_places, np.int64),
+        np.empty(n_places),
+        np.empty(n_places, np.int32),
+        np.empty(n_features),
+    )
+
+
 @numba.njit(cache=True, error_model="numpy")
 def _select_line(
     queries,
@@ -189,8 +204,17 @@ def _select_line(
     result,
     nearest,
     squared,
+    scratch,
 ):
-    """Select the nearest candidates of query ``i``, and return at least the largest distance."""
+    """Select the nearest candidates of query ``i``, as :func:`select_kept`.
+
+    Returns
+    -------
+    farthest : float
+        At least the largest squared distance.
+    reach : float
+        No row whose score is at least this is among the nearest.
+    """
     n_neighbors = nearest.shape[1]
     inverse = 1 / max(1 - slope, 0.0)
     # The score of the last neighbor is at least one of them, and at most the other.
@@ -212,9 +236,9 @@ def _select_line(
     n_sure = count_below(line, sure)
     n_chosen = n_neighbors - n_sure
     farthest = distance / unit
-    chosen, measured = np.empty(n_near - n_sure, np.int64), np.empty(n_near - n_sure)
+    chosen, measured, taken, terms = scratch
+    chosen, measured = chosen[: n_near - n_sure], measured[: n_near - n_sure]
     if n_chosen:
-        terms = np.empty(rows.shape[1])
         find_between(line, sure, reach, chosen)
         for place in range(len(chosen)):
             measured[place] = _measure_pair(queries, i, rows, found[chosen[place]], terms)
@@ -225,15 +249,15 @@ def _select_line(
         nearest[i] = found[chosen]
         if result == 2:
             squared[i] = measured[:n_chosen]
-        return farthest
+        return farthest, reach
     # Written without a branch, and the last that is too many is written over.
     line[chosen] = -np.inf
-    taken, n_taken = np.empty(len(line), found.dtype), 0
+    n_taken = 0
     for place in range(len(line)):
         taken[n_taken] = found[place]
         n_taken += line[place] < sure
     nearest[i] = taken[:n_taken]
-    return farthest
+    return farthest, reach
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -273,15 +297,31 @@ def select_kept(
     squared : ndarray of shape (n_queries, n_neighbors), dtype=float64
         Becomes squared distances, for "distances" only.
     """
-    for i in numba.prange(len(found)):
-        count, shift = counts[i], lengths[i]
-        if count < nearest.shape[1] or not np.isfinite(shift):
-            nearest[i], farthest[i] = 0, np.inf
-            continue
-        line, row = scores[i, :count], found[i, :count]
-        farthest[i] = _select_line(
-            queries, i, rows, line, row, shift, slope, offsets[i], unit, result, nearest, squared
-        )
+    n_queries, n_places = found.shape
+    for chunk in numba.prange(-(-n_queries // QUERIES_IN_A_CHUNK)):
+        scratch = _make_scratch(n_places, rows.shape[1])
+        start = chunk * QUERIES_IN_A_CHUNK
+        for i in range(start, min(start + QUERIES_IN_A_CHUNK, n_queries)):
+            count, shift = counts[i], lengths[i]
+            if count < nearest.shape[1] or not np.isfinite(shift):
+                nearest[i], farthest[i] = 0, np.inf
+                continue
+            line, row = scores[i, :count], found[i, :count]
+            farthest[i], _ = _select_line(
+                queries,
+                i,
+                rows,
+                line,
+                row,
+                shift,
+                slope,
+                offsets[i],
+                unit,
+                result,
+                nearest,
+                squared,
+                scratch,
+            )
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -291,28 +331,57 @@ def select_all(queries, rows, scores, own, lengths, slope, offsets, unit, result
     Parameters
     ----------
     scores : ndarray of shape (n_queries, n_rows), dtype=float32
-        As for :func:`select_kept`. Infinite for rows that may not be found.
+        As for :func:`select_kept`. Infinite for rows that may not be found, and finite for
+        ``n_neighbors`` others.
     own : ndarray of shape (n_queries,), dtype=int64
         A row that may not be found, or -1.
-    queries, rows, lengths, slope, offsets, unit, result, nearest, squared
+    lengths : ndarray of shape (n_queries,), dtype=float64
+        Finite.
+    queries, rows, slope, offsets, unit, result, nearest, squared
         As for :func:`select_kept`.
     """
-    found = np.arange(len(rows), dtype=np.int32)
-    for i in numba.prange(len(scores)):
-        line = scores[i]
-        if own[i] >= 0:
-            line[own[i]] = np.inf
-        _select_line(
-            queries,
-            i,
-            rows,
-            line,
-            found,
-            lengths[i],
-            slope,
-            offsets[i],
-            unit,
-            result,
-            nearest,
-            squared,
-        )
+    n_queries, n_rows = scores.shape
+    n_neighbors = nearest.shape[1]
+    every = np.arange(n_rows, dtype=np.int32)
+    for chunk in numba.prange(-(-n_queries // QUERIES_IN_A_CHUNK)):
+        scratch = _make_scratch(n_rows, rows.shape[1])
+        few = np.empty(n_rows + FLAGS_IN_WORD, np.float32)
+        few_rows = np.empty(n_rows + FLAGS_IN_WORD, np.int32)
+        start = chunk * QUERIES_IN_A_CHUNK
+        for i in range(start, min(start + QUERIES_IN_A_CHUNK, n_queries)):
+            line, shift, offset = scores[i], lengths[i], offsets[i]
+            count, limit = keep_line(
+                line, own[i], 0, n_neighbors + 1, few, few_rows, 0, np.float32(np.inf)
+            )
+            _, reach = _select_line(
+                queries,
+                i,
+                rows,
+                few[:count],
+                few_rows[:count],
+                shift,
+                slope,
+                offset,
+                unit,
+                result,
+                nearest,
+                squared,
+                scratch,
+            )
+            # What was left out may be among the nearest.
+            if reach > limit:
+                _select_line(
+                    queries,
+                    i,
+                    rows,
+                    line,
+                    every,
+                    shift,
+                    slope,
+                    offset,
+                    unit,
+                    result,
+                    nearest,
+                    squared,
+                    scratch,
+                )
