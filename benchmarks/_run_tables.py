@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from _embeddings import read_registry
 from _results import Results
-from _study import RUNS, average_trainings, mean_difference, points_of
+from _study import N_SUBSETS, RUNS, average_trainings, mean_difference, points_of
 from _study_tables import format_difference
 
 
@@ -147,11 +147,11 @@ def _read_second_phases(runs):
         records = Results(RUNS / run).records
         is_held_out = any(record.get("hold_out") for record in records)
         records = [r for r in records if r["record"] == "second phase" and "error" not in r]
-        is_single = len({record["case"]["subset"] for record in records}) == 1
+        is_few = len({record["case"]["subset"] for record in records}) < N_SUBSETS
         for record in records:
             case, phase = record["case"], record["phase"]
             titles[phase] = ""
-            recipe = f"{case['recipe']}{' †' * is_single}{' ‡' * is_held_out}"
+            recipe = f"{case['recipe']}{' †' * is_few}{' ‡' * is_held_out}"
             phases = found.setdefault((recipe, record["method"]), {})
             points = phases.setdefault(phase, {name: {} for name in SETTINGS})
             for row in record["rows"]:

@@ -15,6 +15,8 @@ from _results import Results
 from _study_methods import METHODS
 from scipy import stats
 
+# Fewer subsets decide nothing: an interval of two is as wide as chance has it.
+N_SUBSETS = 3
 RUNS = Path(__file__).parent / "cifar_lt" / "runs"
 
 
@@ -63,7 +65,7 @@ class Column:
         imbalance = f"{self.study.kind}, ratio {self.study.ratio:g}, "
         if (self.study.kind, self.study.ratio) == ("exponential", 100):
             imbalance = ""
-        marks = f"{' †' * self.is_single}{' ‡' * self.study.is_held_out}"
+        marks = f"{' †' * self.has_few_subsets}{' ‡' * self.study.is_held_out}"
         return f"{imbalance}{self.study.epochs} epochs, {self.recipe}{marks}"
 
     @cached_property
@@ -99,9 +101,9 @@ class Column:
         return found
 
     @property
-    def is_single(self):
-        """Return whether all results are of one subset, on which nothing is decided."""
-        return len({record["case"]["subset"] for record in self.networks}) == 1
+    def has_few_subsets(self):
+        """Return whether results are of so few subsets that they decide nothing."""
+        return len({record["case"]["subset"] for record in self.networks}) < N_SUBSETS
 
     @property
     def is_tuned(self):
@@ -191,13 +193,13 @@ def mean_difference(differences, n_comparisons=1):
     Returns
     -------
     tuple of (float, float or None), or None
-        No interval with one difference, nothing with none.
+        No interval with less than ``N_SUBSETS``, nothing with no difference.
     """
     n = len(differences)
     if n == 0:
         return None
     quantile = 1 - 0.025 / n_comparisons
-    margin = stats.t.ppf(quantile, n - 1) * stats.sem(differences) if n > 1 else None
+    margin = stats.t.ppf(quantile, n - 1) * stats.sem(differences) if n >= N_SUBSETS else None
     return np.mean(differences), margin
 
 

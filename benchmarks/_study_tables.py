@@ -4,7 +4,7 @@ A function returns rows for ``tabulate``. Options are strings, as pages state th
 """
 
 import numpy as np
-from _study import mean_difference
+from _study import N_SUBSETS, mean_difference
 from _study_methods import METHODS
 
 # By name: what to take from a row, and how it is written.
@@ -18,8 +18,6 @@ SCORES = {
     "parameters": (lambda row: row["n_parameters"], ".0f"),
     "seconds": (lambda row: sum(row["seconds"].values()), ".1f"),
 }
-# The number of subsets below which nothing is decided.
-N_SUBSETS = 3
 
 
 def _gap(row, over_sampled, plain):
@@ -83,7 +81,7 @@ def _format_score(column, name, value):
     text = f"{np.mean(tuned):{form}}"
     other = f"{np.mean(default):{form}}"
     is_shown = other != text and has_default(name)
-    if value == "accuracy" and len(tuned) > 1:
+    if value == "accuracy" and len(tuned) >= N_SUBSETS:
         text += f" ± {np.std(tuned, ddof=1):.1f}"
     return f"{text} ({other})" if is_shown else text
 
@@ -113,7 +111,7 @@ def leads(columns, of="EOS", methods=None, settings=("tuned",), of_settings=None
 
 def _format_lead(differences, n_comparisons):
     corrected = mean_difference(differences, n_comparisons)
-    is_clear = len(differences) > 1 and abs(corrected[0]) > corrected[1]
+    is_clear = len(differences) >= N_SUBSETS and abs(corrected[0]) > corrected[1]
     return format_difference(mean_difference(differences), is_clear)
 
 

@@ -36,7 +36,7 @@ BLOCK = re.compile(r"(<!-- (table|figure|value): (.+?) -->)(.*?)(<!-- end -->)",
 # Options that are lists, and what separates their entries.
 LISTS = {"runs": " ", "settings": " ", "recipes": ";", "methods": ";"}
 KNOWN = {"recipes": list(RECIPES), "methods": list(METHODS), "settings": ["tuned", "default"]}
-SINGLE = "† One network on one subset: differences of one or two points decide nothing."
+FEW = "† Fewer than three subsets: differences of one or two points decide nothing."
 HELD_OUT = "‡ Settings were chosen on half of the test images, and scores are on the other half."
 BOLD = (
     "Bold intervals stay clear of 0 when they are corrected for the comparisons with all other "
@@ -175,7 +175,7 @@ def fill_table(name, options):
     text = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
     # Without padding: lines are long as it is.
     text = re.sub(r" {2,}", " ", re.sub(r"-{4,}", "---", text))
-    notes = {"†": SINGLE, "‡": HELD_OUT, "**": BOLD}
+    notes = {"†": FEW, "‡": HELD_OUT, "**": BOLD}
     marked = text + "‡" * any(column.study.is_held_out for column in columns)
     return "\n\n".join([text, *(note for mark, note in notes.items() if mark in marked)])
 

@@ -176,6 +176,8 @@ def test_differences_are_paired_by_subset():
     np.testing.assert_allclose(found, (20, 4.303 * 10 / np.sqrt(3)), rtol=1e-3)
     assert _study.Column(_study.Study(records), "CE").rows == {}
     assert _study.mean_difference([1.0]) == (1.0, None)
+    # Of two equal differences an interval would have no width.
+    assert _study.mean_difference([1.0, 1.0]) == (1.0, None)
     assert _study.mean_difference([]) is None
 
 
@@ -199,6 +201,13 @@ def test_trainings_are_averaged_within_subsets_and_paired():
     column = make_column(records)
     assert column.points("a, tuned") == pytest.approx({0: 20, 1: 65})
     assert column.differences("b, tuned", "a, tuned") == pytest.approx({0: 20, 1: 10})
+
+
+@pytest.mark.parametrize(("n_subsets", "expected"), [(1, "CE †"), (2, "CE †"), (3, "CE")])
+def test_recipes_of_few_subsets_are_marked(n_subsets, expected):
+    records = [make_record("EOS", subset, 0.5) for subset in range(n_subsets)]
+    column = make_column([record | {"record": "network"} for record in records])
+    assert column.title.endswith(f", {expected}")
 
 
 def test_recipes_are_compared_on_the_subsets_that_both_have():
