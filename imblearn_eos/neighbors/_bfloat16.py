@@ -23,7 +23,7 @@ import math
 
 import torch
 
-from imblearn_eos.neighbors import _kernels
+from imblearn_eos.neighbors import _heap_kernels, _kernels
 from imblearn_eos.neighbors._base import Block, Candidates, finite_or_nan
 from imblearn_eos.neighbors._certificate import Bound, tolerance, vanished
 from imblearn_eos.neighbors._compiled import CompiledEngine, CompiledTiles, in_order
@@ -120,7 +120,7 @@ class Bfloat16(CompiledEngine):
                     tile[~allowed[start : start + len(tile)], -4] = math.inf
                 scores = buffer[: len(queries) * len(tile)].view(len(queries), len(tile))
                 scores = torch.mm(factors, tile.T, out=scores).view(torch.int16)
-                _kernels.keep_in_heaps(
+                _heap_kernels.keep_in_heaps(
                     scores.numpy(),
                     group_minima(scores, -(-len(tile) // GROUP_ROWS)).numpy(),
                     torch.arange(start, start + len(tile)).numpy(),

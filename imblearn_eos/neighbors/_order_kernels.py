@@ -353,29 +353,17 @@ def select_all(queries, rows, scores, own, lengths, slope, offsets, unit, result
             count, limit = keep_line(
                 line, own[i], 0, n_neighbors + 1, few, few_rows, 0, np.float32(np.inf)
             )
-            _, reach = _select_line(
-                queries,
-                i,
-                rows,
-                few[:count],
-                few_rows[:count],
-                shift,
-                slope,
-                offset,
-                unit,
-                result,
-                nearest,
-                squared,
-                scratch,
-            )
-            # What was left out may be among the nearest.
-            if reach > limit:
-                _select_line(
+            # All rows, if what was left out may be among the nearest.
+            for candidates, found, least_other in (
+                (few[:count], few_rows[:count], limit),
+                (line, every, np.float32(np.inf)),
+            ):
+                _, reach = _select_line(
                     queries,
                     i,
                     rows,
-                    line,
-                    every,
+                    candidates,
+                    found,
                     shift,
                     slope,
                     offset,
@@ -385,3 +373,5 @@ def select_all(queries, rows, scores, own, lengths, slope, offsets, unit, result
                     squared,
                     scratch,
                 )
+                if reach <= least_other:
+                    break

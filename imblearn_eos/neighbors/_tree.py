@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from imblearn_eos.neighbors import _kernels
+from imblearn_eos.neighbors import _heap_kernels, _kernels
 from imblearn_eos.neighbors._base import SELECTION, Block, Candidates, finite_or_nan
 from imblearn_eos.neighbors._cells import SketchedRows
 from imblearn_eos.neighbors._compiled import CompiledEngine
@@ -77,7 +77,7 @@ class Tree(CompiledEngine):
         scores = np.full((len(queries), n_kept), np.inf, dtype=np.float32)
         places = np.zeros((len(queries), n_kept), dtype=np.int64)
         with _kernels.torch_threads():
-            work = _kernels.search_tree(
+            work = _heap_kernels.search_tree(
                 kept.values.numpy(),
                 self.sketches,
                 self.starts,
