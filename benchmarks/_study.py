@@ -15,7 +15,7 @@ from _results import Results
 from _study_methods import METHODS
 from scipy import stats
 
-# Fewer subsets decide nothing: an interval of two is as wide as chance has it.
+# With fewer subsets no interval is given: that of two is as wide as chance has it.
 N_SUBSETS = 3
 RUNS = Path(__file__).parent / "cifar_lt" / "runs"
 
@@ -193,7 +193,7 @@ def mean_difference(differences, n_comparisons=1):
     Returns
     -------
     tuple of (float, float or None), or None
-        No interval with less than ``N_SUBSETS``, nothing with no difference.
+        The margin is None with fewer than ``N_SUBSETS`` differences; None without any.
     """
     n = len(differences)
     if n == 0:

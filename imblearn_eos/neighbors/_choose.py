@@ -194,6 +194,7 @@ def make_engines(chains, rows, dtype, n_bytes):
     list of Engine
     """
     is_array = rows.device.type == "cpu" and rows.as_array() is not None
+    # Where any chain is compiled, the last is.
     rows_type = chains[-1][0].rows_type if is_array else CoarseRows
     coarse = rows_type(rows, dtype, n_bytes)
     for first, *others in chains:

@@ -37,7 +37,7 @@ class CompiledRows(CoarseRows):
         return torch.from_numpy(centre), inverse_scale
 
     def write(self, rows, numbers, values, norms):
-        """Write some of any rows as coarse rows, as :meth:`CoarseRows.write`."""
+        """Write rows that are an array in memory, as :meth:`CoarseRows.write`."""
         centre, inverse_scale = self.centre_and_scale
         numbers, centre, values, norms = (x.numpy() for x in (numbers, centre, values, norms))
         with _kernels.torch_threads():
@@ -179,13 +179,11 @@ class CompiledTiles(CompiledEngine):
         counts = np.zeros(len(queries), dtype=np.int64)
         limits = np.full(len(queries), np.inf, dtype=np.float32)
         buffer = queries.new_empty(min(n_queries, len(queries)) * tile_rows)
-        # Made by compiled loops, too, which must not begin within others.
-        kept = self.coarse.kept
         with _kernels.torch_threads():
             for start in range(0, len(queries), n_queries):
                 some = slice(start, start + n_queries)
                 part = queries[some]
-                for rows, norms, order in kept.tiles(tile_rows):
+                for rows, norms, order in self.coarse.kept.tiles(tile_rows):
                     first = int(order[0])
                     if allowed is not None:
                         norms = norms.masked_fill(~allowed[first : first + len(norms)], torch.inf)

@@ -37,7 +37,8 @@ class FewRows(CompiledTiles):
         bound = bound_of_lengths(lengths, values.shape[1], scores.dtype, coarse.unit, self.n_terms)
         own = np.full(len(queries), -1) if task.own is None else task.own.numpy()
         indices = np.empty((len(queries), task.n_neighbors), dtype=np.int64)
-        squared = np.empty(indices.shape if task.result == "distances" else (0, 0))
+        is_measured = task.result == "distances"
+        squared = np.empty(indices.shape if is_measured else (0, 0))
         with _kernels.torch_threads():
             _order_kernels.select_all(
                 queries,
@@ -52,4 +53,4 @@ class FewRows(CompiledTiles):
                 indices,
                 squared,
             )
-        return torch.from_numpy(squared), torch.from_numpy(indices)
+        return torch.from_numpy(squared) if is_measured else None, torch.from_numpy(indices)

@@ -1,7 +1,7 @@
 """Compiled loops for the CPU, where numba is installed.
 
 torch cannot look at one number and then decide whether to keep it. These loops do that. To prepare
-rows they read them once, where torch copies them.
+rows they need no copies, unlike torch.
 """
 
 import math
@@ -17,7 +17,8 @@ import torch
 from imblearn_eos.neighbors._base import LEAST_EXPONENT
 
 # numba's threads must not be used by two threads of Python at once with every threading layer.
-_lock = threading.Lock()
+# Loops may prepare rows, which other loops do.
+_lock = threading.RLock()
 _is_usable = True
 # Scores of which only the least takes part in the guess of a limit.
 COLUMNS_AT_ONCE = 16
@@ -39,7 +40,7 @@ LAST_KEY = 0x7F800000 << 32
 def _after_fork():
     """Turn the loops off in a forked process, where GNU OpenMP would end it."""
     global _lock, _is_usable
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     try:
         _is_usable = numba.threading_layer() != "omp"
     except ValueError:
@@ -161,7 +162,7 @@ def _minima_of_chunks(scores):
 
 @numba.njit(cache=True)
 def limits_around(scores, rank, most):
-    """Return limits that fewer than ``rank``, and that at least ``rank`` of the scores are below.
+    """Return two limits: fewer than ``rank`` scores are below the first, not so the second.
 
     Only equal scores lie between them, or ``rank`` to ``most`` are below the second. If fewer than
     ``rank`` are finite, all that are, and no others, are below the second.

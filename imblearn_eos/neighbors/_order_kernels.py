@@ -331,8 +331,8 @@ def select_all(queries, rows, scores, own, lengths, slope, offsets, unit, result
     Parameters
     ----------
     scores : ndarray of shape (n_queries, n_rows), dtype=float32
-        As for :func:`select_kept`. Infinite for rows that may not be found, and finite for
-        ``n_neighbors`` others.
+        With the query's length added, they are estimates. Infinite for rows that may not be found,
+        and finite for ``n_neighbors`` others. Overwritten.
     own : ndarray of shape (n_queries,), dtype=int64
         A row that may not be found, or -1.
     lengths : ndarray of shape (n_queries,), dtype=float64
@@ -350,6 +350,7 @@ def select_all(queries, rows, scores, own, lengths, slope, offsets, unit, result
         start = chunk * QUERIES_IN_A_CHUNK
         for i in range(start, min(start + QUERIES_IN_A_CHUNK, n_queries)):
             line, shift, offset = scores[i], lengths[i], offsets[i]
+            # One more than wanted, so that most limits lie beyond what must be looked at.
             count, limit = keep_line(
                 line, own[i], 0, n_neighbors + 1, few, few_rows, 0, np.float32(np.inf)
             )

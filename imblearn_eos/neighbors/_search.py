@@ -103,8 +103,8 @@ class ExactSearch:
         Returns
         -------
         squared : torch.Tensor of shape (n_queries, n_neighbors), dtype=float64
-            Squared Euclidean distances, for "distances" only; else arbitrary. Unlike their roots,
-            they tie only where rows do.
+            Squared Euclidean distances, for "distances" only; else None. Unlike their roots, they
+            tie only where rows do.
         indices : torch.Tensor of shape (n_queries, n_neighbors), dtype=int64
             Row numbers.
         """
