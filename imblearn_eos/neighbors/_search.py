@@ -160,12 +160,12 @@ class ExactSearch:
         n_allowed = task.n_allowed
         n_wanted = k + (task.own is not None) + SPARE_CANDIDATES
         engines = self._engines_for(n_queries, n_wanted, task.result != "sets")
+        if (answer := engines[0].answer(task)) is not None:
+            return answer
         # At least the k-th distance of each query, in the unit of coarse coordinates.
         bound = torch.full((n_queries,), math.inf, dtype=torch.float64)
         waiting = torch.arange(n_queries)
         for engine in engines:
-            if (answer := engine.answer(task)) is not None:
-                return answer
             n_kept = min(engine.n_candidates(n_wanted), n_allowed)
             # Collected over all blocks, because a GPU would wait for the number of each.
             is_doubtful = torch.zeros(n_queries, dtype=torch.bool)
