@@ -147,10 +147,13 @@ def _read_second_phases(runs):
         records = Results(RUNS / run).records
         is_held_out = any(record.get("hold_out") for record in records)
         records = [r for r in records if r["record"] == "second phase" and "error" not in r]
-        is_few = len({record["case"]["subset"] for record in records}) < N_SUBSETS
+        subsets = {}
+        for record in records:
+            subsets.setdefault(record["case"]["recipe"], set()).add(record["case"]["subset"])
         for record in records:
             case, phase = record["case"], record["phase"]
             titles[phase] = ""
+            is_few = len(subsets[case["recipe"]]) < N_SUBSETS
             recipe = f"{case['recipe']}{' †' * is_few}{' ‡' * is_held_out}"
             phases = found.setdefault((recipe, record["method"]), {})
             points = phases.setdefault(phase, {name: {} for name in SETTINGS})

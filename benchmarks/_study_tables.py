@@ -24,14 +24,26 @@ def _gap(row, over_sampled, plain):
     return row["gap"].get(over_sampled, row["gap"].get(plain))
 
 
-def format_difference(found, is_bold=False, digits=1):
+def format_difference(found, digits=1):
     if found is None:
         return ""
     mean, margin = found
     text = f"{mean:+.{digits}f}"
     if margin is not None:
         text += f" ({mean - margin:+.{digits}f} to {mean + margin:+.{digits}f})"
-    return f"**{text}**" if is_bold else text
+    return text
+
+
+def mark_few(text, values, column=None):
+    """Mark what is of few subsets, unless the title of its column says so."""
+    is_said = column is not None and column.has_few_subsets
+    return f"{text} †" if text and len(values) < N_SUBSETS and not is_said else text
+
+
+def format_differences(differences, column=None):
+    """Write the mean of differences by subset, with its interval, or a mark."""
+    found = list(differences.values())
+    return mark_few(format_difference(mean_difference(found)), found, column)
 
 
 def has_default(method):
@@ -83,7 +95,7 @@ def _format_score(column, name, value):
     is_shown = other != text and has_default(name)
     if value == "accuracy" and len(tuned) >= N_SUBSETS:
         text += f" ± {np.std(tuned, ddof=1):.1f}"
-    return f"{text} ({other})" if is_shown else text
+    return mark_few(f"{text} ({other})" if is_shown else text, tuned, column)
 
 
 def leads(columns, of="EOS", methods=None, settings=("tuned",), of_settings=None):
@@ -104,15 +116,16 @@ def leads(columns, of="EOS", methods=None, settings=("tuned",), of_settings=None
             for column in columns:
                 is_known = column.is_tuned or setting == "default"
                 found = column.differences(own, f"{name}, {setting}") if is_known else {}
-                row[column.title] = _format_lead(list(found.values()), len(others))
+                row[column.title] = _format_lead(found, len(others), column)
             rows.append(row)
     return rows
 
 
-def _format_lead(differences, n_comparisons):
-    corrected = mean_difference(differences, n_comparisons)
+def _format_lead(differences, n_comparisons, column):
+    corrected = mean_difference(list(differences.values()), n_comparisons)
     is_clear = len(differences) >= N_SUBSETS and abs(corrected[0]) > corrected[1]
-    return format_difference(mean_difference(differences), is_clear)
+    text = format_differences(differences, column)
+    return f"**{text}**" if is_clear else text
 
 
 def gains(columns, minus="network", methods=None, settings=("tuned",)):
@@ -125,7 +138,7 @@ def gains(columns, minus="network", methods=None, settings=("tuned",)):
             row = {f"minus {minus}": name} | ({"settings": setting} if len(settings) > 1 else {})
             for column in columns:
                 found = column.differences(f"{name}, {setting}", f"{minus}, {setting}")
-                row[column.title] = format_difference(mean_difference(list(found.values())))
+                row[column.title] = format_differences(found, column)
             rows.append(row)
     return rows
 
@@ -137,8 +150,8 @@ def tuning(columns, methods=None):
         if METHODS[name].grid and has_default(name):
             row = {"tuned minus default": name, "settings": len(METHODS[name].settings)}
             for column in columns:
-                found = column.differences(f"{name}, tuned", f"{name}, default").values()
-                row[column.title] = format_difference(mean_difference(list(found)))
+                found = column.differences(f"{name}, tuned", f"{name}, default")
+                row[column.title] = format_differences(found, column)
             rows.append(row)
     return rows
 
@@ -182,15 +195,16 @@ def neighbors(columns, value="accuracy"):
         for k in sorted(names):
             row = {"search": search, "K": k}
             for column in columns:
-                found = column.mean(f"{method}, K={k}", get)
-                row[column.title] = "" if found is None else f"{found:{form}}"
+                found = list(column.values(f"{method}, K={k}", get).values())
+                text = f"{np.mean(found):{form}}" if found else ""
+                row[column.title] = mark_few(text, found, column)
             rows.append(row)
         if value == "accuracy" and names:
             low, high = 10, max(names)
             row = {"search": search, "K": f"{high} minus {low}"}
             for column in columns:
-                found = column.differences(f"{method}, K={high}", f"{method}, K={low}").values()
-                row[column.title] = format_difference(mean_difference(list(found)))
+                found = column.differences(f"{method}, K={high}", f"{method}, K={low}")
+                row[column.title] = format_differences(found, column)
             rows.append(row)
     return rows
 
@@ -219,10 +233,10 @@ def rivals(columns, of="CE"):
         own = next(c for c in columns if c.study is column.study and c.recipe == of)
         row = {"network": column.title}
         for setting in ("tuned", "default"):
-            found = own.differences(f"EOS, {setting}", f"network, {setting}", column).values()
+            found = own.differences(f"EOS, {setting}", f"network, {setting}", column)
             is_known = setting == "default" or own.is_tuned
-            row[f"{of} + EOS, {setting}, minus it"] = format_difference(
-                mean_difference(list(found)) if is_known else None
+            row[f"{of} + EOS, {setting}, minus it"] = format_differences(
+                found if is_known else {}, column
             )
         rows.append(row)
     return rows
@@ -237,8 +251,7 @@ def between(columns, of, minus, methods=None):
         for setting in ("tuned", "default"):
             if setting == "tuned" or has_default(name):
                 full = f"{name}, {setting}"
-                found = list(first.differences(full, full, second).values())
-                row[setting] = format_difference(mean_difference(found))
+                row[setting] = format_differences(first.differences(full, full, second))
         rows.append(row)
     return rows
 
@@ -267,11 +280,13 @@ def recall_gains(columns, methods=None):
         row = {"4 largest / 2 rarest classes": name}
         for column in columns:
             found, network = (
-                column.mean(f"{n}, tuned", lambda row: row["recall"]) for n in (name, "network")
+                column.values(f"{n}, tuned", lambda row: row["recall"]) for n in (name, "network")
             )
-            if found is not None:
-                gain = 100 * (found - network)
-                row[column.title] = f"{gain[:4].mean():+.0f} / {gain[-2:].mean():+.0f}"
+            if found:
+                # Of the same subsets.
+                gain = 100 * np.mean([found[subset] - network[subset] for subset in found], axis=0)
+                text = f"{gain[:4].mean():+.0f} / {gain[-2:].mean():+.0f}"
+                row[column.title] = mark_few(text, found, column)
         rows.append(row)
     return rows
 

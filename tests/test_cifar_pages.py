@@ -210,6 +210,19 @@ def test_recipes_of_few_subsets_are_marked(n_subsets, expected):
     assert column.title.endswith(f", {expected}")
 
 
+def test_cells_of_fewer_subsets_than_their_column_are_marked():
+    records = [make_record(name, i, 0.5) for name in ("network", "SMOTE") for i in range(3)]
+    records = [record | {"record": "network"} for record in records] + records
+    column = make_column([*records, make_record("LWS", 0, 0.7), make_record("LWS", 1, 0.7)])
+    for table, full, few in (
+        (_study_tables.scores, "50.0 ± 0.0", "70.0 †"),
+        (_study_tables.gains, "+0.0 (+0.0 to +0.0)", "+20.0 †"),
+        (_study_tables.recall_gains, "+0 / +0", "+20 / +20 †"),
+    ):
+        cells = {next(iter(row.values())): row[column.title] for row in table([column])}
+        assert (cells["SMOTE"], cells["LWS"]) == (full, few)
+
+
 def test_recipes_are_compared_on_the_subsets_that_both_have():
     records = [make_record("network", subset, 0.1 * subset) for subset in (1, 2)]
     records.append(make_record("network", 2, 0.5, recipe="ASL"))
