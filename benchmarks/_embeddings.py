@@ -46,7 +46,9 @@ def read_embedded(file):
     """Read embeddings as `write_embedded` wrote them."""
     with np.load(file, allow_pickle=False) as arrays:
         contents = {name: arrays[name] for name in arrays.files}
-    contents |= {name: contents[name].astype(np.float32) for name in ("Z", "Z_new")}
+    for name in ("Z", "Z_new"):
+        Z = contents[name]
+        contents[name] = (join_bytes(Z) if Z.dtype == np.uint8 else Z).astype(np.float32)
     contents["seconds"] = json.loads(str(contents["seconds"]))
     for name in {"is_unit", "n_parameters", "precision"} & contents.keys():
         contents[name] = contents[name].item()
@@ -54,7 +56,7 @@ def read_embedded(file):
 
 
 def write_embedded(file, embedded):
-    """Write embeddings, rounded to float16 if they are small enough."""
+    """Write embeddings, rounded to float16 if they are small enough, with their bytes apart."""
     file.parent.mkdir(parents=True, exist_ok=True)
     arrays = asdict(embedded)
     arrays["seconds"] = json.dumps(embedded.seconds)
@@ -62,12 +64,33 @@ def write_embedded(file, embedded):
         # Half the size of float32.
         with np.errstate(over="ignore"):
             rounded = arrays[name].astype(np.float16)
-        arrays[name] = rounded if np.isfinite(rounded).all() else arrays[name]
+        if np.isfinite(rounded).all():
+            arrays[name] = split_bytes(rounded)
     # A name that an interrupted write cannot leave behind.
     unfinished = file.with_suffix(".tmp")
     with open(unfinished, "wb") as stream:
         np.savez_compressed(stream, **arrays)
     unfinished.replace(file)
+
+
+def split_bytes(Z):
+    """Put first all low bytes of float16, then all high ones: a tenth less when compressed.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_rows, n_features), dtype=float16
+
+    Returns
+    -------
+    ndarray of shape (2, n_features, n_rows), dtype=uint8
+    """
+    return np.stack([(Z.T.view(np.uint16) >> shift).astype(np.uint8) for shift in (0, 8)])
+
+
+def join_bytes(halves):
+    """Undo `split_bytes`."""
+    low, high = halves.astype(np.uint16)
+    return np.ascontiguousarray((high << 8 | low).T).view(np.float16)
 
 
 def name_of(case, budget, fold, n_folds):

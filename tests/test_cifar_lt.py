@@ -175,6 +175,16 @@ def test_a_method_that_fails_is_recorded_and_the_study_goes_on(
     assert failed["error"] not in print_study(monkeypatch, capsys, tmp_path)
 
 
+def test_bytes_of_embeddings_are_put_together_as_they_were():
+    # Every finite number of float16, and subnormal ones.
+    numbers = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    Z = numbers[np.isfinite(numbers)][:63480].reshape(-1, 8)
+    joined = _embeddings.join_bytes(_embeddings.split_bytes(Z))
+    assert joined.dtype == np.float16
+    assert joined.shape == Z.shape
+    np.testing.assert_array_equal(joined.view(np.uint16), Z.view(np.uint16))
+
+
 @pytest.mark.parametrize("largest", [6e4, 7e4])
 def test_embeddings_too_large_for_float16_are_kept_as_they_are(study, tmp_path, largest):
     (file,) = (study[0] / "embeddings").glob("*_all_*")
