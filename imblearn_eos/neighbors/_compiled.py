@@ -11,8 +11,9 @@ from imblearn_eos.neighbors import _exact, _kernels, _order_kernels
 from imblearn_eos.neighbors._base import TERMS, Block, Candidates, CoarseRows, Engine, multiply
 from imblearn_eos.neighbors._order import in_threads, sort_by, sort_lines
 
-# Products with fewer queries are slower; in small tiles, many scores are kept in vain.
-LEAST_QUERIES, LEAST_TILE_ROWS, TILE_ROWS_PER_KEPT = 32, 4096, 64
+# Products with few queries are slow, so tiles are not large; in small ones, many scores are kept in
+# vain.
+LEAST_QUERIES, LEAST_TILE_ROWS, TILE_ROWS_PER_KEPT = 32, 2048, 8
 # Candidates or features of a query, up to which blocks are larger than what is multiplied at once.
 NUMBERS_PER_QUERY = 1024
 
