@@ -88,17 +88,19 @@ def test_many_scores_below_a_threshold_are_the_smallest(n_rows, n_kept, n_tile, 
         # Nothing below the limit was left out.
         assert np.delete(scores[i], found).min(initial=np.inf) >= limits[i]
 
-    keys, estimates = np.empty((5, n_kept), dtype=np.int64), np.empty((5, n_kept))
-    kernels.to_keys(kept, rows, counts, limits, keys)
-    keys.sort(axis=1)
-    kernels.from_keys(keys, np.zeros(5), estimates)
+    found, estimates = np.empty((5, n_kept), dtype=np.int64), np.empty((5, n_kept))
+    kernels.sort_kept(kept, rows, counts, limits, np.zeros(5), found, estimates)
     expected = np.sort(scores, axis=1)
     others, expected = expected[:, n_kept:].min(axis=1, initial=np.inf), expected[:, :n_kept]
     assert_array_equal(estimates, expected)
     assert (limits <= others).all()
     is_real = np.isfinite(expected)
-    assert_array_equal(np.take_along_axis(scores, keys, axis=1)[is_real], expected[is_real])
-    assert all(len(set(line[real])) == real.sum() for line, real in zip(keys, is_real, strict=True))
+    assert_array_equal(np.take_along_axis(scores, found, axis=1)[is_real], expected[is_real])
+    for line, real, values in zip(found, is_real, expected, strict=True):
+        assert len(set(line[real])) == real.sum()
+        # Equal scores by row.
+        is_equal = values[real][1:] == values[real][:-1]
+        assert (np.diff(line[real])[is_equal] > 0).all()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 
 from imblearn_eos.neighbors import _exact, _kernels, _order_kernels
 from imblearn_eos.neighbors._base import TERMS, Block, Candidates, CoarseRows, Engine, multiply
-from imblearn_eos.neighbors._order import in_threads, sort_by, sort_lines
+from imblearn_eos.neighbors._order import sort_by, sort_lines
 
 # Products with few queries are slow, so tiles are not large; in small ones, many scores are kept in
 # vain.
@@ -241,10 +241,9 @@ def in_order(kept, n_kept):
     -------
     Candidates
     """
-    keys = np.empty((len(kept.rows), n_kept), dtype=np.int64)
-    estimates = torch.empty(keys.shape, dtype=torch.float64)
+    rows = torch.empty(len(kept.rows), n_kept, dtype=torch.int64)
+    estimates = torch.empty(rows.shape, dtype=torch.float64)
+    arrays = kept.scores, kept.rows, kept.counts, kept.limits, kept.lengths.numpy()
     with _kernels.torch_threads():
-        _kernels.to_keys(kept.scores, kept.rows, kept.counts, kept.limits, keys)
-        in_threads(lambda lines: lines.sort(axis=1), keys)
-        _kernels.from_keys(keys, kept.lengths.numpy(), estimates.numpy())
-    return Candidates(torch.from_numpy(keys), estimates, kept.limit, is_sorted=True, has_own=False)
+        _kernels.sort_kept(*arrays, rows.numpy(), estimates.numpy())
+    return Candidates(rows, estimates, kept.limit, is_sorted=True, has_own=False)

@@ -31,10 +31,10 @@ BISECTIONS = 24
 MANY = 512
 # Rows are summed up in so many parts, or in parts of so many rows.
 MOST_CHUNKS, LEAST_ROWS = 64, 1024
-# All bits but that of the sign.
-LARGEST_INT32 = 0x7FFFFFFF
-# The key of an infinite score for :func:`to_keys`.
-LAST_KEY = 0x7F800000 << 32
+# All bits but that of the sign, and that bit.
+LARGEST_INT32, SIGN = 0x7FFFFFFF, 0x80000000
+# Queries that one thread answers in a row.
+QUERIES_IN_A_CHUNK = 16
 
 
 def _after_fork():
@@ -335,44 +335,77 @@ def keep_line(line, own, first, n_kept, kept_scores, kept_rows, count, limit):
     return count, limit
 
 
+@numba.njit(cache=True)
+def _sort_by_bytes(keys, rows, other_keys, other_rows, n_smaller):
+    """Sort keys and rows with them, equal keys as they stand, and return where they are then.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_keys,), dtype=uint32
+    rows : ndarray of shape (n_keys,), dtype=int32
+    other_keys, other_rows
+        As these. All are overwritten.
+    n_smaller : ndarray of shape (256,)
+        Overwritten.
+
+    Returns
+    -------
+    keys, rows
+        Either those or the others.
+    """
+    # Several times as fast as to compare them, and all threads do it.
+    for shift in (np.uint32(0), np.uint32(8), np.uint32(16), np.uint32(24)):
+        n_smaller[:] = 0
+        for i in range(len(keys)):
+            n_smaller[(keys[i] >> shift) & np.uint32(0xFF)] += 1
+        n_before = 0
+        for byte in range(len(n_smaller)):
+            n_before, n_smaller[byte] = n_before + n_smaller[byte], n_before
+        for i in range(len(keys)):
+            byte = (keys[i] >> shift) & np.uint32(0xFF)
+            place = n_smaller[byte]
+            n_smaller[byte] += 1
+            other_keys[place], other_rows[place] = keys[i], rows[i]
+        keys, rows, other_keys, other_rows = other_keys, other_rows, keys, rows
+    return keys, rows
+
+
 @numba.njit(parallel=True, nogil=True, cache=True)
-def to_keys(kept_scores, kept_rows, counts, limits, keys):
-    """Make integers of the same order of the smallest scores that :func:`keep_smallest` kept.
+def sort_kept(kept_scores, kept_rows, counts, limits, lengths, rows, estimates):
+    """Sort the smallest scores that :func:`keep_smallest` kept, equal ones by row.
 
     Parameters
     ----------
     kept_scores, kept_rows, counts, limits
         As :func:`keep_smallest` leaves them; overwritten, and limits updated.
-    keys : ndarray of shape (n_queries, n_kept), dtype=int64
-        Scores come into the upper half, and rows into the lower half.
-    """
-    n_kept = keys.shape[1]
-    for i in numba.prange(len(keys)):
-        count = counts[i]
-        if count > n_kept:
-            least = _cut(kept_scores[i, :count], kept_rows[i, :count], n_kept)
-            limits[i] = min(limits[i], least)
-            count = n_kept
-        for place in range(count):
-            keys[i, place] = (np.int64(_to_key(kept_scores[i, place])) << 32) | kept_rows[i, place]
-        # At an infinite distance. They are found only where there are no others.
-        keys[i, count:] = LAST_KEY
-
-
-@numba.njit(parallel=True, nogil=True, cache=True)
-def from_keys(keys, lengths, estimates):
-    """Take keys apart that :func:`to_keys` made.
-
-    Parameters
-    ----------
-    keys : ndarray of shape (n_queries, n_kept), dtype=int64
-        Become rows.
     lengths : ndarray of shape (n_queries,), dtype=float64
         What is added to the scores of each query.
+    rows : ndarray of shape (n_queries, n_kept), dtype=int64
+        Become the rows.
     estimates : ndarray of shape (n_queries, n_kept), dtype=float64
-        Become the sums.
+        Become the sums. Infinite where there are fewer.
     """
-    for i in numba.prange(len(keys)):
-        for place in range(keys.shape[1]):
-            estimates[i, place] = _from_key(keys[i, place] >> 32) + lengths[i]
-            keys[i, place] &= 0xFFFFFFFF
+    n_queries, n_kept = rows.shape
+    for chunk in numba.prange(-(-n_queries // QUERIES_IN_A_CHUNK)):
+        keys, other_keys = np.empty(n_kept, np.uint32), np.empty(n_kept, np.uint32)
+        some, other_rows = np.empty(n_kept, np.int32), np.empty(n_kept, np.int32)
+        n_smaller = np.empty(256, np.int32)
+        start = QUERIES_IN_A_CHUNK * chunk
+        for i in range(start, min(start + QUERIES_IN_A_CHUNK, n_queries)):
+            count = counts[i]
+            if count > n_kept:
+                least = _cut(kept_scores[i, :count], kept_rows[i, :count], n_kept)
+                limits[i] = min(limits[i], least)
+                count = n_kept
+            for place in range(count):
+                # Of the same order, without a sign.
+                keys[place] = np.uint32(_to_key(kept_scores[i, place])) ^ np.uint32(SIGN)
+                some[place] = kept_rows[i, place]
+            found, found_rows = _sort_by_bytes(
+                keys[:count], some[:count], other_keys[:count], other_rows[:count], n_smaller
+            )
+            for place in range(count):
+                score = _from_key(np.int32(found[place] ^ np.uint32(SIGN)))
+                rows[i, place], estimates[i, place] = found_rows[place], score + lengths[i]
+            # Found only where there are no others.
+            rows[i, count:], estimates[i, count:] = 0, np.inf
