@@ -117,14 +117,15 @@ def chain_of(name):
 
         return (type("AnyFused", (_triton.Fused,), {"pays": lambda self: True}), _topk.TopkTiles)
     pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
-    from imblearn_eos.neighbors import _bfloat16, _compiled, _few, _tree
+    from imblearn_eos.neighbors import _bfloat16, _compiled, _compiled_boxes, _few
 
     # What does not pay is right too.
-    small_tree = type("SmallTree", (_tree.Tree,), {"cell_rows": 8, "pays": lambda self: True})
+    boxes = _compiled_boxes.CompiledBoxes
+    small = type("SmallCompiledBoxes", (boxes,), {"cell_rows": 8, "pays": lambda self: True})
     rough = type("Rough", (_bfloat16.Bfloat16,), {"pays": lambda self: True})
     sorting = type("Sorting", (_compiled.CompiledTiles,), {"max_kept_unsorted": 0})
     return {
-        "tree": (small_tree,),
+        "compiled boxes": (small,),
         "compiled tiles": (_compiled.CompiledTiles,),
         "compiled tiles, sorting": (sorting,),
         "few rows": (_few.FewRows,),
@@ -170,7 +171,7 @@ ENGINES = [
     "tiles",
     "boxes",
     "k-d tree",
-    "tree",
+    "compiled boxes",
     "compiled tiles",
     "compiled tiles, sorting",
     "few rows",

@@ -174,13 +174,13 @@ def test_table_of_engines_counts_wins_and_names_the_worst_cell():
     def record(n, ours, peer):
         cell = {"data": "gaussian", "rows": n, "features": 8, "k": 6}
         seconds = {"ours": ours, "sklearn brute": peer + 1, "faiss flat": peer}
-        return {"cell": cell, "seconds": seconds, "engines": {"ours": "Tree"}}
+        return {"cell": cell, "seconds": seconds, "engines": {"ours": "CompiledBoxes"}}
 
     _, engines = neighbors.tables(
         [record(300, 2, 1), record(1000, 1, 3), record(3000, 1, 2)], "ours"
     )
     cells = [cell.strip() for cell in engines.splitlines()[-1].split("|")[1:-1]]
-    assert cells == ["Tree", "gaussian", "3", "2", "2.00", "0.50", "300 x 8, k = 6"]
+    assert cells == ["CompiledBoxes", "gaussian", "3", "2", "2.00", "0.50", "300 x 8, k = 6"]
 
 
 def test_samplers_are_measured_and_shown_again(tmp_path, embeddings, capsys, monkeypatch):

@@ -144,13 +144,13 @@ def test_the_product_that_is_timed_is_as_named_whatever_torch_is_told(monkeypatc
 
 
 @pytest.mark.parametrize("is_supported", [True, False])
-def test_few_queries_are_not_worth_a_tree_beside_bfloat16(monkeypatch, is_supported):
+def test_few_queries_are_not_worth_boxes_beside_bfloat16(monkeypatch, is_supported):
     monkeypatch.setattr(_choose, "has_bfloat16", lambda device: is_supported)
     size = _choose.Size(10**6, 32, 2000, 20, True, torch.device("cpu"), torch.float32, 2**30)
     names = [chain[0].__name__ for chain in _choose.choose_engines(size)]
-    assert ("Tree" in names) == (not is_supported)
+    assert ("CompiledBoxes" in names) == (not is_supported)
     names = [chain[0].__name__ for chain in _choose.choose_engines(size._replace(n_queries=5000))]
-    assert names[0] == "Tree"
+    assert names[0] == "CompiledBoxes"
 
 
 def test_integers_have_the_order_of_the_numbers():

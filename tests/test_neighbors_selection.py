@@ -46,6 +46,36 @@ def test_nothing_below_the_limit_is_dropped(n_rows, n_kept, n_tile, kind, dtype)
         assert set(below.tolist()) <= set(kept.tolist())
 
 
+@pytest.mark.parametrize("kind", ["clusters", "copies", "far", "few"])
+@pytest.mark.parametrize("n_kept", [1, 19, 60])
+def test_cells_of_near_boxes_have_the_nearest_rows(kind, n_kept):
+    pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
+    from imblearn_eos.neighbors import _compiled, _compiled_boxes
+
+    random_state = np.random.RandomState(0)
+    X = random_state.normal(size=(700, 12))
+    X[350:] += 20
+    if kind == "copies":
+        X = X.round()
+        X[::2] = X[0]
+    is_allowed = {
+        # Half of the queries have none in their cluster.
+        "far": np.arange(700) >= 350,
+        "few": random_state.permutation(700) < n_kept,
+    }.get(kind, np.ones(700, dtype=bool))
+    rows = _exact.Rows(torch.from_numpy(X.astype(np.float32)), torch.device("cpu"))
+    coarse = _compiled.CompiledRows(rows, torch.float32, 2**28)
+    engine = type("Small", (_compiled_boxes.CompiledBoxes,), {"cell_rows": 8})(coarse)
+    block = next(engine.blocks(rows, torch.arange(700), n_kept))
+    queries = engine.centred(rows, block.numbers)
+    found = engine.candidates(block, queries, n_kept, torch.from_numpy(is_allowed))
+    among = coarse.centred(rows[torch.from_numpy(np.flatnonzero(is_allowed))])
+    expected = torch.cdist(queries, among).square().sort(dim=1).values[:, :n_kept]
+    assert_allclose(found.estimates.sort(dim=1).values, expected, rtol=1e-4, atol=1e-7)
+    assert is_allowed[found.rows].all()
+    assert all(len(set(line.tolist())) == n_kept for line in found.rows)
+
+
 @pytest.mark.parametrize(
     "kind",
     ["any sign", "ties", "equal", "ascending", "descending", "few", "no numbers", "near", "late"],

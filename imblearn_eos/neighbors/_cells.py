@@ -1,6 +1,6 @@
 """Which rows cannot be near: boxes around cells of rows, in a space of few dimensions.
 
-Shared by the engines that rule rows out, ``_boxes.py`` and ``_tree.py``.
+Shared by the engines that rule rows out, ``_boxes.py`` and ``_compiled_boxes.py``.
 """
 
 import copy

@@ -30,10 +30,10 @@ ROWS_TO_SELECT = 4
 MAX_WANTED = 512
 # Neighbors from which on more candidates cost more than products in bfloat16 save.
 MAX_WANTED_BFLOAT16 = 64
-# Features up to which the k-d tree is tried, and those from which the compiled tree is faster.
-MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_TREE = 16, 4
-# Building a tree takes at least as long as products with so many queries, in float32 or bfloat16.
-MIN_TREE_QUERIES, MIN_TREE_QUERIES_BESIDE_BFLOAT16 = 1024, 4096
+# Features up to which the k-d tree is tried, and those from which compiled boxes are faster.
+MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_BOXES = 16, 4
+# Making boxes takes at least as long as products with so many queries, in float32 or bfloat16.
+MIN_BOX_QUERIES, MIN_BOX_QUERIES_BESIDE_BFLOAT16 = 1024, 4096
 # Loading the compiled loops takes a second. So they are loaded when the searches without them, all
 # in all, have multiplied so many numbers, which takes about as long.
 WORK_TO_LOAD = 2.5e10
@@ -94,7 +94,7 @@ def choose_engines(size):
         return [(Tiles,)]
     chains = _choose_products(size, n_bytes, is_compiled)
     n_bytes = _kd_tree.bytes_kept(size.n_rows, size.n_features)
-    most_features = MAX_KD_FEATURES_BESIDE_TREE if is_compiled else MAX_KD_FEATURES
+    most_features = MAX_KD_FEATURES_BESIDE_BOXES if is_compiled else MAX_KD_FEATURES
     if size.n_features <= most_features and n_bytes < size.n_bytes / 2:
         chains.insert(0, (_kd_tree.KDTrees,))
     return chains
@@ -129,18 +129,20 @@ def _choose_on_cuda(size, n_bytes):
 def _choose_products(size, n_bytes, is_compiled):
     """Return chains of engines for the CPU and any number of features."""
     if is_compiled:
-        from imblearn_eos.neighbors import _bfloat16, _compiled, _tree
+        from imblearn_eos.neighbors import _bfloat16, _compiled, _compiled_boxes
 
         # To select many rows takes longer than to rule out the others saves.
         if size.n_wanted > MAX_WANTED:
             return [(_compiled.CompiledTiles,)]
-        chains, min_queries = [(_compiled.CompiledTiles,)], MIN_TREE_QUERIES
+        chains, min_queries = [(_compiled.CompiledTiles,)], MIN_BOX_QUERIES
         n_bytes += _bfloat16.bytes_kept(size.n_rows, size.n_features)
         is_few = size.n_wanted <= MAX_WANTED_BFLOAT16
         if is_few and has_bfloat16(size.device.type) and n_bytes < size.n_bytes / 2:
             chains.insert(0, (_bfloat16.Bfloat16, _compiled.CompiledTiles))
-            min_queries = MIN_TREE_QUERIES_BESIDE_BFLOAT16
-        return [(_tree.Tree,), *chains] if size.n_queries >= min_queries else chains
+            min_queries = MIN_BOX_QUERIES_BESIDE_BFLOAT16
+        return (
+            [(_compiled_boxes.CompiledBoxes,), *chains] if size.n_queries >= min_queries else chains
+        )
     if size.n_wanted > MAX_WANTED and not size.is_sorted:
         return [(Tiles,)]
     n_pairs = size.n_queries * size.n_rows

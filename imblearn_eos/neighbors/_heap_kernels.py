@@ -1,10 +1,23 @@
 """Compiled loops that keep the nearest rows of each query in a heap, where numba is installed.
 
-Unlike torch, they can enter a cell of the tree for a single query.
+Unlike torch, they can search a cell of rows for a single query.
 """
 
 import numba
 import numpy as np
+
+from imblearn_eos.neighbors._kernels import (
+    FLAGS_IN_WORD,
+    QUERIES_IN_A_CHUNK,
+    flag_between,
+    limits_around,
+    take_flag,
+)
+
+# Parts of the limit, by which near cells come before others.
+N_SHARES = 4
+# What reorders sums, for several numbers at a time, and keeps infinity.
+FASTMATH = {"contract", "reassoc", "nsz"}
 
 
 @numba.njit(inline="always")
@@ -52,23 +65,72 @@ def keep_in_heaps(scores, minima, rows, kept_scores, kept_rows):
                         _replace_largest(heap, heap_rows, score, rows[column])
 
 
-@numba.njit(parallel=True, nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-def search_tree(
+@numba.njit(inline="always")
+def _gaps_to_boxes(low, high, sketch, gaps):
+    """Compute squared distances between a sketch and boxes."""
+    gaps[:] = 0
+    for axis in range(len(sketch)):
+        x = sketch[axis]
+        for box in range(len(gaps)):
+            below, above = low[axis, box] - x, x - high[axis, box]
+            # Unlike ``max``, for several boxes at a time.
+            outside = below if below > above else above
+            outside = outside if outside > np.float32(0) else np.float32(0)
+            gaps[box] += outside * outside
+
+
+@numba.njit(inline="always")
+def _gaps_to_rows(sketches, cell, sketch, gaps):
+    """Compute squared distances between a sketch and those of a cell."""
+    gaps[:] = 0
+    for axis in range(len(sketch)):
+        x = sketch[axis]
+        for row in range(len(gaps)):
+            difference = sketches[cell, axis, row] - x
+            gaps[row] += difference * difference
+
+
+@numba.njit(inline="always")
+def _search_cell(
+    cell, sketches, starts, coarse, allowed, query, sketch, gaps, words, heap, heap_rows
+):
+    """Keep the near rows of a cell; return how many were measured."""
+    n_measured = 0
+    _gaps_to_rows(sketches, cell, sketch, gaps)
+    flag_between(gaps, np.float32(0), heap[0], words.view(np.uint8))
+    for i in range(len(words)):
+        word = words[i]
+        while word != np.uint64(0):
+            flag, word = take_flag(word)
+            row = FLAGS_IN_WORD * i + flag
+            place = starts[cell] + row
+            if gaps[row] < heap[0] and allowed[place]:
+                n_measured += 1
+                score = np.float32(0)
+                for feature in range(len(query)):
+                    difference = coarse[place, feature] - query[feature]
+                    score += difference * difference
+                if score < heap[0]:
+                    _replace_largest(heap, heap_rows, score, place)
+    return n_measured
+
+
+@numba.njit(parallel=True, nogil=True, cache=True, fastmath=FASTMATH)
+def search_cells(
     coarse, sketches, starts, low, high, allowed, queries, query_sketches, kept_scores, kept_rows
 ):
-    """Descend a tree for each query, the nearer half first, and keep the nearest rows.
+    """Search the cells whose boxes are near each query, nearer ones first, and keep the nearest.
 
     Parameters
     ----------
     coarse : ndarray of shape (n_rows, n_features)
-        Rows in the order of the tree's cells.
+        Rows in the order of the cells.
     sketches : ndarray of shape (n_cells, n_dimensions, max_rows)
         Sketches of each cell's rows; infinite beyond the cell's rows.
     starts : ndarray of shape (n_cells,)
         First row of each cell.
-    low, high : ndarray of shape (2 * n_cells, n_dimensions)
-        Corners of the box of each node: node 1 is the root, the halves of node i are 2 i and
-        2 i + 1, and the last ``n_cells`` are the cells.
+    low, high : ndarray of shape (n_dimensions, n_cells)
+        Corners of the box around each cell.
     allowed : ndarray of shape (n_rows,), dtype=bool
         Which rows may be kept.
     queries : ndarray of shape (n_queries, n_features)
@@ -81,62 +143,57 @@ def search_tree(
     ndarray of shape (n_queries, 2), dtype=int64
         How many sketches and how many rows were looked at.
     """
-    n_cells, n_dimensions, max_rows = sketches.shape
-    n_features = coarse.shape[1]
+    n_cells, _, max_rows = sketches.shape
     work = np.zeros((len(queries), 2), np.int64)
-    for i in numba.prange(len(queries)):
-        waiting = np.empty(64, np.int64)
-        waiting_gaps = np.empty(64, np.float32)
-        gaps = np.empty(max_rows, np.float32)
-        query, sketch = queries[i], query_sketches[i]
-        heap, heap_rows = kept_scores[i], kept_rows[i]
-        n_sketches = n_measured = 0
-        n_waiting = 1
-        waiting[0] = 1
-        waiting_gaps[0] = 0
-        while n_waiting:
-            n_waiting -= 1
-            node = waiting[n_waiting]
-            gap = waiting_gaps[n_waiting]
-            while node < n_cells and gap < heap[0]:
-                near, far = 2 * node, 2 * node + 1
-                near_gap = np.float32(0)
-                far_gap = np.float32(0)
-                for axis in range(n_dimensions):
-                    x = sketch[axis]
-                    outside = max(low[near, axis] - x, x - high[near, axis], np.float32(0))
-                    near_gap += outside * outside
-                    outside = max(low[far, axis] - x, x - high[far, axis], np.float32(0))
-                    far_gap += outside * outside
-                if far_gap < near_gap:
-                    near, far = far, near
-                    near_gap, far_gap = far_gap, near_gap
-                waiting[n_waiting] = far
-                waiting_gaps[n_waiting] = far_gap
-                n_waiting += 1
-                node, gap = near, near_gap
-            if not gap < heap[0]:
-                continue
-            cell = node - n_cells
-            n_sketches += max_rows
-            gaps[:] = 0
-            for axis in range(n_dimensions):
-                x = sketch[axis]
-                for j in range(max_rows):
-                    difference = sketches[cell, axis, j] - x
-                    gaps[j] += difference * difference
-            for j in range(max_rows):
-                if gaps[j] < heap[0]:
-                    place = starts[cell] + j
-                    if not allowed[place]:
-                        continue
-                    n_measured += 1
-                    score = np.float32(0)
-                    for feature in range(n_features):
-                        difference = coarse[place, feature] - query[feature]
-                        score += difference * difference
-                    if score < heap[0]:
-                        _replace_largest(heap, heap_rows, score, place)
-        work[i, 0] = n_sketches
-        work[i, 1] = n_measured
+    for chunk in numba.prange(-(-len(queries) // QUERIES_IN_A_CHUNK)):
+        gaps, words = _make_scratch(max_rows)
+        cell_gaps, cell_words = _make_scratch(n_cells)
+        start = QUERIES_IN_A_CHUNK * chunk
+        for i in range(start, min(start + QUERIES_IN_A_CHUNK, len(queries))):
+            query, sketch = queries[i], query_sketches[i]
+            heap, heap_rows = kept_scores[i], kept_rows[i]
+            n_sketches, n_measured = 0, 0
+            _gaps_to_boxes(low, high, sketch, cell_gaps)
+            # As many boxes as have enough rows, then those nearer than growing shares of the limit.
+            n_near, n_rounds = 1 + len(heap) // max_rows, 0
+            near, far = np.float32(0), limits_around(cell_gaps, n_near, 2 * n_near)[1]
+            while near < heap[0]:
+                flag_between(cell_gaps, near, far, cell_words.view(np.uint8))
+                for j in range(len(cell_words)):
+                    word = cell_words[j]
+                    while word != np.uint64(0):
+                        flag, word = take_flag(word)
+                        cell = FLAGS_IN_WORD * j + flag
+                        if cell_gaps[cell] < heap[0]:
+                            n_sketches += max_rows
+                            n_measured += _search_cell(
+                                cell,
+                                sketches,
+                                starts,
+                                coarse,
+                                allowed,
+                                query,
+                                sketch,
+                                gaps,
+                                words,
+                                heap,
+                                heap_rows,
+                            )
+                near = far
+                if heap[0] < np.inf:
+                    n_rounds += 1
+                    far = max(far, np.float32(min(n_rounds, N_SHARES) / N_SHARES) * heap[0])
+                elif n_near < n_cells:
+                    # Too few of their rows are allowed.
+                    n_near *= 4
+                    far = max(far, limits_around(cell_gaps, n_near, 2 * n_near)[1])
+                else:
+                    far = np.float32(np.inf)
+            work[i] = n_sketches, n_measured
     return work
+
+
+@numba.njit(cache=True)
+def _make_scratch(n_numbers):
+    """Make arrays for gaps, and for their flags, eight in a word."""
+    return np.empty(n_numbers, np.float32), np.zeros(-(-n_numbers // FLAGS_IN_WORD), np.uint64)

@@ -242,6 +242,20 @@ def _guess_limit(scores, n_kept):
     return limits_around(scores, n_kept, n_kept + n_kept // 2)[1]
 
 
+@numba.njit(inline="always")
+def flag_between(scores, low, high, flags):
+    """Set a flag for each score that is not below one limit and is below the other."""
+    for column in range(len(scores)):
+        flags[column] = (scores[column] >= low) & (scores[column] < high)
+
+
+@numba.njit(inline="always")
+def take_flag(word):
+    """Return the number of a word's first flag, and the word without it."""
+    lowest = word & (~word + np.uint64(1))
+    return np.int64((lowest * FLAG_NUMBERS) >> np.uint64(56)), word ^ lowest
+
+
 @numba.njit(cache=True)
 def _flag_below(scores, limit, flags):
     for column in range(len(scores)):
@@ -283,12 +297,10 @@ def _offer_line(scores, first, n_kept, kept_scores, kept_rows, count, limit):
             _flag_below(scores[start:], limit, flags[start:])
         word = words[place]
         while word != np.uint64(0):
-            lowest = word & (~word + np.uint64(1))
-            flag = np.int64((lowest * FLAG_NUMBERS) >> np.uint64(56))
+            flag, word = take_flag(word)
             column = FLAGS_IN_WORD * place + flag
             kept_scores[count], kept_rows[count] = scores[column], first + column
             count += 1
-            word ^= lowest
     return count, limit
 
 

@@ -1,4 +1,4 @@
-"""The engine for many rows with structure: each query descends a tree, in compiled loops."""
+"""The engine for many rows with structure: boxes rule out most of them, in compiled loops."""
 
 from dataclasses import dataclass
 
@@ -22,8 +22,8 @@ class SketchedBlock(Block):
     sketches: torch.Tensor
 
 
-class Tree(CompiledEngine):
-    """Descend a tree of cells for each query, the nearer half first.
+class CompiledBoxes(CompiledEngine):
+    """Search the cells of rows whose boxes are near each query, the nearest first.
 
     Parameters
     ----------
@@ -40,22 +40,18 @@ class Tree(CompiledEngine):
         members = self.sketched.sketches[cells.order[cells.padded()]]
         members[~cells.is_filled()] = torch.inf
         self.sketches = members.transpose(1, 2).contiguous().numpy()
-        low, high = [cells.low], [cells.high]
-        while len(low[0]) > 1:
-            low.insert(0, low[0].view(-1, 2, low[0].shape[1]).amin(1))
-            high.insert(0, high[0].view(-1, 2, high[0].shape[1]).amax(1))
-        nothing = torch.zeros_like(low[0])
-        self.low, self.high = (torch.cat([nothing, *part]).numpy() for part in (low, high))
+        self.low, self.high = (x.T.contiguous().numpy() for x in (cells.low, cells.high))
 
     def pays(self):
-        """Return whether the tree takes less time than products, on a few of the rows."""
+        """Return whether boxes take less time than products, on a few of the rows."""
         n_rows, n_features = self.coarse.rows.shape
         kept = self.sketched.kept
         sample = torch.arange(0, n_rows, max(1, n_rows // 64))
         sketches = self.sketched.sketches[kept.order[sample]]
         _, _, work = self._search(kept.values[sample], sketches, 16, None)
         n_sketches, n_measured = work.mean(0)
-        cost = n_sketches * sketches.shape[1] + n_measured * n_features
+        n_looked = n_sketches + len(self.sketched.cells)
+        cost = n_looked * sketches.shape[1] + n_measured * n_features
         return COST * cost < n_rows * (n_features + SELECTION)
 
     def blocks(self, queries, numbers, n_kept):
@@ -77,7 +73,7 @@ class Tree(CompiledEngine):
         scores = np.full((len(queries), n_kept), np.inf, dtype=np.float32)
         places = np.zeros((len(queries), n_kept), dtype=np.int64)
         with _kernels.torch_threads():
-            work = _heap_kernels.search_tree(
+            work = _heap_kernels.search_cells(
                 kept.values.numpy(),
                 self.sketches,
                 self.starts,
