@@ -1,5 +1,8 @@
 """How the smallest of many scores are selected."""
 
+import os
+import subprocess
+import sys
 from threading import Barrier
 
 import numpy as np
@@ -72,6 +75,7 @@ def test_cells_of_near_boxes_have_the_nearest_rows(kind, n_kept):
     among = coarse.centred(rows[torch.from_numpy(np.flatnonzero(is_allowed))])
     expected = torch.cdist(queries, among).square().sort(dim=1).values[:, :n_kept]
     assert_allclose(found.estimates.sort(dim=1).values, expected, rtol=1e-4, atol=1e-7)
+    assert_array_equal(found.limit, found.estimates.max(dim=1).values)
     assert is_allowed[found.rows].all()
     assert all(len(set(line.tolist())) == n_kept for line in found.rows)
 
@@ -131,6 +135,24 @@ def test_many_scores_below_a_threshold_are_the_smallest(n_rows, n_kept, n_tile, 
         # Equal scores by row.
         is_equal = values[real][1:] == values[real][:-1]
         assert (np.diff(line[real])[is_equal] > 0).all()
+
+
+@pytest.mark.slow
+def test_fast_math_of_one_loop_is_not_passed_on_to_others(tmp_path):
+    pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
+    code = """if True:
+        import numpy as np, torch
+        from imblearn_eos.neighbors import _compiled, _compiled_boxes, _exact, _kernels
+
+        rows = _exact.Rows(torch.rand(100, 2), torch.device("cpu"))
+        # Its loops are compiled before others.
+        _compiled_boxes.CompiledBoxes(_compiled.CompiledRows(rows, torch.float32, 2**20)).pays()
+        # Fast math would tell zeros apart.
+        scores = np.array([-0.0, -1], "float32")
+        assert _kernels.range_between(scores, np.float32(-2), np.float32(0)) == (-1, -1)
+    """
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 @pytest.mark.parametrize(

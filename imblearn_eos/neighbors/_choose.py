@@ -30,8 +30,8 @@ ROWS_TO_SELECT = 4
 MAX_WANTED = 512
 # Neighbors from which on more candidates cost more than products in bfloat16 save.
 MAX_WANTED_BFLOAT16 = 64
-# Features up to which the k-d tree is tried, and those from which compiled boxes are faster.
-MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_BOXES = 16, 4
+# Features up to which the k-d tree is tried, and those beside compiled boxes.
+MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_COMPILED = 16, 4
 # Making boxes takes at least as long as products with so many queries, in float32 or bfloat16.
 MIN_BOX_QUERIES, MIN_BOX_QUERIES_BESIDE_BFLOAT16 = 1024, 4096
 # Loading the compiled loops takes a second. So they are loaded when the searches without them, all
@@ -94,7 +94,7 @@ def choose_engines(size):
         return [(Tiles,)]
     chains = _choose_products(size, n_bytes, is_compiled)
     n_bytes = _kd_tree.bytes_kept(size.n_rows, size.n_features)
-    most_features = MAX_KD_FEATURES_BESIDE_BOXES if is_compiled else MAX_KD_FEATURES
+    most_features = MAX_KD_FEATURES_BESIDE_COMPILED if is_compiled else MAX_KD_FEATURES
     if size.n_features <= most_features and n_bytes < size.n_bytes / 2:
         chains.insert(0, (_kd_tree.KDTrees,))
     return chains

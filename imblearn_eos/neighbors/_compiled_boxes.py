@@ -11,6 +11,8 @@ from imblearn_eos.neighbors._cells import SketchedRows
 from imblearn_eos.neighbors._compiled import CompiledEngine
 
 BLOCK_QUERIES = 4096
+# Each query looks at all boxes. More of them than this would take longer than larger ones.
+MAX_CELLS = 2**15
 # What a compiled loop does with one coordinate takes as long as so many in a product.
 COST = 15
 
@@ -23,7 +25,7 @@ class SketchedBlock(Block):
 
 
 class CompiledBoxes(CompiledEngine):
-    """Search the cells of rows whose boxes are near each query, the nearest first.
+    """Search the cells of rows whose boxes are near each query.
 
     Parameters
     ----------
@@ -34,7 +36,8 @@ class CompiledBoxes(CompiledEngine):
 
     def __init__(self, coarse):
         super().__init__(coarse)
-        self.sketched = SketchedRows(coarse, self.cell_rows)
+        cell_rows = max(self.cell_rows, len(coarse.rows) // MAX_CELLS)
+        self.sketched = SketchedRows(coarse, cell_rows)
         cells = self.sketched.cells
         self.starts = cells.starts.numpy()
         members = self.sketched.sketches[cells.order[cells.padded()]]

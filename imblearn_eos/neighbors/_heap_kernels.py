@@ -8,7 +8,6 @@ import numpy as np
 
 from imblearn_eos.neighbors._kernels import (
     FLAGS_IN_WORD,
-    QUERIES_IN_A_CHUNK,
     flag_between,
     limits_around,
     take_flag,
@@ -119,7 +118,7 @@ def _search_cell(
 def search_cells(
     coarse, sketches, starts, low, high, allowed, queries, query_sketches, kept_scores, kept_rows
 ):
-    """Search the cells whose boxes are near each query, nearer ones first, and keep the nearest.
+    """Search the cells whose boxes are near each query, in rounds, and keep the nearest rows.
 
     Parameters
     ----------
@@ -145,51 +144,49 @@ def search_cells(
     """
     n_cells, _, max_rows = sketches.shape
     work = np.zeros((len(queries), 2), np.int64)
-    for chunk in numba.prange(-(-len(queries) // QUERIES_IN_A_CHUNK)):
+    for i in numba.prange(len(queries)):
         gaps, words = _make_scratch(max_rows)
         cell_gaps, cell_words = _make_scratch(n_cells)
-        start = QUERIES_IN_A_CHUNK * chunk
-        for i in range(start, min(start + QUERIES_IN_A_CHUNK, len(queries))):
-            query, sketch = queries[i], query_sketches[i]
-            heap, heap_rows = kept_scores[i], kept_rows[i]
-            n_sketches, n_measured = 0, 0
-            _gaps_to_boxes(low, high, sketch, cell_gaps)
-            # As many boxes as have enough rows, then those nearer than growing shares of the limit.
-            n_near, n_rounds = 1 + len(heap) // max_rows, 0
-            near, far = np.float32(0), limits_around(cell_gaps, n_near, 2 * n_near)[1]
-            while near < heap[0]:
-                flag_between(cell_gaps, near, far, cell_words.view(np.uint8))
-                for j in range(len(cell_words)):
-                    word = cell_words[j]
-                    while word != np.uint64(0):
-                        flag, word = take_flag(word)
-                        cell = FLAGS_IN_WORD * j + flag
-                        if cell_gaps[cell] < heap[0]:
-                            n_sketches += max_rows
-                            n_measured += _search_cell(
-                                cell,
-                                sketches,
-                                starts,
-                                coarse,
-                                allowed,
-                                query,
-                                sketch,
-                                gaps,
-                                words,
-                                heap,
-                                heap_rows,
-                            )
-                near = far
-                if heap[0] < np.inf:
-                    n_rounds += 1
-                    far = max(far, np.float32(min(n_rounds, N_SHARES) / N_SHARES) * heap[0])
-                elif n_near < n_cells:
-                    # Too few of their rows are allowed.
-                    n_near *= 4
-                    far = max(far, limits_around(cell_gaps, n_near, 2 * n_near)[1])
-                else:
-                    far = np.float32(np.inf)
-            work[i] = n_sketches, n_measured
+        query, sketch = queries[i], query_sketches[i]
+        heap, heap_rows = kept_scores[i], kept_rows[i]
+        n_sketches, n_measured = 0, 0
+        _gaps_to_boxes(low, high, sketch, cell_gaps)
+        # As many boxes as have enough rows, then those nearer than growing shares of the limit.
+        n_near, n_rounds = 1 + len(heap) // max(1, max_rows - 1), 0
+        near, far = np.float32(0), limits_around(cell_gaps, n_near, 2 * n_near)[1]
+        while near < heap[0]:
+            flag_between(cell_gaps, near, far, cell_words.view(np.uint8))
+            for j in range(len(cell_words)):
+                word = cell_words[j]
+                while word != np.uint64(0):
+                    flag, word = take_flag(word)
+                    cell = FLAGS_IN_WORD * j + flag
+                    if cell_gaps[cell] < heap[0]:
+                        n_sketches += max_rows
+                        n_measured += _search_cell(
+                            cell,
+                            sketches,
+                            starts,
+                            coarse,
+                            allowed,
+                            query,
+                            sketch,
+                            gaps,
+                            words,
+                            heap,
+                            heap_rows,
+                        )
+            near = far
+            if heap[0] < np.inf:
+                n_rounds += 1
+                far = max(far, np.float32(min(n_rounds, N_SHARES) / N_SHARES) * heap[0])
+            elif n_near < n_cells:
+                # Too few of their rows are allowed.
+                n_near *= 4
+                far = max(far, limits_around(cell_gaps, n_near, 2 * n_near)[1])
+            else:
+                far = np.float32(np.inf)
+        work[i] = n_sketches, n_measured
     return work
 
 

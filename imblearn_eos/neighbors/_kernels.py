@@ -33,8 +33,6 @@ MANY = 512
 MOST_CHUNKS, LEAST_ROWS = 64, 1024
 # All bits but that of the sign, and that bit.
 LARGEST_INT32, SIGN = 0x7FFFFFFF, 0x80000000
-# Queries that one thread answers in a row.
-QUERIES_IN_A_CHUNK = 16
 
 
 def _after_fork():
@@ -160,7 +158,8 @@ def _minima_of_chunks(scores):
     return minima
 
 
-@numba.njit(cache=True)
+# Called first by a loop with fast math, it and what it calls would be compiled with that, too.
+@numba.njit(cache=True, fastmath=False)
 def limits_around(scores, rank, most):
     """Return two limits: fewer than ``rank`` scores are below the first, not so the second.
 
@@ -348,38 +347,32 @@ def keep_line(line, own, first, n_kept, kept_scores, kept_rows, count, limit):
 
 
 @numba.njit(cache=True)
-def _sort_by_bytes(keys, rows, other_keys, other_rows, n_smaller):
-    """Sort keys and rows with them, equal keys as they stand, and return where they are then.
+def _sort_by_bytes(keys, rows, other_keys, other_rows):
+    """Sort keys in place, and rows with them; equal keys stay as they stand.
 
     Parameters
     ----------
     keys : ndarray of shape (n_keys,), dtype=uint32
     rows : ndarray of shape (n_keys,), dtype=int32
     other_keys, other_rows
-        As these. All are overwritten.
-    n_smaller : ndarray of shape (256,)
-        Overwritten.
-
-    Returns
-    -------
-    keys, rows
-        Either those or the others.
+        As these, or longer. Overwritten.
     """
-    # Several times as fast as to compare them, and all threads do it.
+    n_keys, n_smaller = len(keys), np.empty(256, np.int32)
+    # Several times as fast as to compare keys. Four passes end where they began.
     for shift in (np.uint32(0), np.uint32(8), np.uint32(16), np.uint32(24)):
         n_smaller[:] = 0
-        for i in range(len(keys)):
+        for i in range(n_keys):
             n_smaller[(keys[i] >> shift) & np.uint32(0xFF)] += 1
         n_before = 0
         for byte in range(len(n_smaller)):
             n_before, n_smaller[byte] = n_before + n_smaller[byte], n_before
-        for i in range(len(keys)):
+        for i in range(n_keys):
             byte = (keys[i] >> shift) & np.uint32(0xFF)
             place = n_smaller[byte]
             n_smaller[byte] += 1
             other_keys[place], other_rows[place] = keys[i], rows[i]
-        keys, rows, other_keys, other_rows = other_keys, other_rows, keys, rows
-    return keys, rows
+        keys, other_keys = other_keys, keys
+        rows, other_rows = other_rows, rows
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
@@ -398,26 +391,21 @@ def sort_kept(kept_scores, kept_rows, counts, limits, lengths, rows, estimates):
         Become the sums. Infinite where there are fewer.
     """
     n_queries, n_kept = rows.shape
-    for chunk in numba.prange(-(-n_queries // QUERIES_IN_A_CHUNK)):
+    for i in numba.prange(n_queries):
         keys, other_keys = np.empty(n_kept, np.uint32), np.empty(n_kept, np.uint32)
         some, other_rows = np.empty(n_kept, np.int32), np.empty(n_kept, np.int32)
-        n_smaller = np.empty(256, np.int32)
-        start = QUERIES_IN_A_CHUNK * chunk
-        for i in range(start, min(start + QUERIES_IN_A_CHUNK, n_queries)):
-            count = counts[i]
-            if count > n_kept:
-                least = _cut(kept_scores[i, :count], kept_rows[i, :count], n_kept)
-                limits[i] = min(limits[i], least)
-                count = n_kept
-            for place in range(count):
-                # Of the same order, without a sign.
-                keys[place] = np.uint32(_to_key(kept_scores[i, place])) ^ np.uint32(SIGN)
-                some[place] = kept_rows[i, place]
-            found, found_rows = _sort_by_bytes(
-                keys[:count], some[:count], other_keys[:count], other_rows[:count], n_smaller
-            )
-            for place in range(count):
-                score = _from_key(np.int32(found[place] ^ np.uint32(SIGN)))
-                rows[i, place], estimates[i, place] = found_rows[place], score + lengths[i]
-            # Found only where there are no others.
-            rows[i, count:], estimates[i, count:] = 0, np.inf
+        count = counts[i]
+        if count > n_kept:
+            least = _cut(kept_scores[i, :count], kept_rows[i, :count], n_kept)
+            limits[i] = min(limits[i], least)
+            count = n_kept
+        for place in range(count):
+            # Of the same order, without a sign.
+            keys[place] = np.uint32(_to_key(kept_scores[i, place])) ^ np.uint32(SIGN)
+            some[place] = kept_rows[i, place]
+        _sort_by_bytes(keys[:count], some[:count], other_keys, other_rows)
+        for place in range(count):
+            score = _from_key(np.int32(keys[place] ^ np.uint32(SIGN)))
+            rows[i, place], estimates[i, place] = some[place], score + lengths[i]
+        # Found only where there are no others.
+        rows[i, count:], estimates[i, count:] = 0, np.inf

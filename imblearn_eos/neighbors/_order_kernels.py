@@ -5,7 +5,6 @@ import numpy as np
 
 from imblearn_eos.neighbors._kernels import (
     FLAGS_IN_WORD,
-    QUERIES_IN_A_CHUNK,
     count_below,
     find_between,
     keep_line,
@@ -15,6 +14,8 @@ from imblearn_eos.neighbors._kernels import (
 
 # Pairs that one thread measures in a row.
 PAIRS_IN_A_CHUNK = 64
+# Queries that one thread answers in a row.
+QUERIES_IN_A_CHUNK = 16
 # Longer runs are sorted at once, unless they are nearly in order.
 SHORT_RUN = 32
 # The least number that a score can be above.
