@@ -11,7 +11,7 @@ from imblearn_eos.neighbors._cells import SketchedRows
 from imblearn_eos.neighbors._compiled import CompiledEngine
 
 BLOCK_QUERIES = 4096
-# Each query looks at all boxes. More of them than this would take longer than larger ones.
+# Each query looks at all boxes, so there are no more of them.
 MAX_CELLS = 2**15
 # What a compiled loop does with one coordinate takes as long as so many in a product.
 COST = 15
