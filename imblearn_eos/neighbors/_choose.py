@@ -140,9 +140,9 @@ def _choose_products(size, n_bytes, is_compiled):
         if is_few and has_bfloat16(size.device.type) and n_bytes < size.n_bytes / 2:
             chains.insert(0, (_bfloat16.Bfloat16, _compiled.CompiledTiles))
             min_queries = MIN_BOX_QUERIES_BESIDE_BFLOAT16
-        return (
-            [(_compiled_boxes.CompiledBoxes,), *chains] if size.n_queries >= min_queries else chains
-        )
+        if size.n_queries >= min_queries:
+            chains.insert(0, (_compiled_boxes.CompiledBoxes,))
+        return chains
     if size.n_wanted > MAX_WANTED and not size.is_sorted:
         return [(Tiles,)]
     n_pairs = size.n_queries * size.n_rows

@@ -358,7 +358,7 @@ def _sort_by_bytes(keys, rows, other_keys, other_rows):
         As these, or longer. Overwritten.
     """
     n_keys, n_smaller = len(keys), np.empty(256, np.int32)
-    # Several times as fast as to compare keys. Four passes end where they began.
+    # One pass for each byte. Four passes end where they began.
     for shift in (np.uint32(0), np.uint32(8), np.uint32(16), np.uint32(24)):
         n_smaller[:] = 0
         for i in range(n_keys):
