@@ -6,7 +6,9 @@
 EfficientNet-Lite0 with ImageNet weights embeds the images once, a file for each block of them, and
 heads are fitted to 160 principal components. Both continue where they were stopped; ``--report``
 only prints the results that are there. A backbone that never saw these labels lets
-cross-validation of the training rows choose honestly.
+cross-validation of the training rows choose honestly. The test images of all subsets come first,
+for they suffice without tuning; the folds follow. ``cifar_lt_pages.py`` shows the results that are
+kept in ``frozen``.
 """
 
 import argparse
@@ -151,28 +153,32 @@ def read_features(folder):
 
 
 def measure(labels, options):
-    """Fit all methods on the subsets whose images are embedded."""
+    """Fit all methods on the subsets whose images are embedded, all test images first."""
     y, y_test = labels
     positions, Z = read_features(options.output / "features")
     done = read_results(options.output)
+    units = []
     for (kind, ratio), subset in product(SETTINGS, SUBSETS):
-        rows = rows_of(y, kind, ratio, subset)
-        needed = [*rows, *range(len(y), len(y) + len(y_test))]
-        if any(row not in positions for row in needed):
+        rows, name = rows_of(y, kind, ratio, subset), f"{kind}_{ratio:g}_{subset}"
+        if any(row not in positions for row in [*rows, *range(len(y), len(y) + len(y_test))]):
             print(f"{kind} {ratio:g}, subset {subset}: not all images are embedded yet")
             continue
-        name = f"{kind}_{ratio:g}_{subset}"
-        missing = [part for part in PARTS if part not in done.get(name, {})]
-        if not missing:
-            continue
-        found = [positions[int(row)] for row in needed]
-        data = (*reduce_features(Z[found[: len(rows)]], Z[found[len(rows) :]]), y[rows], y_test)
-        run = Parallel(options.jobs, return_as="generator", batch_size=1)
-        units = run(delayed(evaluate)(part, *data, subset) for part in missing)
+        units += [(name, p, rows, subset) for p in PARTS if p not in done.get(name, {})]
+    units.sort(key=lambda unit: unit[1] != "test")
+
+    def prepare(part, rows, subset):
+        tested = range(len(y), len(y) + len(y_test))
+        Z_train, Z_test = (Z[[positions[int(row)] for row in found]] for found in (rows, tested))
+        return part, *reduce_features(Z_train, Z_test), y[rows], y_test, subset
+
+    # Rows are prepared when a process is free for them.
+    run = Parallel(options.jobs, return_as="generator", batch_size=1)
+    records = run(delayed(evaluate)(*prepare(*unit)) for _, *unit in units)
+    for (name, *_), record in tqdm(
+        zip(units, records, strict=True), total=len(units), unit="part", disable=None
+    ):
         with (options.output / f"{name}.jsonl").open("a") as file:
-            for record in tqdm(units, total=len(missing), unit="part", desc=name):
-                file.write(f"\n{json.dumps(record)}\n")
-                file.flush()
+            file.write(f"\n{json.dumps(record)}\n")
 
 
 def reduce_features(Z, Z_test):
@@ -225,6 +231,20 @@ def combine(parts):
         for name in CANDIDATES
         for i, alpha in enumerate(ALPHAS)
     }
+
+
+def read_scores(folder, method, alphas=(DEFAULT_ALPHA,)):
+    """Return {subset's name: test score} of a method; a choice, if there is one, is by the folds.
+
+    Without a choice, subsets need no folds.
+    """
+    keys, found = list(product(METHODS[method], alphas)), {}
+    for subset, parts in read_results(folder).items():
+        if len(parts) == len(PARTS):
+            found[subset] = score(combine(parts), method, alphas)
+        elif len(keys) == 1 and "test" in parts:
+            found[subset] = parts["test"][keys[0][0]][ALPHAS.index(keys[0][1])]
+    return found
 
 
 # --- report ---------------------------------------------------------------------------------------

@@ -104,6 +104,20 @@ def test_heads_continue_where_they_were_stopped(images, tmp_path, monkeypatch, c
 
 
 @pytest.mark.usefixtures("few")
+def test_test_images_of_all_subsets_come_before_the_folds(images, tmp_path, monkeypatch):
+    evaluated = []
+
+    def evaluate(part, Z, *args):
+        evaluated.append((args[-1], part))
+        return {"part": part, "scores": dict.fromkeys(frozen.CANDIDATES, [50.0] * 5)}
+
+    monkeypatch.setattr(frozen, "evaluate", evaluate)
+    run(monkeypatch, images, tmp_path)
+    tests = [(0, "test"), (1, "test")]
+    assert evaluated == [*tests, *((subset, fold) for subset in (0, 1) for fold in range(3))]
+
+
+@pytest.mark.usefixtures("few")
 def test_subsets_wait_for_their_images(images, tmp_path, monkeypatch, capsys):
     run(monkeypatch, images, tmp_path, "--heads")
     out = capsys.readouterr().out
