@@ -10,7 +10,7 @@ names what would change, and changes nothing. ``--study DIR`` prints the tables 
 The comment names a function of ``_study_tables.py`` or ``_run_tables.py``, a figure of
 ``_study_plots.py``, or a value, and its options. ``runs`` are folders of results, and ``recipes``
 and ``methods`` restrict columns and rows (separated by ";"). A new page needs no code. ``keel``
-shows what ``tables.py`` found on other data, in ``keel``.
+shows what ``tables.py`` found on other data, in ``keel``, and ``frozen`` what ``frozen.py`` found.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 import _ranks
 import _run_tables
 import _study_tables
+import frozen
 import numpy as np
 import tables
 from _recipes import RECIPES
@@ -32,6 +33,7 @@ from tabulate import tabulate
 
 PAGES = Path(__file__).parent / "cifar_lt"
 KEEL = Path(__file__).parent / "keel"
+FROZEN = Path(__file__).parent / "frozen"
 BLOCK = re.compile(r"(<!-- (table|figure|value): (.+?) -->)(.*?)(<!-- end -->)", re.DOTALL)
 # Options that are lists, and what separates their entries.
 LISTS = {"runs": " ", "settings": " ", "recipes": ";", "methods": ";"}
@@ -155,8 +157,8 @@ def select(options):
 
 def fill_table(name, options):
     """Return a table in Markdown, with what its marks mean."""
-    if name == "keel":
-        columns, rows = [], keel(**options)
+    if name in OTHER_DATA:
+        columns, rows = [], OTHER_DATA[name](**options)
     else:
         columns = select(options)
         make = getattr(_study_tables, name, None)
@@ -196,8 +198,41 @@ def keel(rows):
     return found
 
 
+def frozen_features(rows, minus):
+    """Tabulate methods on frozen features without tuning, of "title: method" for each row."""
+    found = []
+    for row in rows.split(";"):
+        title, method = row.strip().split(": ")
+        scores = frozen.read_scores(FROZEN, method)
+        row = {
+            f"without tuning, {len(scores)} subsets": title,
+            "balanced accuracy": f"{np.mean(list(scores.values())):.1f}",
+        }
+        for other in minus.split(";"):
+            name, _, other = other.strip().partition(": ")
+            if other != method:
+                row[f"minus {name}"] = frozen_lead(method, other)
+        found.append(row)
+    return found
+
+
+def frozen_lead(of, minus, penalty=f"{frozen.DEFAULT_ALPHA:g}"):
+    """Return the difference of two methods on frozen features, with its interval."""
+    alphas = frozen.ALPHAS if penalty == "chosen" else [float(penalty)]
+    scores, others = (frozen.read_scores(FROZEN, method, alphas) for method in (of, minus))
+    subsets = scores.keys() & others.keys()
+    found = _ranks.paired(*(np.array([s[name] for name in subsets]) for s in (scores, others)))
+    return _ranks.format_interval(found)
+
+
+# Tables of data other than the study's.
+OTHER_DATA = {"keel": keel, "frozen": frozen_features}
+
+
 def fill_value(name, options):
     """Return a number or a range for the running text."""
+    if name == "frozen":
+        return frozen_lead(**options)
     if name == "keel":
         classifier, method = options["of"].split(": ")
         compared = tables.differences(KEEL, classifier, method, int(options.get("min_rarest", 0)))

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 pytest.importorskip("matplotlib")
+pytest.importorskip("PIL")
 pytest.importorskip("tabulate")
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -26,6 +27,7 @@ import _study_plots  # noqa: E402
 import _study_tables  # noqa: E402
 import cifar_lt_embeddings  # noqa: E402
 import cifar_lt_pages  # noqa: E402
+import frozen  # noqa: E402
 
 RUNS = sorted(folder.name for folder in _study.RUNS.iterdir())
 
@@ -296,6 +298,77 @@ def test_a_stale_page_is_named_and_filled(monkeypatch, tmp_path, capsys):
     assert _study_plots.is_current(tmp_path / "a.png", data)
     data["EOS"]["60 epochs, CE"][0] += 0.1
     assert not _study_plots.is_current(tmp_path / "a.png", data)
+
+
+@pytest.fixture
+def frozen_results(tmp_path, monkeypatch):
+    """Write results of three subsets on frozen features, of random scores; return the scores."""
+    monkeypatch.setattr(cifar_lt_pages, "FROZEN", tmp_path)
+    random_state, found = np.random.RandomState(0), {}
+    for subset in range(3):
+        for part in frozen.PARTS:
+            scores = random_state.uniform(60, 80, size=(len(frozen.CANDIDATES), 5)).round(3)
+            found[subset, part] = dict(zip(frozen.CANDIDATES, scores.tolist(), strict=True))
+            with (tmp_path / f"step_100_{subset}.jsonl").open("a") as file:
+                record = {"part": part, "scores": found[subset, part]}
+                file.write(f"{json.dumps(record)}\n")
+    return found
+
+
+def describe(differences):
+    """Describe a mean of three differences with its interval, independently."""
+    margin = stats.t.ppf(0.975, 2) * np.std(differences, ddof=1) / np.sqrt(3)
+    mean = np.mean(differences)
+    return f"{mean:+.1f} ({mean - margin:+.1f} to {mean + margin:+.1f})"
+
+
+def test_untuned_methods_on_frozen_features_are_compared_by_subset(frozen_results):
+    table = cifar_lt_pages.fill_table(
+        "frozen", {"rows": "both: average; EOS: EOS 10, 1", "minus": "the first: average"}
+    )
+    default = frozen.ALPHAS.index(frozen.DEFAULT_ALPHA)
+    both, eos = (
+        np.array([frozen_results[subset, "test"][name][default] for subset in range(3)])
+        for name in ("average", "EOS 10, 1")
+    )
+    assert table.splitlines() == [
+        "| without tuning, 3 subsets | balanced accuracy | minus the first |",
+        "|---|---|---|",
+        f"| both | {both.mean():.1f} | |",
+        f"| EOS | {eos.mean():.1f} | {describe(eos - both)} |",
+    ]
+
+
+def test_a_penalty_on_frozen_features_is_chosen_by_the_folds(frozen_results):
+    found = cifar_lt_pages.fill_value(
+        "frozen", {"of": "average", "minus": "SMOTE", "penalty": "chosen"}
+    )
+    chosen = {
+        name: np.array(
+            [
+                frozen_results[subset, "test"][name][
+                    np.argmax(np.sum([frozen_results[subset, fold][name] for fold in range(3)], 0))
+                ]
+                for subset in range(3)
+            ]
+        )
+        for name in ("average", "SMOTE")
+    }
+    assert found == describe(chosen["average"] - chosen["SMOTE"])
+
+
+def test_without_a_choice_no_folds_are_needed(frozen_results, tmp_path):
+    file = tmp_path / "step_100_0.jsonl"
+    file.write_text(file.read_text().splitlines(keepends=True)[-1])
+    assert len(frozen.read_scores(tmp_path, "SMOTE")) == 3
+    assert list(frozen.read_scores(tmp_path, "SMOTE", frozen.ALPHAS)) == [
+        "step_100_1",
+        "step_100_2",
+    ]
+    assert len(frozen.read_scores(tmp_path, "EOS, tuned")) == 2
+    assert frozen.read_scores(tmp_path, "SMOTE")["step_100_0"] == pytest.approx(
+        frozen_results[0, "test"]["SMOTE"][frozen.ALPHAS.index(frozen.DEFAULT_ALPHA)]
+    )
 
 
 def test_every_figure_in_the_tree_is_on_a_page():
