@@ -140,7 +140,11 @@ class EnemySearch:
         self.codes = codes
         # There are many neighbors and few draws, so neighbors stay where the rows are.
         self.is_away = isinstance(X, torch.Tensor) and X.device.type != "cpu"
-        self.codes_there = torch.from_numpy(codes).to(X.device) if self.is_away else codes
+        if self.is_away:
+            self.codes_there = torch.from_numpy(codes).to(X.device)
+        else:
+            # Those of many neighbors are compared, and few bytes take less time.
+            self.codes_there = codes.astype(np.min_scalar_type(codes.max()))
         self.n_at_once = NEIGHBORS_ON_DEVICE if self.is_away else NEIGHBORS_AT_ONCE
 
     def neighborhood(self, classes):

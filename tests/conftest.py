@@ -123,7 +123,9 @@ def chain_of(name):
     boxes = _compiled_boxes.CompiledBoxes
     small = type("SmallCompiledBoxes", (boxes,), {"cell_rows": 8, "pays": lambda self: True})
     rough = type("Rough", (_bfloat16.Bfloat16,), {"pays": lambda self: True})
-    sorting = type("Sorting", (_compiled.CompiledTiles,), {"max_kept_unsorted": 0})
+    # Samples of few rows are often unlike the others.
+    few = {"max_kept_unsorted": 0, "min_kept_sampled": 4, "n_kept_in_sample": 2}
+    sorting = type("Sorting", (_compiled.CompiledTiles,), few)
     return {
         "compiled boxes": (small,),
         "compiled tiles": (_compiled.CompiledTiles,),

@@ -137,6 +137,64 @@ def test_many_scores_below_a_threshold_are_the_smallest(n_rows, n_kept, n_tile, 
         assert (np.diff(line[real])[is_equal] > 0).all()
 
 
+@pytest.mark.parametrize("kind", ["noise", "copies", "period", "few", "none", "no numbers"])
+@pytest.mark.parametrize("is_like", [True, False])
+def test_limits_from_a_sample_leave_out_none_of_the_nearest(kind, is_like, monkeypatch):
+    pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
+    from imblearn_eos.neighbors import _compiled
+
+    n_rows, n_kept = 4000, 300
+    X = np.random.RandomState(0).normal(size=(n_rows, 5)).astype("float32")
+    if kind == "copies":
+        X = X.round() // 2
+    if kind == "period":
+        # The sample has one of nine rows.
+        X[::9] *= 0.1
+    n_allowed = {"few": n_kept + 10, "none": n_kept - 10}.get(kind, n_rows)
+    is_allowed = torch.arange(n_rows) < n_allowed
+    engine = _compiled.CompiledTiles(
+        _compiled.CompiledRows(
+            _exact.Rows(torch.from_numpy(X), torch.device("cpu")), torch.float32, 2**28
+        )
+    )
+    guess, guesses = engine._guess_limits, []
+
+    def guess_limits(queries, *args):
+        limits = guess(queries, *args)
+        if not is_like:
+            # Below all scores, or below all but a few.
+            limits = limits - np.float32(10) * (np.arange(len(limits)) % 3 > 0)
+        guesses.append(limits.copy())
+        return limits
+
+    monkeypatch.setattr(engine, "_guess_limits", guess_limits)
+    numbers = torch.arange(0, n_rows, 40)
+    block = _base.Block(numbers, own=numbers)
+    queries = engine.centred(engine.coarse.rows, numbers)
+    if kind == "no numbers":
+        queries[3] = torch.inf
+    kept = engine.keep(block, queries, n_kept, is_allowed)
+    (limits,) = guesses
+    rows = engine.coarse.kept
+    scores = _base.multiply(
+        rows.norms, queries, rows.values, None, torch.empty(100, n_rows)
+    ).numpy()
+    scores[:, ~is_allowed] = np.inf
+    scores[np.arange(100), numbers] = np.inf
+    scores[np.isnan(scores)] = np.inf
+    n_below = (scores < limits[:, None]).sum(axis=1)
+    if is_like and kind in ("noise", "period"):
+        # Somewhat more than are wanted, so that one pass is enough.
+        assert (n_below >= n_kept).mean() > 0.95
+        assert np.median(n_below) < 2 * n_kept
+    for i in range(100):
+        found = kept.rows[i, : kept.counts[i]]
+        assert len(found) >= min(n_kept, np.isfinite(scores[i]).sum())
+        assert (found[1:] > found[:-1]).all()
+        assert_allclose(kept.scores[i, : kept.counts[i]], scores[i, found], atol=1e-4)
+        assert np.delete(scores[i], found).min() >= kept.limits[i] - 1e-4
+
+
 @pytest.mark.slow
 def test_fast_math_of_one_loop_is_not_passed_on_to_others(tmp_path):
     pytest.importorskip("numba", reason="needs numba, the extra 'fast'")

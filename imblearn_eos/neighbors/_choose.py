@@ -26,8 +26,8 @@ ROWS_PER_WANTED, NUMBERS_PER_WANTED = 32, 2**11
 MAX_FEW_ROWS, MAX_FEW_PAIRS, MAX_FEW_SORTED = 2**11, 2**21, 128
 # With fewer rows for each neighbor wanted in order, compiled loops have nothing to leave out.
 ROWS_TO_SELECT = 4
-# Neighbors from which on nothing is ruled out.
-MAX_WANTED = 512
+# Neighbors from which on nothing is ruled out, and those by compiled loops.
+MAX_WANTED, MAX_WANTED_COMPILED = 512, 256
 # Neighbors from which on more candidates cost more than products in bfloat16 save.
 MAX_WANTED_BFLOAT16 = 64
 # Features up to which the k-d tree is tried, and those beside compiled boxes.
@@ -132,7 +132,7 @@ def _choose_products(size, n_bytes, is_compiled):
         from imblearn_eos.neighbors import _bfloat16, _compiled, _compiled_boxes
 
         # To select many rows takes longer than to rule out the others saves.
-        if size.n_wanted > MAX_WANTED:
+        if size.n_wanted > MAX_WANTED_COMPILED:
             return [(_compiled.CompiledTiles,)]
         chains, min_queries = [(_compiled.CompiledTiles,)], MIN_BOX_QUERIES
         n_bytes += _bfloat16.bytes_kept(size.n_rows, size.n_features)

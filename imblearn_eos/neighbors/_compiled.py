@@ -11,9 +11,8 @@ from imblearn_eos.neighbors import _exact, _kernels, _order_kernels
 from imblearn_eos.neighbors._base import TERMS, Block, Candidates, CoarseRows, Engine, multiply
 from imblearn_eos.neighbors._order import sort_by, sort_lines
 
-# Products with few queries are slow, so tiles are not large; in small ones, many scores are kept in
-# vain.
-LEAST_QUERIES, LEAST_TILE_ROWS, TILE_ROWS_PER_KEPT = 32, 2048, 8
+# Products with few queries are slow, so tiles are not large.
+LEAST_QUERIES, TILE_ROWS = 32, 2048
 # Candidates or features of a query, up to which blocks are larger than what is multiplied at once.
 NUMBERS_PER_QUERY = 1024
 
@@ -130,14 +129,14 @@ class CompiledTiles(CompiledEngine):
     n_terms: int | None = TERMS
     # Up to so many candidates, to measure all that may be near takes less time than to sort them.
     max_kept_unsorted = 128
+    # From so many candidates on, a sample of all rows gives limits, with so many of them in it.
+    min_kept_sampled, n_kept_in_sample = 256, 32
 
     def shape(self, n_kept):
         """Return how many queries and how many rows are multiplied at once."""
         # These loops take less memory beside the scores than other engines.
         n_scores = 2 * self.coarse.block_queries * self.coarse.tile_rows
-        tile_rows = min(
-            max(LEAST_TILE_ROWS, TILE_ROWS_PER_KEPT * n_kept), n_scores // LEAST_QUERIES
-        )
+        tile_rows = min(TILE_ROWS, n_scores // LEAST_QUERIES)
         # In lines that are a power of two long, columns would share their place in the cache.
         tile_rows = min(tile_rows + _kernels.COLUMNS_AT_ONCE, len(self.coarse.rows))
         return max(1, n_scores // tile_rows), tile_rows
@@ -173,12 +172,27 @@ class CompiledTiles(CompiledEngine):
         lengths = lengths.masked_fill(lengths > torch.finfo(self.coarse.dtype).max, torch.nan)
         queries = queries.to(self.coarse.dtype)
         own = np.full(len(queries), -1) if block.own is None else block.own.numpy()
+        if self.min_kept_sampled <= n_kept <= len(self.coarse.rows) // 4:
+            limits, factor = self._guess_limits(queries, n_kept, allowed), 2
+        else:
+            limits, factor = np.full(len(queries), np.inf, dtype=np.float32), 3
+        n_places = min(factor * n_kept, len(self.coarse.rows)) + _kernels.FLAGS_IN_WORD
+        found = self._keep_below(limits, queries, own, n_kept, n_places, allowed)
+        # Where the sample was not like the others.
+        again = np.flatnonzero((found[2] < n_kept) & (limits < np.inf))
+        if len(again):
+            limits = np.full(len(again), np.inf, dtype=np.float32)
+            more = self._keep_below(limits, queries[again], own[again], n_kept, n_places, allowed)
+            for old, new in zip(found, more, strict=True):
+                old[again] = new
+        return Kept(*found, lengths)
+
+    def _keep_below(self, limits, queries, own, n_kept, n_places, allowed):
+        """Find what is below limits, which fall; return what :class:`Kept` begins with."""
         n_queries, tile_rows = self.shape(n_kept)
-        n_places = min(3 * n_kept, len(self.coarse.rows)) + _kernels.FLAGS_IN_WORD
         scores = np.empty((len(queries), n_places), dtype=np.float32)
         numbers = np.empty((len(queries), n_places), dtype=np.int32)
         counts = np.zeros(len(queries), dtype=np.int64)
-        limits = np.full(len(queries), np.inf, dtype=np.float32)
         buffer = queries.new_empty(min(n_queries, len(queries)) * tile_rows)
         with _kernels.torch_threads():
             for start in range(0, len(queries), n_queries):
@@ -200,7 +214,29 @@ class CompiledTiles(CompiledEngine):
                         counts[some],
                         limits[some],
                     )
-        return Kept(scores, numbers, counts, limits, lengths)
+        return scores, numbers, counts, limits
+
+    def _guess_limits(self, queries, n_kept, allowed):
+        """Guess scores below which there are somewhat more than are kept, from a sample of rows."""
+        step, kept = n_kept // self.n_kept_in_sample, self.coarse.kept
+        starts = torch.arange(0, len(self.coarse.rows) - step + 1, step)
+        # At random within each step, because the order of the rows may have a period.
+        sample = starts + torch.randint(
+            step, starts.shape, generator=torch.Generator().manual_seed(0)
+        )
+        rows, norms = kept.values[sample], kept.norms[sample]
+        if allowed is not None:
+            norms = norms.masked_fill(~allowed[sample], torch.inf)
+        limits = np.empty(len(queries), dtype=np.float32)
+        n_queries, tile_rows = self.shape(n_kept)
+        n_queries = max(1, n_queries * tile_rows // len(sample))
+        with _kernels.torch_threads():
+            for start in range(0, len(queries), n_queries):
+                some = slice(start, start + n_queries)
+                tile = norms.new_empty(len(queries[some]), len(rows))
+                multiply(norms, queries[some], rows, self.n_terms, tile)
+                _kernels.guess_limits(tile.numpy(), n_kept / step, limits[some])
+        return limits
 
     def select(self, found, bound, n_neighbors, result, queries, numbers):
         """Select the nearest of candidates, as :meth:`Engine.select`."""

@@ -27,8 +27,6 @@ COLUMNS_AT_ONCE = 16
 FLAGS_IN_WORD, FLAG_NUMBERS = 8, np.uint64(0x0001020304050607)
 # After so many, limits are drawn together to where there are scores.
 BISECTIONS = 24
-# From so many neighbors on, a sample of the scores gives the limit.
-MANY = 512
 # Rows are summed up in so many parts, or in parts of so many rows.
 MOST_CHUNKS, LEAST_ROWS = 64, 1024
 # All bits but that of the sign, and that bit.
@@ -224,16 +222,31 @@ def find_between(scores, low, high, places):
                 n_found += 1
 
 
+@numba.njit(parallel=True, nogil=True, cache=True)
+def guess_limits(scores, n_expected, limits):
+    """Guess scores of each query below which there are more than are wanted, from a sample.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_queries, n_rows), dtype=float32
+        Scores of the sample.
+    n_expected : float
+        How many of those that are wanted a sample has, on average.
+    limits : ndarray of shape (n_queries,), dtype=float32
+        Becomes the guesses; infinite where too few scores of the sample are finite.
+    """
+    # Fewer than are wanted are below in one of a thousand samples.
+    rank = int(n_expected + 3 * math.sqrt(n_expected)) + 2
+    for i in numba.prange(len(scores)):
+        limit = limits_around(scores[i], rank, rank)[1]
+        limits[i] = limit if count_below(scores[i], limit) >= rank else np.inf
+
+
 @numba.njit(cache=True)
 def _guess_limit(scores, n_kept):
     """Guess a score that is above ``n_kept`` of many scores, or a little more."""
     if len(scores) < 4 * n_kept:
         return np.float32(np.inf)
-    if n_kept >= MANY:
-        sample = scores[:: n_kept // 64].copy()
-        expected = n_kept * len(sample) / len(scores)
-        rank = min(int(expected + 3 * math.sqrt(expected)) + 2, len(sample) - 1)
-        return limits_around(sample, rank, rank)[1]
     # So many minima are of as many scores, or more. Of fewer minima, too many scores are below.
     if 3 * (len(scores) // COLUMNS_AT_ONCE) >= 4 * n_kept:
         scores = _minima_of_chunks(scores)
@@ -336,7 +349,7 @@ def keep_line(line, own, first, n_kept, kept_scores, kept_rows, count, limit):
     """Keep the smallest scores of one query, as :func:`keep_smallest`; return count and limit."""
     if first <= own < first + len(line):
         line[own - first] = np.inf
-    is_guess = count == 0
+    is_guess = count == 0 and limit == np.inf
     if is_guess:
         limit = _guess_limit(line, n_kept)
     count, limit = _offer_line(line, first, n_kept, kept_scores, kept_rows, count, limit)
