@@ -275,6 +275,31 @@ def test_queries_other_than_the_fitted_rows_may_equal_them():
     assert_array_equal(distances[:, 0], 0)
 
 
+def test_rows_that_are_searched_for_themselves_are_prepared_once(monkeypatch):
+    pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
+    from imblearn_eos.neighbors import _cells, _kernels  # noqa: F401
+
+    n_cells = []
+    init = _cells.Cells.__init__
+
+    def count(self, *args):
+        n_cells.append(1)
+        init(self, *args)
+
+    monkeypatch.setattr(_cells.Cells, "__init__", count)
+    monkeypatch.setattr("imblearn_eos.neighbors._choose.has_bfloat16", lambda device: False)
+    X = np.repeat(20 * scattered(40, 20), 125, axis=0) + scattered(5000, 20)
+    fitted = TorchNearestNeighbors(5).fit(X)
+    own = fitted.kneighbors(X)
+    assert len(n_cells) == 1
+    # Equal rows elsewhere, and the same memory in another order, are other queries.
+    equal, reverse = fitted.kneighbors(X.copy()), fitted.kneighbors(X[::-1])
+    assert len(n_cells) == 3
+    for found, others, reverse_found in zip(own, equal, reverse, strict=True):
+        assert_array_equal(found, others)
+        assert_array_equal(found, reverse_found[::-1])
+
+
 def test_results_over_ranges_of_rows_can_be_merged():
     X = np.random.RandomState(0).randint(0, 3, (200, 4)) / 3
     queries = np.r_[X[:50], scattered(20, 4)]

@@ -8,10 +8,8 @@ import math
 
 import torch
 
-from imblearn_eos.neighbors._base import KeptRows
+from imblearn_eos.neighbors._base import BYTES_BESIDE_ROW, KeptRows
 
-# Principal directions of a sketch. Eight carry 90 % of the variance of trained embeddings.
-N_DIRECTIONS = 8
 # Rows from which the directions of sketches are computed.
 MAX_SAMPLE = 4096
 
@@ -31,14 +29,15 @@ class Sketch:
     ----------
     sample : torch.Tensor of shape (n_rows, n_features), dtype=float64
         Centred rows.
+    n_directions : int
     """
 
-    def __init__(self, sample):
+    def __init__(self, sample, n_directions):
         n_features = sample.shape[1]
         self.directions = None
-        if n_features > N_DIRECTIONS + 1:
+        if n_features > n_directions + 1:
             generator = torch.Generator().manual_seed(0)
-            start = torch.randn(n_features, N_DIRECTIONS, dtype=torch.float64, generator=generator)
+            start = torch.randn(n_features, n_directions, dtype=torch.float64, generator=generator)
             self.directions = start.to(sample.device)
             for _ in range(4):
                 self.directions = torch.linalg.qr(sample.T @ (sample @ self.directions)).Q
@@ -60,6 +59,8 @@ class SketchedRows:
     coarse : CoarseRows
     cell_rows : int
         The most rows of a cell, and the most queries.
+    n_directions : int
+        Principal directions of a sketch.
 
     Attributes
     ----------
@@ -69,22 +70,25 @@ class SketchedRows:
         In the order of the cells.
     """
 
-    def __init__(self, coarse, cell_rows):
+    def __init__(self, coarse, cell_rows, n_directions):
         self.coarse = coarse
         self.cell_rows = cell_rows
         step = -(-len(coarse.rows) // MAX_SAMPLE)
-        self.sketch = Sketch(coarse.centred(coarse.rows[slice(0, None, step)]))
+        self.sketch = Sketch(coarse.centred(coarse.rows[slice(0, None, step)]), n_directions)
         self.numbers = torch.arange(len(coarse.rows), device=coarse.rows.device)
         self.sketches = self._sketch(coarse.rows, self.numbers)
         self.cells = Cells(self.sketches, cell_rows)
         self.kept = KeptRows(coarse, self.cells.order)
 
-    def of(self, queries, numbers):
-        """Return the sketches and cells of some queries, which may be the rows themselves."""
+    def parts(self, queries, numbers):
+        """Yield numbers of queries, their sketches and cells, for as many as memory allows."""
         if queries is self.coarse.rows and torch.equal(numbers, self.numbers):
-            return self.sketches, self.cells
-        sketches = self._sketch(queries, numbers)
-        return sketches, Cells(sketches, self.cell_rows)
+            yield numbers, self.sketches, self.cells
+            return
+        bytes_per_query = BYTES_BESIDE_ROW[numbers.device.type]
+        for part in numbers.split(max(1, int(self.coarse.n_bytes / 8 / bytes_per_query))):
+            sketches = self._sketch(queries, part)
+            yield part, sketches, Cells(sketches, self.cell_rows)
 
     def _sketch(self, rows, numbers):
         parts = numbers.split(self.coarse.tile_rows)

@@ -12,7 +12,7 @@ from imblearn_eos.neighbors._base import TERMS, Block, Candidates, CoarseRows, E
 from imblearn_eos.neighbors._order import sort_by, sort_lines
 
 # Products with few queries are slow, so tiles are not large.
-LEAST_QUERIES, TILE_ROWS = 32, 2048
+LEAST_QUERIES, MOST_TILE_ROWS = 32, 2048
 # Candidates or features of a query, up to which blocks are larger than what is multiplied at once.
 NUMBERS_PER_QUERY = 1024
 
@@ -136,7 +136,7 @@ class CompiledTiles(CompiledEngine):
         """Return how many queries and how many rows are multiplied at once."""
         # These loops take less memory beside the scores than other engines.
         n_scores = 2 * self.coarse.block_queries * self.coarse.tile_rows
-        tile_rows = min(TILE_ROWS, n_scores // LEAST_QUERIES)
+        tile_rows = min(MOST_TILE_ROWS, n_scores // LEAST_QUERIES)
         # In lines that are a power of two long, columns would share their place in the cache.
         tile_rows = min(tile_rows + _kernels.COLUMNS_AT_ONCE, len(self.coarse.rows))
         return max(1, n_scores // tile_rows), tile_rows

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 
 from imblearn_eos.neighbors import _heap_kernels, _kernels
 from imblearn_eos.neighbors._base import SELECTION, Block, Candidates, finite_or_nan
@@ -11,8 +12,10 @@ from imblearn_eos.neighbors._cells import SketchedRows
 from imblearn_eos.neighbors._compiled import CompiledEngine
 
 BLOCK_QUERIES = 4096
-# Each query looks at all boxes, so there are no more of them.
+# Queries look at all boxes, a few of them together, so there are no more of them.
 MAX_CELLS = 2**15
+# A loop that measures rows by themselves pays for more directions than products do.
+N_DIRECTIONS = 11
 # What a compiled loop does with one coordinate takes as long as so many in a product.
 COST = 15
 
@@ -32,18 +35,20 @@ class CompiledBoxes(CompiledEngine):
     coarse : CoarseRows
     """
 
-    cell_rows = 64
+    cell_rows = 128
 
     def __init__(self, coarse):
         super().__init__(coarse)
-        cell_rows = max(self.cell_rows, len(coarse.rows) // MAX_CELLS)
-        self.sketched = SketchedRows(coarse, cell_rows)
+        cell_rows = max(self.cell_rows, -(-len(coarse.rows) // MAX_CELLS))
+        self.sketched = SketchedRows(coarse, cell_rows, N_DIRECTIONS)
         cells = self.sketched.cells
         self.starts = cells.starts.numpy()
         members = self.sketched.sketches[cells.order[cells.padded()]]
         members[~cells.is_filled()] = torch.inf
+        n_missing = -members.shape[1] % _heap_kernels.ROWS_AT_ONCE
+        members = pad(_widened(members), (0, 0, 0, n_missing), value=torch.inf)
         self.sketches = members.transpose(1, 2).contiguous().numpy()
-        self.low, self.high = (x.T.contiguous().numpy() for x in (cells.low, cells.high))
+        self.low, self.high = (_widened(x).T.contiguous().numpy() for x in (cells.low, cells.high))
 
     def pays(self):
         """Return whether boxes take less time than products, on a few of the rows."""
@@ -53,15 +58,16 @@ class CompiledBoxes(CompiledEngine):
         sketches = self.sketched.sketches[kept.order[sample]]
         _, _, work = self._search(kept.values[sample], sketches, 16, None)
         n_sketches, n_measured = work.mean(0)
-        n_looked = n_sketches + len(self.sketched.cells)
-        cost = n_looked * sketches.shape[1] + n_measured * n_features
+        n_looked = n_sketches + len(self.sketched.cells) / _heap_kernels.GROUP_QUERIES
+        cost = n_looked * self.sketches.shape[1] + n_measured * n_features
         return COST * cost < n_rows * (n_features + SELECTION)
 
     def blocks(self, queries, numbers, n_kept):
         """Split queries into blocks of neighbors, as :meth:`Engine.blocks`."""
-        sketches, cells = self.sketched.of(queries, numbers)
-        for places in cells.order.split(min(BLOCK_QUERIES, self.n_affordable(n_kept))):
-            yield SketchedBlock(numbers[places], sketches[places])
+        n_queries = min(BLOCK_QUERIES, self.n_affordable(n_kept))
+        for part, sketches, cells in self.sketched.parts(queries, numbers):
+            for places in cells.order.split(n_queries):
+                yield SketchedBlock(part[places], sketches[places])
 
     def candidates(self, block, queries, n_kept, allowed):
         """Find rows of least estimate, as :meth:`Engine.candidates`."""
@@ -84,8 +90,13 @@ class CompiledBoxes(CompiledEngine):
                 self.high,
                 np.asarray(is_allowed),
                 queries.numpy(),
-                sketches.numpy(),
+                _widened(sketches).numpy(),
                 scores,
                 places,
             )
         return kept.order[torch.from_numpy(places)], torch.from_numpy(scores), work
+
+
+def _widened(sketches):
+    """Add coordinates of zero, for compiled loops that read several at once."""
+    return pad(sketches, (0, -sketches.shape[-1] % _heap_kernels.AXES_AT_ONCE))

@@ -336,7 +336,8 @@ def keep_smallest(scores, own, first, n_kept, kept_scores, kept_rows, counts, li
     counts : ndarray of shape (n_queries,), dtype=int64
         How many are kept so far; updated.
     limits : ndarray of shape (n_queries,), dtype=float32
-        What is at least as large is not needed, and nothing smaller was left out; updated.
+        What is at least as large is not kept, and nothing smaller was left out; updated. At first
+        infinity, or a guess, with which too few may be kept.
     """
     for i in numba.prange(len(scores)):
         counts[i], limits[i] = keep_line(

@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
+from scipy.sparse import issparse
 
 from imblearn_eos._device import free_bytes
 from imblearn_eos._threads import one_thread
@@ -33,12 +34,22 @@ TILE_AGAIN = {"cpu": 1024, "cuda": 2**17}
 QUERIES_AGAIN = {"cpu": 128, "cuda": 4096}
 # Tiles are smaller where less than so many queries fit into memory, but not smaller than this.
 ENOUGH_QUERIES_AGAIN, LEAST_TILE_AGAIN = 1024, 1024
-# Multiplications from which on more than one thread pays; they take about 1 ms.
-PRODUCTS_FOR_THREADS = 2**25
+# Multiplications from which on more than one thread pays.
+PRODUCTS_FOR_THREADS = 2**21
 # Of the memory that is free on a CUDA device, for temporary arrays.
 SHARE_OF_FREE = 0.5
 # MiB for temporary arrays. With less, a search would take one row after the other, for hours.
 LEAST_MEMORY = 4
+
+
+def _are_same(rows, others):
+    """Return whether two tensors are views of the same memory that have the same numbers."""
+    if issparse(rows) or issparse(others):
+        return False
+    layouts = [
+        (x.data_ptr(), x.device, x.shape, x.stride(), x.dtype, x.is_neg()) for x in (rows, others)
+    ]
+    return layouts[0] == layouts[1]
 
 
 class Task(NamedTuple):
@@ -112,7 +123,9 @@ class ExactSearch:
         n_products = queries.shape[0] * len(self.rows) * (self.rows.shape[1] + SELECTION)
         is_little = self.device.type == "cpu" and n_products < PRODUCTS_FOR_THREADS
         with self._lock, self._as_torch_is(), one_thread(is_little):
-            is_own = queries is self.given
+            # Elsewhere the rows are a copy, of which the caller's memory may differ by now.
+            is_here = self.rows.data is self.given
+            is_own = queries is self.given or (is_here and _are_same(queries, self.given))
             queries = self.rows if is_own else Rows(queries, self.device)
             own, allowed, reach = (
                 None if x is None else x.to(self.device) for x in (own, allowed, reach)
