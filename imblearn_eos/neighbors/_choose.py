@@ -34,8 +34,9 @@ MAX_WANTED_BFLOAT16 = 64
 MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_COMPILED = 16, 4
 # Making boxes takes at least as long as products with so many queries, in float32 or bfloat16.
 MIN_BOX_QUERIES, MIN_BOX_QUERIES_BESIDE_BFLOAT16 = 1024, 4096
-# Loading the compiled loops takes a second. So they are loaded when the searches without them, all
-# in all, have multiplied so many numbers, which takes about as long.
+# Loading the compiled loops takes a second, once they were compiled on this machine. So they are
+# loaded when the searches without them, all in all, have multiplied so many numbers, which takes
+# about as long.
 WORK_TO_LOAD = 2.5e10
 _work = 0
 

@@ -154,19 +154,20 @@ def search_cells(
     for group in numba.prange(-(-n_queries // GROUP_QUERIES)):
         first = GROUP_QUERIES * group
         last = min(first + GROUP_QUERIES, n_queries)
-        corners = np.empty((2, n_dimensions), np.float32)
-        for axis in range(n_dimensions):
-            corners[0, axis] = query_sketches[first:last, axis].min()
-            corners[1, axis] = query_sketches[first:last, axis].max()
+        group_low, group_high = query_sketches[first].copy(), query_sketches[first].copy()
+        for i in range(first + 1, last):
+            for axis in range(n_dimensions):
+                group_low[axis] = min(group_low[axis], query_sketches[i, axis])
+                group_high[axis] = max(group_high[axis], query_sketches[i, axis])
         gaps = np.empty(n_cells, np.float32)
-        _gaps_to_boxes(low, high, corners[0], corners[1], gaps)
+        _gaps_to_boxes(low, high, group_low, group_high, gaps)
         # Boxes near the group, from which limits come, and then all others within these.
         near, far = np.float32(0), np.float32(np.inf)
         if n_near < n_cells:
             # Above zero, also where torch was told to take the least numbers for zero.
             far = max(limits_around(gaps, n_near, 2 * n_near)[1], LEAST)
         while near < far:
-            cells = np.flatnonzero((gaps >= near) & (gaps < far))
+            cells = _places_between(gaps, near, far)
             near_low, near_high = _columns(low, cells), _columns(high, cells)
             limit = np.float32(0)
             for i in range(first, last):
@@ -188,6 +189,16 @@ def search_cells(
                 limit = max(limit, kept_scores[i, 0])
             near, far = far, limit
     return work
+
+
+@numba.njit(cache=True)
+def _places_between(gaps, near, far):
+    """Return the places of gaps that are not below one limit and below the other."""
+    places, n_found = np.empty(len(gaps), np.int64), 0
+    for place in range(len(gaps)):
+        places[n_found] = place
+        n_found += near <= gaps[place] < far
+    return places[:n_found]
 
 
 @numba.njit(cache=True)

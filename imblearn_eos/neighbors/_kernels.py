@@ -90,7 +90,12 @@ def centre_and_scale(rows):
         for row in range(n_at_once * chunk, min(n_at_once * (chunk + 1), n_rows)):
             for feature in range(n_features):
                 sums[chunk, feature] += rows[row, feature]
-    centre = sums.sum(axis=0) / n_rows
+    centre = np.zeros(n_features)
+    for chunk in range(n_chunks):
+        for feature in range(n_features):
+            centre[feature] += sums[chunk, feature]
+    for feature in range(n_features):
+        centre[feature] /= n_rows
     for chunk in numba.prange(n_chunks):
         for row in range(n_at_once * chunk, min(n_at_once * (chunk + 1), n_rows)):
             for feature in range(n_features):

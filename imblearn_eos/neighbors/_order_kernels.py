@@ -16,7 +16,7 @@ from imblearn_eos.neighbors._kernels import (
 PAIRS_IN_A_CHUNK = 64
 # Queries that one thread answers in a row.
 QUERIES_IN_A_CHUNK = 16
-# Longer runs are sorted at once, unless they are nearly in order.
+# Longer runs are sorted in steps of several places first, unless they are nearly in order.
 SHORT_RUN = 32
 # The least number that a score can be above.
 LEAST = np.finfo(np.float32).min
@@ -74,21 +74,21 @@ def _sort_run(squared, found):
         n_descents += after < before or (after == before and found[place] < found[place - 1])
     if n_descents == 0:
         return
-    if len(squared) > SHORT_RUN and n_descents > len(squared) // 8:
-        order = np.argsort(found)
-        order = order[np.argsort(squared[order], kind="mergesort")]
-        squared[:], found[:] = squared[order], found[order]
-        return
-    # Nearly in order.
-    for place in range(1, len(squared)):
-        distance, row = squared[place], found[place]
-        while place and (
-            squared[place - 1] > distance
-            or (squared[place - 1] == distance and found[place - 1] > row)
-        ):
-            squared[place], found[place] = squared[place - 1], found[place - 1]
-            place -= 1
-        squared[place], found[place] = distance, row
+    # Shell's sort. NumPy's sorts would take seconds to compile.
+    gap = len(squared) if len(squared) > SHORT_RUN and n_descents > len(squared) // 8 else 1
+    while True:
+        gap = max(1, gap * 4 // 9)
+        for start in range(gap, len(squared)):
+            distance, row, place = squared[start], found[start], start
+            while place >= gap and (
+                squared[place - gap] > distance
+                or (squared[place - gap] == distance and found[place - gap] > row)
+            ):
+                squared[place], found[place] = squared[place - gap], found[place - gap]
+                place -= gap
+            squared[place], found[place] = distance, row
+        if gap == 1:
+            return
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -155,16 +155,6 @@ def select(queries, rows, found, estimates, slope, offsets, unit, n_neighbors, r
                 _sort_run(values[start:stop], row[start:stop])
             start = stop
         farthest[i] = values[n_neighbors - 1]
-
-
-@numba.njit(cache=True)
-def _sort_by_distance(squared, found):
-    """Sort by distance what is sorted by row number."""
-    if len(squared) <= SHORT_RUN:
-        _sort_run(squared, found)
-        return
-    order = np.argsort(squared, kind="mergesort")
-    squared[:], found[:] = squared[order], found[order]
 
 
 @numba.njit(inline="always")
@@ -242,7 +232,7 @@ def _select_line(
         find_between(line, sure, reach, chosen)
         for place in range(len(chosen)):
             measured[place] = _measure_pair(queries, i, rows, found[chosen[place]], terms)
-        _sort_by_distance(measured, chosen)
+        _sort_run(measured, chosen)
         farthest = measured[n_chosen - 1]
     chosen = chosen[:n_chosen]
     if result > 0:
