@@ -220,7 +220,7 @@ def frozen_lead(of, minus, penalty=f"{frozen.DEFAULT_ALPHA:g}"):
     """Return the difference of two methods on frozen features, with its interval."""
     alphas = frozen.ALPHAS if penalty == "chosen" else [float(penalty)]
     scores, others = (frozen.read_scores(FROZEN, method, alphas) for method in (of, minus))
-    subsets = scores.keys() & others.keys()
+    subsets = sorted(scores.keys() & others.keys())
     found = _ranks.paired(*(np.array([s[name] for name in subsets]) for s in (scores, others)))
     return _ranks.format_interval(found)
 

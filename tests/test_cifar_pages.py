@@ -11,7 +11,6 @@ import pytest
 from scipy import stats
 
 pytest.importorskip("matplotlib")
-pytest.importorskip("PIL")
 pytest.importorskip("tabulate")
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"

@@ -289,10 +289,10 @@ def test_rows_that_are_searched_for_themselves_are_prepared_once(monkeypatch):
     monkeypatch.setattr(_cells.Cells, "__init__", count)
     monkeypatch.setattr("imblearn_eos.neighbors._choose.has_bfloat16", lambda device: False)
     X = np.repeat(20 * scattered(40, 20), 125, axis=0) + scattered(5000, 20)
-    fitted = TorchNearestNeighbors(5).fit(X)
+    fitted = TorchNearestNeighbors(5, device="cpu").fit(X)
     own = fitted.kneighbors(X)
     assert len(n_cells) == 1
-    # Equal rows elsewhere, and the same memory in another order, are other queries.
+    # Equal rows elsewhere, and rows in another order, are other queries.
     equal, reverse = fitted.kneighbors(X.copy()), fitted.kneighbors(X[::-1])
     assert len(n_cells) == 3
     for found, others, reverse_found in zip(own, equal, reverse, strict=True):

@@ -162,7 +162,7 @@ def test_limits_from_a_sample_leave_out_none_of_the_nearest(kind, is_like, monke
     def guess_limits(queries, *args):
         limits = guess(queries, *args)
         if not is_like:
-            # Below all scores, or below all but a few.
+            # Two of three are below all scores.
             limits = limits - np.float32(10) * (np.arange(len(limits)) % 3 > 0)
         guesses.append(limits.copy())
         return limits

@@ -26,7 +26,7 @@ ROWS_PER_WANTED, NUMBERS_PER_WANTED = 32, 2**11
 MAX_FEW_ROWS, MAX_FEW_PAIRS, MAX_FEW_SORTED = 2**11, 2**21, 128
 # With fewer rows for each neighbor wanted in order, compiled loops have nothing to leave out.
 ROWS_TO_SELECT = 4
-# Neighbors from which on nothing is ruled out, and those by compiled loops.
+# Candidates beyond which boxes are not tried: for sets without compiled loops, and with these.
 MAX_WANTED, MAX_WANTED_COMPILED = 512, 256
 # Neighbors from which on more candidates cost more than products in bfloat16 save.
 MAX_WANTED_BFLOAT16 = 64
@@ -34,8 +34,8 @@ MAX_WANTED_BFLOAT16 = 64
 MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_COMPILED = 16, 4
 # Making boxes takes at least as long as products with so many queries, in float32 or bfloat16.
 MIN_BOX_QUERIES, MIN_BOX_QUERIES_BESIDE_BFLOAT16 = 1024, 4096
-# Loading the compiled loops takes a second, once they were compiled on this machine. So they are
-# loaded when the searches without them, all in all, have multiplied so many numbers, which takes
+# Loading the compiled loops takes a second, once they are in numba's cache. So they are loaded
+# when the searches without them, all in all, have multiplied so many numbers, which takes
 # about as long.
 WORK_TO_LOAD = 2.5e10
 _work = 0

@@ -12,9 +12,9 @@ from imblearn_eos.neighbors._cells import SketchedRows
 from imblearn_eos.neighbors._compiled import CompiledEngine
 
 BLOCK_QUERIES = 4096
-# Queries look at all boxes, a few of them together, so there are no more of them.
+# Groups of queries look at all boxes, so there are no more of these.
 MAX_CELLS = 2**15
-# A loop that measures rows by themselves pays for more directions than products do.
+# To measure rows one by one gains from more directions than products do.
 N_DIRECTIONS = 11
 # What a compiled loop does with one coordinate takes as long as so many in a product.
 COST = 15

@@ -10,10 +10,10 @@ from imblearn_eos.neighbors._kernels import FLAGS_IN_WORD, flag_between, limits_
 
 # Parts of the limit, by which near cells come before others.
 N_SHARES = 4
-# Sketches have a multiple of so many coordinates, and cells are filled up to so many rows: sums
-# that were just written are slow to read, and single rows beside several at a time.
+# Sketches have a multiple of so many coordinates, and cells are filled up to a multiple of so
+# many rows: sums that were just written are slow to read, and so are single rows.
 AXES_AT_ONCE, ROWS_AT_ONCE = 4, 16
-# Queries for which boxes are looked through together, and boxes that are looked at first.
+# Queries for which boxes are looked through together, and the least boxes that come first.
 GROUP_QUERIES, N_NEAR = 32, 16
 # The least number that is not zero where smaller ones are flushed to it.
 LEAST = np.finfo(np.float32).tiny

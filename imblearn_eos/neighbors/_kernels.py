@@ -323,7 +323,7 @@ def _offer_line(scores, first, n_kept, kept_scores, kept_rows, count, limit):
 
 @numba.njit(parallel=True, nogil=True, cache=True)
 def keep_smallest(scores, own, first, n_kept, kept_scores, kept_rows, counts, limits):
-    """Keep at least the ``n_kept`` smallest of many scores for each query, by a threshold.
+    """Keep the smallest of many scores for each query by a threshold, at least ``n_kept``.
 
     Parameters
     ----------
@@ -341,8 +341,8 @@ def keep_smallest(scores, own, first, n_kept, kept_scores, kept_rows, counts, li
     counts : ndarray of shape (n_queries,), dtype=int64
         How many are kept so far; updated.
     limits : ndarray of shape (n_queries,), dtype=float32
-        What is at least as large is not kept, and nothing smaller was left out; updated. At first
-        infinity, or a guess, with which too few may be kept.
+        Later scores at least as large are not kept, and nothing smaller was left out; updated. At
+        first infinity, or a guess, with which too few may be kept.
     """
     for i in numba.prange(len(scores)):
         counts[i], limits[i] = keep_line(

@@ -74,8 +74,8 @@ class TorchNearestNeighbors(BaseEstimator):
     A pass in low precision rules out most rows, and those that it leaves in doubt are measured in
     float64; all neighbors are measured if distances are asked for. On a CPU, numba does this
     if it is installed (the extra ``fast``) and the searches of the process have taken about as long
-    as it takes to load, a second. The first time on a machine it is compiled, which takes some 15
-    seconds, and kept in numba's cache. The result is the same without it.
+    as it takes to load, a second. The first time in an environment its loops are compiled, which
+    takes some 15 seconds, and kept in numba's cache. The result is the same without it.
 
     Four samplers of imbalanced-learn accept this object and then raise an error:
 

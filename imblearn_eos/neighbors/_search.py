@@ -43,7 +43,7 @@ LEAST_MEMORY = 4
 
 
 def _are_same(rows, others):
-    """Return whether two tensors are views of the same memory that have the same numbers."""
+    """Return whether two tensors are views of the same memory with the same layout."""
     if issparse(rows) or issparse(others):
         return False
     layouts = [
