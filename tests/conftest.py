@@ -88,12 +88,14 @@ class SmallBoxes(_boxes.Boxes):
     cell_rows = 8
     first_rows = 16
 
-    def pays(self):
+    def pays(self, n_wanted):
         # What does not pay is right too.
         return True
 
 
 CUDA_ENGINES = ["topk", "kernel"]
+# What does not pay is right too.
+ALWAYS = {"pays": lambda self, n_wanted: True}
 
 
 def chain_of(name):
@@ -106,7 +108,7 @@ def chain_of(name):
         return (_direct.DoubleDirect,)
     if name == "k-d tree":
         # What does not pay is right too.
-        return (type("AnyTree", (_kd_tree.KDTrees,), {"pays": lambda self: True}),)
+        return (type("AnyTree", (_kd_tree.KDTrees,), ALWAYS),)
     if name == "boxes":
         return (SmallBoxes,)
     if name == "topk":
@@ -115,14 +117,14 @@ def chain_of(name):
         pytest.importorskip("triton", reason="needs Triton, which CUDA builds of torch bring")
         from imblearn_eos.neighbors import _triton
 
-        return (type("AnyFused", (_triton.Fused,), {"pays": lambda self: True}), _topk.TopkTiles)
+        return (type("AnyFused", (_triton.Fused,), ALWAYS), _topk.TopkTiles)
     pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
     from imblearn_eos.neighbors import _bfloat16, _compiled, _compiled_boxes, _few
 
     # What does not pay is right too.
     boxes = _compiled_boxes.CompiledBoxes
-    small = type("SmallCompiledBoxes", (boxes,), {"cell_rows": 8, "pays": lambda self: True})
-    rough = type("Rough", (_bfloat16.Bfloat16,), {"pays": lambda self: True})
+    small = type("SmallCompiledBoxes", (boxes,), {"cell_rows": 8, **ALWAYS})
+    rough = type("Rough", (_bfloat16.Bfloat16,), ALWAYS)
     # Samples of few rows are often unlike the others.
     few = {"max_kept_unsorted": 0, "min_kept_sampled": 4, "n_kept_in_sample": 2}
     sorting = type("Sorting", (_compiled.CompiledTiles,), few)

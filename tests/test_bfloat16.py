@@ -81,12 +81,12 @@ def test_what_is_kept_has_the_least_estimates():
 def test_used_where_it_tells_near_rows_from_others():
     rows = torch.rand(2000, 30, generator=torch.Generator().manual_seed(0)) - 0.5
     engine = make_engine(rows)
-    assert engine.pays()
+    assert engine.pays(20)
     assert 20 <= engine.n_candidates(20) < 80
     far = rows / 1000
     far[0] = 1
-    assert not make_engine(far).pays()
-    assert not make_engine(rows[:50]).pays()
+    assert not make_engine(far).pays(20)
+    assert not make_engine(rows[:50]).pays(20)
 
 
 @pytest.mark.parametrize("is_supported", [False, True])
@@ -96,8 +96,10 @@ def test_chosen_where_the_processor_multiplies_bfloat16(is_supported, monkeypatc
     chains = _choose.choose_engines(size)
     assert any(chain[0] is _bfloat16.Bfloat16 for chain in chains) == is_supported
     # For many neighbors, candidates cost more than the products save.
-    chains = _choose.choose_engines(size._replace(n_wanted=100))
-    assert not any(chain[0] is _bfloat16.Bfloat16 for chain in chains)
+    # For few numbers, the products are not what takes the time.
+    for other in (size._replace(n_wanted=100), size._replace(n_rows=10**4)):
+        chains = _choose.choose_engines(other)
+        assert not any(chain[0] is _bfloat16.Bfloat16 for chain in chains)
     # Little memory, and products of low precision.
     for other in (size._replace(n_bytes=2**20), size._replace(dtype=torch.float64)):
         assert [chain[0].__name__ for chain in _choose.choose_engines(other)] == ["Tiles"]

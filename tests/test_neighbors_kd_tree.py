@@ -37,7 +37,7 @@ def test_keeps_more_candidates_where_rows_tie():
     for name, data in (("scattered", X), ("ties", X.round())):
         rows = _base.CoarseRows(_exact.Rows(data, torch.device("cpu")), torch.float32, 2**24)
         engine = _kd_tree.KDTrees(rows)
-        engine.pays()
+        engine.pays(20)
         kept[name] = engine.n_candidates(5 + _base.SPARE_CANDIDATES)
     assert kept == {"scattered": 5 + 1, "ties": 5 + _base.SPARE_CANDIDATES}
 

@@ -204,7 +204,7 @@ def test_fast_math_of_one_loop_is_not_passed_on_to_others(tmp_path):
 
         rows = _exact.Rows(torch.rand(100, 2), torch.device("cpu"))
         # Its loops are compiled before others.
-        _compiled_boxes.CompiledBoxes(_compiled.CompiledRows(rows, torch.float32, 2**20)).pays()
+        _compiled_boxes.CompiledBoxes(_compiled.CompiledRows(rows, torch.float32, 2**20)).pays(20)
         # Fast math would tell zeros apart.
         scores = np.array([-0.0, -1], "float32")
         assert _kernels.range_between(scores, np.float32(-2), np.float32(0)) == (-1, -1)
@@ -353,7 +353,7 @@ def test_boxes_are_used_where_they_rule_rows_out(kind, expected):
     if kind == "clusters":
         X += 30 * random_state.standard_normal((40, 40))[random_state.randint(40, size=16384)]
     rows = _exact.Rows(torch.from_numpy(X), torch.device("cpu"))
-    assert _boxes.Boxes(_base.CoarseRows(rows, torch.float32, 2**28)).pays() == expected
+    assert _boxes.Boxes(_base.CoarseRows(rows, torch.float32, 2**28)).pays(20) == expected
 
 
 @pytest.mark.parametrize("start", [0, 2**31 - 3, 2**40])

@@ -304,3 +304,21 @@ def test_no_queries_have_no_neighbors(engine):
     search = _search.ExactSearch(torch.from_numpy(scattered(300, 20)), torch.device("cpu"), 1024)
     squared, found = search.nearest(torch.empty(0, 20, dtype=torch.float64), 4)
     assert squared.shape == found.shape == (0, 4)
+
+
+def test_engines_are_chosen_anew_for_many_more_neighbors(monkeypatch):
+    wanted = []
+
+    def pays(self, n_wanted):
+        wanted.append(n_wanted - _base.SPARE_CANDIDATES)
+        return False
+
+    monkeypatch.setattr(_choose, "_is_compiled", lambda: False)
+    monkeypatch.setattr(_choose, "MAX_PAIRS_DIRECT", 0)
+    monkeypatch.setattr(_choose.Boxes, "pays", pays)
+    X = scattered(6000, 20)
+    fitted = TorchNearestNeighbors(device="cpu").fit(X)
+    for k in (5, 10, 5, 100):
+        found = fitted.kneighbors(X[:4000], k)[1]
+        assert_array_equal(found[:9], oracle.neighbors(X[:9], X, k)[1])
+    assert wanted == [5, 100]

@@ -229,8 +229,14 @@ class Engine(ABC):
         # A reference to the last queries, and their squared lengths.
         self._last = None
 
-    def pays(self):
-        """Return whether the engine is worth its cost on these rows, by a trial on a few."""
+    def pays(self, n_wanted):
+        """Return whether the engine is worth its cost on these rows, by a trial on a few.
+
+        Parameters
+        ----------
+        n_wanted : int
+            Candidates for each query, about as many as will be wanted.
+        """
         return True
 
     def answer(self, task):

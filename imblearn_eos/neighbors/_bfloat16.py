@@ -80,7 +80,7 @@ class Bfloat16(CompiledEngine):
         reach = nearest + self.error(queries) * 1.5
         return (squared <= reach[:, None]).sum(1).double().quantile(0.9).item()
 
-    def pays(self):
+    def pays(self, n_wanted):
         """Return whether estimates tell near rows from others."""
         is_sharp = self.candidates_per_neighbor * N_NEAREST < MAX_CANDIDATES / 2
         return is_sharp and len(self.rows) >= MAX_CANDIDATES

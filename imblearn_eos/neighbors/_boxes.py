@@ -10,8 +10,6 @@ from imblearn_eos.neighbors._tiles import Tiles
 
 # A block of queries that needs more than this share of the cells reads all rows, in order.
 DENSE_SHARE = 0.6
-# Neighbors of the trial.
-N_NEAREST = 16
 # Principal directions of a sketch. Eight carry 90 % of the variance of trained embeddings.
 N_DIRECTIONS = 8
 
@@ -44,14 +42,14 @@ class Boxes(Tiles):
         self.cells = self.sketched.cells.merged(self.cell_rows)
         super().__init__(coarse, self.sketched.kept)
 
-    def pays(self):
+    def pays(self, n_wanted):
         """Return whether cells are ruled out, for one block of the rows in 32."""
         rows = self.coarse.rows
-        blocks = list(self.blocks(rows, self.sketched.numbers, N_NEAREST))
+        blocks = list(self.blocks(rows, self.sketched.numbers, n_wanted))
         is_sparse = []
         for block in blocks[len(blocks) // 2 :: -32]:
             queries = self.coarse.centred(rows[block.numbers]).to(self.coarse.dtype)
-            best = self.selection(len(queries), min(N_NEAREST, len(rows)), queries)
+            best = self.selection(len(queries), min(n_wanted, len(rows)), queries)
             is_sparse.append(self._search_cells(best, block, queries, None))
         return 2 * sum(is_sparse) >= len(is_sparse)
 

@@ -28,8 +28,9 @@ MAX_FEW_ROWS, MAX_FEW_PAIRS, MAX_FEW_SORTED = 2**11, 2**21, 128
 ROWS_TO_SELECT = 4
 # Candidates beyond which boxes are not tried: for sets without compiled loops, and with these.
 MAX_WANTED, MAX_WANTED_COMPILED = 512, 256
-# Neighbors from which on more candidates cost more than products in bfloat16 save.
-MAX_WANTED_BFLOAT16 = 64
+# Neighbors from which on more candidates cost more than products in bfloat16 save, and the least
+# numbers in rows for which these save more than the search for more candidates costs.
+MAX_WANTED_BFLOAT16, MIN_NUMBERS_BFLOAT16 = 40, 2**21
 # Features up to which the k-d tree is tried, and those beside compiled boxes.
 MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_COMPILED = 16, 4
 # Making boxes takes at least as long as products with so many queries, in float32 or bfloat16.
@@ -137,8 +138,10 @@ def _choose_products(size, n_bytes, is_compiled):
             return [(_compiled.CompiledTiles,)]
         chains, min_queries = [(_compiled.CompiledTiles,)], MIN_BOX_QUERIES
         n_bytes += _bfloat16.bytes_kept(size.n_rows, size.n_features)
+        is_large = size.n_rows * size.n_features >= MIN_NUMBERS_BFLOAT16
         is_few = size.n_wanted <= MAX_WANTED_BFLOAT16
-        if is_few and has_bfloat16(size.device.type) and n_bytes < size.n_bytes / 2:
+        is_room = n_bytes < size.n_bytes / 2
+        if is_large and is_few and is_room and has_bfloat16(size.device.type):
             chains.insert(0, (_bfloat16.Bfloat16, _compiled.CompiledTiles))
             min_queries = MIN_BOX_QUERIES_BESIDE_BFLOAT16
         if size.n_queries >= min_queries:
@@ -179,7 +182,7 @@ def _is_small(size):
     return size.n_rows * (size.n_features + CHUNK_QUERIES) * 12 <= size.n_bytes / 4
 
 
-def make_engines(chains, rows, dtype, n_bytes):
+def make_engines(chains, rows, size):
     """Make the first chain that pays.
 
     Parameters
@@ -188,9 +191,7 @@ def make_engines(chains, rows, dtype, n_bytes):
         As :func:`choose_engines` returns them.
     rows : Rows
         The rows to search among.
-    dtype : torch.dtype
-    n_bytes : float
-        Memory for temporary arrays.
+    size : Size
 
     Returns
     -------
@@ -199,10 +200,10 @@ def make_engines(chains, rows, dtype, n_bytes):
     is_array = rows.device.type == "cpu" and rows.as_array() is not None
     # Where any chain is compiled, the last is.
     rows_type = chains[-1][0].rows_type if is_array else CoarseRows
-    coarse = rows_type(rows, dtype, n_bytes)
+    coarse = rows_type(rows, size.dtype, size.n_bytes)
     for first, *others in chains:
         engine = first(coarse)
-        if engine.pays():
+        if engine.pays(size.n_wanted):
             return [engine, *(other(coarse) for other in others)]
         # Its memory is freed before the next is made.
         del engine

@@ -17,7 +17,7 @@ MAX_CELLS = 2**15
 # To measure rows one by one gains from more directions than products do.
 N_DIRECTIONS = 11
 # What a compiled loop does with one coordinate takes as long as so many in a product.
-COST = 15
+COST = 10
 
 
 @dataclass
@@ -50,13 +50,13 @@ class CompiledBoxes(CompiledEngine):
         self.sketches = members.transpose(1, 2).contiguous().numpy()
         self.low, self.high = (_widened(x).T.contiguous().numpy() for x in (cells.low, cells.high))
 
-    def pays(self):
+    def pays(self, n_wanted):
         """Return whether boxes take less time than products, on a few of the rows."""
         n_rows, n_features = self.coarse.rows.shape
         kept = self.sketched.kept
         sample = torch.arange(0, n_rows, max(1, n_rows // 64))
         sketches = self.sketched.sketches[kept.order[sample]]
-        _, _, work = self._search(kept.values[sample], sketches, 16, None)
+        _, _, work = self._search(kept.values[sample], sketches, min(n_wanted, n_rows), None)
         n_sketches, n_measured = work.mean(0)
         n_looked = n_sketches + len(self.sketched.cells) / _heap_kernels.GROUP_QUERIES
         cost = n_looked * self.sketches.shape[1] + n_measured * n_features

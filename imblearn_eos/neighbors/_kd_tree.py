@@ -23,8 +23,8 @@ from imblearn_eos.neighbors._tiles import Tiles
 LEAF_ROWS = 64
 BLOCK_QUERIES = 4096
 ROUNDED_GAPS = 1 - 2.0**-40
-# Queries and neighbors of the trial.
-N_TRIED, N_NEAREST = 64, 16
+# Queries of the trial.
+N_TRIED = 64
 
 
 def bytes_kept(n_rows, n_features):
@@ -58,12 +58,12 @@ class KDTrees(Engine):
             part.copy_(self.coarse.centred(rows[part_numbers]))
         return values.numpy()
 
-    def pays(self):
+    def pays(self, n_wanted):
         """Return whether the tree takes less time than products, for a few of the rows."""
         n_rows = len(self.values)
         sample = torch.arange(0, n_rows, -(-n_rows // N_TRIED))
         queries = torch.from_numpy(self.values)[sample]
-        n_kept = min(N_NEAREST, n_rows)
+        n_kept = min(n_wanted, n_rows)
         seconds = []
         with one_thread():
             for engine in Tiles(self.coarse), self:

@@ -36,6 +36,8 @@ QUERIES_AGAIN = {"cpu": 128, "cuda": 4096}
 ENOUGH_QUERIES_AGAIN, LEAST_TILE_AGAIN = 1024, 1024
 # Multiplications from which on more than one thread pays.
 PRODUCTS_FOR_THREADS = 2**21
+# Engines are chosen anew where the number of candidates has grown by about so many bits.
+BITS_OF_WANTED = 3
 # Of the memory that is free on a CUDA device, for temporary arrays.
 SHARE_OF_FREE = 0.5
 # MiB for temporary arrays. With less, a search would take one row after the other, for hours.
@@ -155,11 +157,12 @@ class ExactSearch:
         size = Size(*shape, most, n_wanted, is_sorted, self.device, dtype, self.n_bytes)
         count_work(n_queries, *shape)
         chains = choose_engines(size)
-        key = (dtype, *chains)
+        # Which engine pays differs between few neighbors and many.
+        key = (dtype, n_wanted.bit_length() // BITS_OF_WANTED, *chains)
         if key not in self._prepared:
             # What other engines hold is freed before more is made.
             self._prepared.clear()
-            self._prepared[key] = make_engines(chains, self.rows, dtype, self.n_bytes)
+            self._prepared[key] = make_engines(chains, self.rows, size)
         return self._prepared[key]
 
     def _nearest(self, task):

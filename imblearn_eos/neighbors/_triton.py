@@ -184,7 +184,7 @@ class Fused(Engine):
         variant = variant_for(n_features)
         return Tf32Rows(self.coarse, width_of(n_features), variant.block_rows)
 
-    def pays(self):
+    def pays(self, n_wanted):
         """Return whether to search again what is left in doubt leaves the kernel faster."""
         rows = self.coarse.rows
         n_kept = min(n_candidates(N_NEAREST), len(rows))
