@@ -107,7 +107,6 @@ def chain_of(name):
     if name == "direct in float64":
         return (_direct.DoubleDirect,)
     if name == "k-d tree":
-        # What does not pay is right too.
         return (type("AnyTree", (_kd_tree.KDTrees,), ALWAYS),)
     if name == "boxes":
         return (SmallBoxes,)
@@ -121,7 +120,6 @@ def chain_of(name):
     pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
     from imblearn_eos.neighbors import _bfloat16, _compiled, _compiled_boxes, _few
 
-    # What does not pay is right too.
     boxes = _compiled_boxes.CompiledBoxes
     small = type("SmallCompiledBoxes", (boxes,), {"cell_rows": 8, **ALWAYS})
     rough = type("Rough", (_bfloat16.Bfloat16,), ALWAYS)

@@ -30,8 +30,8 @@ print("same rows:", np.array_equal(ours[0], theirs[0]), np.array_equal(ours[1], 
 # %%
 # The figure shows the time to find the 11 nearest rows of every row. It is from a single run while
 # this page was built; see :doc:`/benchmarks` for careful measurements. The compiled loops of the
-# extra ``fast`` are used once all searches have taken about a second; before, and among a few
-# hundred rows, scikit-learn can be faster.
+# extra ``fast`` are used once all searches have taken about a second; before, scikit-learn can be
+# faster.
 
 
 def seconds(neighbors, n_rows):

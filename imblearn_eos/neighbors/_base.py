@@ -235,7 +235,7 @@ class Engine(ABC):
         Parameters
         ----------
         n_wanted : int
-            Candidates for each query, about as many as will be wanted.
+            Candidates for each query, where the trial depends on it.
         """
         return True
 

@@ -28,13 +28,15 @@ MAX_FEW_ROWS, MAX_FEW_PAIRS, MAX_FEW_SORTED = 2**11, 2**21, 128
 ROWS_TO_SELECT = 4
 # Candidates beyond which boxes are not tried: for sets without compiled loops, and with these.
 MAX_WANTED, MAX_WANTED_COMPILED = 512, 256
-# Neighbors from which on more candidates cost more than products in bfloat16 save, and the least
+# Candidates beyond which more of them cost more than products in bfloat16 save, and the least
 # numbers in rows for which these save more than the search for more candidates costs.
 MAX_WANTED_BFLOAT16, MIN_NUMBERS_BFLOAT16 = 40, 2**21
 # Features up to which the k-d tree is tried, and those beside compiled boxes.
 MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_COMPILED = 16, 4
 # Making boxes takes at least as long as products with so many queries, in float32 or bfloat16.
 MIN_BOX_QUERIES, MIN_BOX_QUERIES_BESIDE_BFLOAT16 = 1024, 4096
+# The most candidates of a trial, and of how many rows one is a query of that of boxes in torch.
+MAX_WANTED_TRIED, ROWS_PER_TRIED = 256, 64
 # Loading the compiled loops takes a second, once they are in numba's cache. So they are loaded
 # when the searches without them, all in all, have multiplied so many numbers, which takes
 # about as long.
@@ -152,7 +154,9 @@ def _choose_products(size, n_bytes, is_compiled):
     n_pairs = size.n_queries * size.n_rows
     if n_pairs < MAX_PAIRS_DIRECT and _is_small(size):
         return [_choose_direct(size)]
-    if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS:
+    # The trial takes as long as a search for some of the rows.
+    is_worth_trial = size.n_queries >= size.n_rows / ROWS_PER_TRIED
+    if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS and is_worth_trial:
         return [(Boxes,), (Tiles,)]
     return [(Tiles,)]
 
@@ -203,7 +207,7 @@ def make_engines(chains, rows, size):
     coarse = rows_type(rows, size.dtype, size.n_bytes)
     for first, *others in chains:
         engine = first(coarse)
-        if engine.pays(size.n_wanted):
+        if engine.pays(min(size.n_wanted, MAX_WANTED_TRIED)):
             return [engine, *(other(coarse) for other in others)]
         # Its memory is freed before the next is made.
         del engine

@@ -36,7 +36,7 @@ QUERIES_AGAIN = {"cpu": 128, "cuda": 4096}
 ENOUGH_QUERIES_AGAIN, LEAST_TILE_AGAIN = 1024, 1024
 # Multiplications from which on more than one thread pays.
 PRODUCTS_FOR_THREADS = 2**21
-# Engines are chosen anew where the number of candidates has grown by about so many bits.
+# Engines that had a trial serve searches whose number of candidates has as many bits, over this.
 BITS_OF_WANTED = 3
 # Of the memory that is free on a CUDA device, for temporary arrays.
 SHARE_OF_FREE = 0.5
@@ -158,7 +158,8 @@ class ExactSearch:
         count_work(n_queries, *shape)
         chains = choose_engines(size)
         # Which engine pays differs between few neighbors and many.
-        key = (dtype, n_wanted.bit_length() // BITS_OF_WANTED, *chains)
+        n_bits = n_wanted.bit_length() // BITS_OF_WANTED if len(chains) > 1 else 0
+        key = (dtype, n_bits, *chains)
         if key not in self._prepared:
             # What other engines hold is freed before more is made.
             self._prepared.clear()
