@@ -235,7 +235,7 @@ class Engine(ABC):
         Parameters
         ----------
         n_wanted : int
-            Candidates for each query, where the trial depends on it.
+            Candidates for each query, where the trial depends on it; at most the number of rows.
         """
         return True
 

@@ -43,13 +43,13 @@ class Boxes(Tiles):
         super().__init__(coarse, self.sketched.kept)
 
     def pays(self, n_wanted):
-        """Return whether cells are ruled out, for one block of the rows in 32."""
+        """Return whether cells are ruled out, for one block in 32 of half of the rows."""
         rows = self.coarse.rows
         blocks = list(self.blocks(rows, self.sketched.numbers, n_wanted))
         is_sparse = []
         for block in blocks[len(blocks) // 2 :: -32]:
             queries = self.coarse.centred(rows[block.numbers]).to(self.coarse.dtype)
-            best = self.selection(len(queries), min(n_wanted, len(rows)), queries)
+            best = self.selection(len(queries), n_wanted, queries)
             is_sparse.append(self._search_cells(best, block, queries, None))
         return 2 * sum(is_sparse) >= len(is_sparse)
 

@@ -35,7 +35,7 @@ MAX_WANTED_BFLOAT16, MIN_NUMBERS_BFLOAT16 = 40, 2**21
 MAX_KD_FEATURES, MAX_KD_FEATURES_BESIDE_COMPILED = 16, 4
 # Making boxes takes at least as long as products with so many queries, in float32 or bfloat16.
 MIN_BOX_QUERIES, MIN_BOX_QUERIES_BESIDE_BFLOAT16 = 1024, 4096
-# The most candidates of a trial, and of how many rows one is a query of that of boxes in torch.
+# The most candidates of a trial. That of boxes in torch searches for one row in so many.
 MAX_WANTED_TRIED, ROWS_PER_TRIED = 256, 64
 # Loading the compiled loops takes a second, once they are in numba's cache. So they are loaded
 # when the searches without them, all in all, have multiplied so many numbers, which takes
@@ -154,7 +154,7 @@ def _choose_products(size, n_bytes, is_compiled):
     n_pairs = size.n_queries * size.n_rows
     if n_pairs < MAX_PAIRS_DIRECT and _is_small(size):
         return [_choose_direct(size)]
-    # The trial takes as long as a search for some of the rows.
+    # For fewer queries, the trial would take longer than their search.
     is_worth_trial = size.n_queries >= size.n_rows / ROWS_PER_TRIED
     if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS and is_worth_trial:
         return [(Boxes,), (Tiles,)]
@@ -205,9 +205,10 @@ def make_engines(chains, rows, size):
     # Where any chain is compiled, the last is.
     rows_type = chains[-1][0].rows_type if is_array else CoarseRows
     coarse = rows_type(rows, size.dtype, size.n_bytes)
+    n_wanted = min(size.n_wanted, MAX_WANTED_TRIED, size.n_rows)
     for first, *others in chains:
         engine = first(coarse)
-        if engine.pays(min(size.n_wanted, MAX_WANTED_TRIED)):
+        if engine.pays(n_wanted):
             return [engine, *(other(coarse) for other in others)]
         # Its memory is freed before the next is made.
         del engine

@@ -56,7 +56,7 @@ class CompiledBoxes(CompiledEngine):
         kept = self.sketched.kept
         sample = torch.arange(0, n_rows, max(1, n_rows // 64))
         sketches = self.sketched.sketches[kept.order[sample]]
-        _, _, work = self._search(kept.values[sample], sketches, min(n_wanted, n_rows), None)
+        _, _, work = self._search(kept.values[sample], sketches, n_wanted, None)
         n_sketches, n_measured = work.mean(0)
         n_looked = n_sketches + len(self.sketched.cells) / _heap_kernels.GROUP_QUERIES
         cost = n_looked * self.sketches.shape[1] + n_measured * n_features

@@ -63,13 +63,12 @@ class KDTrees(Engine):
         n_rows = len(self.values)
         sample = torch.arange(0, n_rows, -(-n_rows // N_TRIED))
         queries = torch.from_numpy(self.values)[sample]
-        n_kept = min(n_wanted, n_rows)
         seconds = []
         with one_thread():
             for engine in Tiles(self.coarse), self:
                 # The time of this thread, however busy the processor is.
                 start = time.thread_time()
-                found = engine.candidates(Block(sample), queries, n_kept, None)
+                found = engine.candidates(Block(sample), queries, n_wanted, None)
                 seconds.append(time.thread_time() - start)
         if (found.estimates[:, 1:] == found.estimates[:, :-1]).any():
             self.n_spare = SPARE_CANDIDATES

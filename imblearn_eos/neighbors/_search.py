@@ -36,7 +36,7 @@ QUERIES_AGAIN = {"cpu": 128, "cuda": 4096}
 ENOUGH_QUERIES_AGAIN, LEAST_TILE_AGAIN = 1024, 1024
 # Multiplications from which on more than one thread pays.
 PRODUCTS_FOR_THREADS = 2**21
-# Engines that had a trial serve searches whose number of candidates has as many bits, over this.
+# Engines serve searches for similar numbers of candidates: of as many bits, divided by this.
 BITS_OF_WANTED = 3
 # Of the memory that is free on a CUDA device, for temporary arrays.
 SHARE_OF_FREE = 0.5
