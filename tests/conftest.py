@@ -93,6 +93,13 @@ class SmallBoxes(_boxes.Boxes):
         return True
 
 
+class SmallSketches(SmallBoxes):
+    """Boxes whose sketches have few dimensions, and say first which rows to measure."""
+
+    n_directions = 2
+    near_share = 1
+
+
 CUDA_ENGINES = ["topk", "kernel"]
 # What does not pay is right too.
 ALWAYS = {"pays": lambda self, n_wanted: True}
@@ -110,6 +117,8 @@ def chain_of(name):
         return (type("AnyTree", (_kd_tree.KDTrees,), ALWAYS),)
     if name == "boxes":
         return (SmallBoxes,)
+    if name == "sketches":
+        return (SmallSketches,)
     if name == "topk":
         return (_topk.TopkTiles,)
     if name == "kernel":
@@ -172,6 +181,7 @@ ENGINES = [
     pytest.param("direct in float64", marks=pytest.mark.slow),
     "tiles",
     "boxes",
+    "sketches",
     "k-d tree",
     "compiled boxes",
     "compiled tiles",

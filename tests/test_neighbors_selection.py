@@ -8,9 +8,11 @@ from threading import Barrier
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from imblearn_eos.neighbors import _base, _boxes, _direct, _exact, _order
+from imblearn_eos.neighbors import _base, _boxes, _cells, _direct, _exact, _order
 from imblearn_eos.neighbors._selection import SmallestScores
 
 
@@ -37,16 +39,75 @@ def test_nothing_below_the_limit_is_dropped(n_rows, n_kept, n_tile, kind, dtype)
     for tile, tile_rows in zip(scores.split(n_tile, dim=1), rows.split(n_tile), strict=True):
         best.offer(tile.contiguous(), tile_rows)
 
-    assert n_kept <= best.scores.shape[1] <= 2 * n_kept
+    kept_scores, kept_rows = best.merge()
+    assert n_kept <= kept_scores.shape[1] <= 2 * n_kept
     assert_array_equal(best.limit, np.sort(scores.numpy(), axis=1)[:, n_kept - 1])
     column = rows.argsort()
     for query in range(7):
-        is_real = best.scores[query].isfinite()
-        kept = best.rows[query][is_real]
+        is_real = kept_scores[query].isfinite()
+        kept = kept_rows[query][is_real]
         assert len(set(kept.tolist())) == len(kept)
-        assert_array_equal(scores[query, column[kept]], best.scores[query][is_real])
+        assert_array_equal(scores[query, column[kept]], kept_scores[query][is_real])
         below = rows[scores[query] < best.limit[query]]
         assert set(below.tolist()) <= set(kept.tolist())
+
+
+@pytest.mark.parametrize("near_share", [0, 1])
+@pytest.mark.parametrize("dense_share", [0, 1])
+@pytest.mark.parametrize("kind", ["clusters", "copies", "few"])
+def test_boxes_find_the_nearest_rows_with_and_without_sketches(
+    kind, dense_share, near_share, monkeypatch
+):
+    random_state = np.random.RandomState(0)
+    X = random_state.normal(size=(700, 12))
+    X[350:] += 20
+    if kind == "copies":
+        X = X.round()
+        X[::2] = X[0]
+    is_allowed = np.ones(700, dtype=bool)
+    if kind == "few":
+        is_allowed = random_state.permutation(700) < 5
+    rows = _exact.Rows(torch.from_numpy(X.astype(np.float32)), torch.device("cpu"))
+    coarse = _base.CoarseRows(rows, torch.float32, 2**28)
+    coarse.tile_rows = 32
+    options = {"cell_rows": 8, "first_rows": 16, "n_directions": 3, "near_share": near_share}
+    monkeypatch.setattr(_boxes, "DENSE_SHARE", dense_share)
+    engine = type("Small", (_boxes.Boxes,), options)(coarse)
+    block = next(engine.blocks(rows, torch.arange(700), 5))
+    queries = engine.centred(rows, block.numbers)
+    found = engine.candidates(block, queries, 5, torch.from_numpy(is_allowed))
+    among = coarse.centred(rows[torch.from_numpy(np.flatnonzero(is_allowed))])
+    expected = torch.cdist(queries, among).square().sort(dim=1).values[:, :5]
+    assert_allclose(found.estimates.sort(dim=1).values[:, :5], expected, rtol=1e-4, atol=1e-5)
+    assert_allclose(found.limit, expected[:, -1], rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_directions=st.sampled_from([1, 3, 12]),
+    spread=st.sampled_from([0.01, 1, 100]),
+    seed=st.integers(0, 2**31),
+)
+def test_the_score_of_two_sketches_is_at_most_that_of_the_rows(n_directions, spread, seed):
+    random_state = np.random.RandomState(seed)
+    rows = random_state.normal(size=(60, 20)) * spread ** random_state.normal(size=20)
+    rows = torch.from_numpy(rows)
+    sketches = _cells.Sketch(rows[:30], n_directions)(rows).double()
+    norms = rows.square().sum(1)
+    error = 1e-6 * (norms[:, None] + norms)
+    assert_allclose(sketches.square().sum(1), norms, rtol=1e-6)
+    assert (sketches @ sketches.T >= rows @ rows.T - error).all()
+
+
+def test_where_many_bounds_are_small_none_are_read():
+    scores = torch.arange(4000, dtype=torch.float32).view(2, 2000)
+    best = SmallestScores(2, 3, scores)
+    best.offer(scores[:, :1000].contiguous() + 0.5, torch.arange(1000))
+    few = torch.where(scores % 2000 < 2, scores, torch.inf)
+    query, column = best.find(few, 4)
+    assert_array_equal(query, [0, 0, 1, 1])
+    assert_array_equal(column, [0, 1, 0, 1])
+    assert best.find(few - 1e6, 3) is None
 
 
 @pytest.mark.parametrize("kind", ["clusters", "copies", "far", "few"])
@@ -304,7 +365,7 @@ def test_scores_that_are_no_number_are_not_kept():
     scores = torch.tensor([[np.nan, 2.0, np.nan, -1.0, 1.0]])
     best = SmallestScores(1, 3, scores)
     best.offer(scores, torch.arange(5))
-    assert_array_equal(best.scores.sort().values, [[-1, 1, 2]])
+    assert_array_equal(best.merge()[0].sort().values, [[-1, 1, 2]])
 
 
 @pytest.mark.parametrize("engine", [_direct.Direct, _direct.DoubleDirect])

@@ -380,15 +380,12 @@ def multiply(norms, queries, rows, n_terms, out):
     return out
 
 
-def in_full(rows, scores, limit, queries):
+def in_full(best, queries):
     """Complete scores, squared distances without the query's own squared length.
 
     Parameters
     ----------
-    rows : torch.Tensor of shape (n_queries, n_kept), dtype=int64
-    scores : torch.Tensor of shape (n_queries, n_kept)
-    limit : torch.Tensor of shape (n_queries,)
-        A score, too.
+    best : SmallestScores
     queries : torch.Tensor of shape (n_queries, n_features)
         In the coarse dtype.
 
@@ -398,9 +395,9 @@ def in_full(rows, scores, limit, queries):
         The limit is NaN where anything overflowed.
     """
     lengths = squared_lengths(queries)
-    return Candidates(
-        rows, scores.double().add_(lengths[:, None]), finite_or_nan(limit.double() + lengths)
-    )
+    scores, rows = best.merge()
+    limit = finite_or_nan(best.limit.double() + lengths)
+    return Candidates(rows, scores.double().add_(lengths[:, None]), limit)
 
 
 def finite_or_nan(limit):

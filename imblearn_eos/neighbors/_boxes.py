@@ -1,23 +1,25 @@
-"""The engine for many rows without numba: boxes around cells rule out most of the rows."""
+"""The engine for many rows without numba: boxes around cells, and sketches, rule out most rows."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from imblearn_eos.neighbors._base import Block, in_full, squared_lengths
+from imblearn_eos.neighbors._base import Block, in_full, multiply, squared_lengths
 from imblearn_eos.neighbors._cells import SketchedRows, squared_gaps
 from imblearn_eos.neighbors._tiles import Tiles
 
-# A block of queries that needs more than this share of the cells reads all rows, in order.
+# A block that needs all features for more than this share of the cells reads all rows, in order.
 DENSE_SHARE = 0.6
-# Principal directions of a sketch. Eight carry 90 % of the variance of trained embeddings.
-N_DIRECTIONS = 8
+# A block has so many times the queries of other engines, because it rules cells out only once.
+SHAPES = 2
 
 
 @dataclass
 class BoxedBlock(Block):
     """Queries, boxes around a few of them each, and which queries of the block a box holds."""
 
+    sketches: torch.Tensor
     low: torch.Tensor
     high: torch.Tensor
     members: torch.Tensor
@@ -25,6 +27,8 @@ class BoxedBlock(Block):
 
 class Boxes(Tiles):
     """Multiply a block of queries with the cells of rows that may be near, the nearest first.
+
+    Where sketches tell which rows may be near, only these are multiplied in full.
 
     Parameters
     ----------
@@ -36,18 +40,23 @@ class Boxes(Tiles):
     cell_rows = 64
     # Rows that are searched before cells are ruled out.
     first_rows = 4096
+    # Principal directions of a sketch. These carry nearly all variance of trained embeddings.
+    n_directions = 12
+    # Where sketches leave more than this share of the pairs, products of all features are faster.
+    near_share = 1 / 32
 
     def __init__(self, coarse):
-        self.sketched = SketchedRows(coarse, self.box_queries, N_DIRECTIONS)
+        self.sketched = SketchedRows(coarse, self.box_queries, self.n_directions)
         self.cells = self.sketched.cells.merged(self.cell_rows)
         super().__init__(coarse, self.sketched.kept)
+        self.sketches = self.sketched.sketches[self.source.order]
 
     def pays(self, n_wanted):
-        """Return whether cells are ruled out, for one block in 32 of half of the rows."""
+        """Return whether rows are ruled out, for one block in 16 of half of the rows."""
         rows = self.coarse.rows
         blocks = list(self.blocks(rows, self.sketched.numbers, n_wanted))
         is_sparse = []
-        for block in blocks[len(blocks) // 2 :: -32]:
+        for block in blocks[len(blocks) // 2 :: -16]:
             queries = self.coarse.centred(rows[block.numbers]).to(self.coarse.dtype)
             best = self.selection(len(queries), n_wanted, queries)
             is_sparse.append(self._search_cells(best, block, queries, None))
@@ -55,8 +64,8 @@ class Boxes(Tiles):
 
     def blocks(self, queries, numbers, n_kept):
         """Split queries into blocks of neighbors, as :meth:`Engine.blocks`."""
-        n_queries = min(self.shape(n_kept)[0], self.n_affordable(n_kept))
-        for part, _, cells in self.sketched.parts(queries, numbers):
+        n_queries = min(SHAPES * self.shape(n_kept)[0], self.n_affordable(n_kept))
+        for part, sketches, cells in self.sketched.parts(queries, numbers):
             members = cells.padded()
             step = max(1, n_queries // members.shape[1])
             for start in range(0, len(cells), step):
@@ -64,7 +73,11 @@ class Boxes(Tiles):
                 first = members[start, 0]
                 places = cells.order[first : cells.stops[block][-1]]
                 yield BoxedBlock(
-                    part[places], cells.low[block], cells.high[block], members[block] - first
+                    part[places],
+                    sketches[places],
+                    cells.low[block],
+                    cells.high[block],
+                    members[block] - first,
                 )
 
     def candidates(self, block, queries, n_kept, allowed):
@@ -73,30 +86,61 @@ class Boxes(Tiles):
         best = self.selection(len(queries), n_kept, queries)
         if not self._search_cells(best, block, queries, allowed):
             best = self.search_tiles(queries, n_kept, allowed)
-        return in_full(best.rows, best.scores, best.limit, queries)
+        return in_full(best, queries)
 
     def _search_cells(self, best, block, queries, allowed):
-        """Search cell after cell, the nearest first; give up if too many are needed."""
-        cells, kept = self.cells, self.source
+        """Search cell after cell, the nearest first; return False if too many are needed."""
+        cells = self.cells
         norms = squared_lengths(queries).to(queries.dtype)
         low, high = block.low.amin(0)[None], block.high.amax(0)[None]
         around = squared_gaps(low, high, cells.low, cells.high)[0]
-        waiting = around.argsort()
-        tile_rows = self.coarse.tile_rows
-        n_columns = max(tile_rows, self.first_rows) + self.cell_rows
+        order = around.argsort()
+        n_first = max(1, self.first_rows // cells.max_rows)
+        first, order = cells.places(order[:n_first]), order[n_first:]
+        n_columns = max(self.coarse.tile_rows, self.first_rows) + self.cell_rows
         buffer = queries.new_empty(len(queries) * n_columns)
-        n_rows = self.first_rows
-        while len(waiting):
-            n_cells = max(1, n_rows // cells.max_rows)
-            places = cells.places(waiting[:n_cells])
-            waiting = waiting[n_cells:]
-            tile = kept.values[places], kept.norms[places], kept.order[places]
-            self.offer(best, queries, tile, allowed, buffer)
-            reach = (best.limit + norms)[block.members].amax(1)
-            waiting = waiting[around[waiting] < reach.max()]
-            gaps = squared_gaps(block.low, block.high, cells.low[waiting], cells.high[waiting])
-            waiting = waiting[(gaps < reach[:, None]).any(0)]
-            if len(waiting) > DENSE_SHARE * len(cells):
-                return False
-            n_rows = tile_rows
+        self._offer_all(best, queries, first, allowed, buffer)
+        reach = (best.limit + norms)[block.members].amax(1)
+        order = order[around[order] < reach.max()]
+        gaps = squared_gaps(block.low, block.high, cells.low[order], cells.high[order])
+        order = order[(gaps < reach[:, None]).any(0)]
+        is_dense = len(order) > DENSE_SHARE * len(cells)
+        is_sharp = True
+        for places in cells.places(order).split(self.coarse.tile_rows):
+            if is_sharp:
+                is_sharp = self._offer_near(best, queries, block.sketches, places, allowed, buffer)
+            if not is_sharp:
+                if is_dense:
+                    return False
+                self._offer_all(best, queries, places, allowed, buffer)
+        return True
+
+    def _offer_all(self, best, queries, places, allowed, buffer):
+        """Offer the scores of all rows at some places in the order."""
+        kept = self.source
+        tile = kept.values[places], kept.norms[places], kept.order[places]
+        self.offer(best, queries, tile, allowed, buffer)
+
+    def _offer_near(self, best, queries, sketches, places, allowed, buffer):
+        """Offer the scores that sketches do not rule out; return False if these are too many.
+
+        A sketch is as long as its row. So the score of two sketches is at most that of the rows.
+        """
+        kept = self.source
+        norms, numbers = kept.norms[places], kept.order[places]
+        if allowed is not None:
+            norms = norms.masked_fill(~allowed[numbers], math.inf)
+        bounds = buffer[: len(queries) * len(norms)].view(len(queries), len(norms))
+        multiply(norms, sketches, self.sketches.index_select(0, places), self.n_terms, bounds)
+        found = best.find(bounds, self.near_share * bounds.numel())
+        if found is None:
+            return False
+        query, column = found
+        scores = norms[column]
+        parts = (x.split(self.coarse.pairs_at_once) for x in (query, places[column], scores))
+        for some, place, part in zip(*parts, strict=True):
+            products = queries.index_select(0, some).mul_(kept.values.index_select(0, place))
+            part.sub_(products.sum(1, dtype=torch.float64), alpha=2)
+        is_small = scores <= best.limit[query]
+        best.add(query[is_small], scores[is_small], numbers[column[is_small]])
         return True

@@ -23,7 +23,8 @@ class Sketch:
 
         |P q - P x|^2 + (r(q) - r(x))^2 <= |q - x|^2.
 
-    The directions are the principal ones of a sample: any would be right, these rule out most.
+    A sketch is as long as its row, so the product of two is at least that of the rows. The
+    directions are the principal ones of a sample: any would be right, these rule out most.
 
     Parameters
     ----------

@@ -28,8 +28,9 @@ Let u be the unit roundoff of the dtype. The errors of E, in multiples of |q|^2 
 - the product and the two norms are sums of d terms, in any order: at most 2du + 2du^2;
 - adding the three: at most 6u. (With direct differences instead: at most 2(d + 2)u in all.)
 
-A box in the space of sketches (``_cells.py``) has a distance of at most D before rounding, and sums
-fewer terms. So, with more than a factor of 1.5 to spare for u^2 and for the float64 steps,
+A sketch (``_cells.py``) is as long as its row, and sketches, or boxes around them, are at most as
+far apart as rows, before rounding. Their estimates sum fewer terms. So, with more than a factor of
+1.5 to spare for u^2 and for the float64 steps,
 
     |E - D| <= g (|q|^2 + |x|^2),    g = 4 (d + 16) u.
 

@@ -16,7 +16,7 @@ class SmallestScores:
     at one by one. So a threshold comes first: the n-th smallest of the minima of groups of scores
     is at least the n-th smallest score, and not much larger. Groups whose minima exceed it are left
     out. So are groups that exceed the limit of earlier offers, which spares most other offers the
-    threshold.
+    threshold. What is found waits until it is as much as is kept, and only then lowers the limit.
 
     Parameters
     ----------
@@ -26,18 +26,26 @@ class SmallestScores:
 
     Attributes
     ----------
-    scores : torch.Tensor of shape (n_queries, at least n_kept)
-        In no particular order; infinity where there are no more.
-    rows : torch.Tensor of the same shape, dtype=int64
     limit : torch.Tensor of shape (n_queries,)
-        The ``n_kept``-th smallest score: nothing below it was ever dropped.
+        At least the ``n_kept``-th smallest score, and that once all are merged: nothing below it
+        was ever dropped.
     """
+
+    infinity = math.inf
 
     def __init__(self, n_queries, n_kept, like):
         self.n_kept = n_kept
         self.scores = like.new_empty((n_queries, 0))
         self.rows = torch.empty(n_queries, 0, dtype=torch.int64, device=like.device)
-        self.limit = like.new_full((n_queries,), math.inf)
+        self.limit = like.new_full((n_queries,), self.infinity)
+        # Queries, scores and rows.
+        self.waiting = []
+        self.n_waiting = 0
+
+    @staticmethod
+    def below(limit):
+        """Return the next smaller number."""
+        return limit.nextafter(torch.full_like(limit, -math.inf))
 
     def offer(self, scores, rows):
         """Keep what is smaller among the scores of more rows.
@@ -48,37 +56,81 @@ class SmallestScores:
         rows : torch.Tensor of shape (n_rows,), dtype=int64
             The row of each column.
         """
+        query, column = self.find(scores)
+        self.add(query, scores.view(-1)[query * len(rows) + column], rows[column])
+
+    def find(self, scores, most=None):
+        """Return which scores of more rows are small enough to be kept.
+
+        Parameters
+        ----------
+        scores : torch.Tensor of shape (n_queries, n_rows)
+        most : float, default=None
+            For lower bounds of scores: how many groups are read at most.
+
+        Returns
+        -------
+        query, column : torch.Tensor of shape (n_found,), dtype=int64
+            Ascending. None instead where more groups would be read.
+        """
         n_queries, n_rows = scores.shape
         # What only equals the limit is not needed.
-        threshold = self.limit.nextafter(torch.full_like(self.limit, -math.inf))
+        threshold = self.below(self.limit)
         n_groups = max(math.isqrt(n_rows * self.n_kept), n_rows // 8)
         few = group_minima(scores, n_groups) if n_groups < n_rows // 2 else scores
-        is_small = few <= threshold[:, None]
-        if n_rows > self.n_kept and int(is_small.sum()) > self.n_kept * n_queries:
-            threshold = torch.minimum(threshold, kth_smallest(few, self.n_kept))
-            is_small = few <= threshold[:, None]
-        # Where most of the scores would be read, they are read in order.
-        by_group = few is not scores and GROUPS_PER_KEPT * self.n_kept <= n_groups
-        is_found = is_small if by_group else scores <= threshold[:, None]
         # Faster than torch.
-        place = torch.from_numpy(np.flatnonzero(is_found.numpy()))
-        query = place.div(n_groups if by_group else n_rows, rounding_mode="floor")
-        if by_group:
-            place, query = in_groups(place, query, scores, few, threshold)
-        kept = scores.view(-1)[place]
-        found, found_rows = in_lines(
-            query, n_queries, (kept, math.inf), (rows[place - query * n_rows], 0)
-        )
-        self.scores = torch.cat([self.scores, found], dim=1)
-        self.rows = torch.cat([self.rows, found_rows], dim=1)
+        place = np.flatnonzero((few <= threshold[:, None]).numpy())
+        if most is not None and len(place) > most:
+            return None
+        is_many = len(place) > self.n_kept * n_queries
+        if most is None and is_many and n_rows > self.n_kept:
+            threshold = torch.minimum(threshold, kth_smallest(few, self.n_kept))
+            place = np.flatnonzero((few <= threshold[:, None]).numpy())
+        if few is scores:
+            query = place // n_rows
+        # Where most of the scores would be read, they are read in order.
+        elif GROUPS_PER_KEPT * self.n_kept <= n_groups:
+            place, query = in_groups(place, place // n_groups, scores, few, threshold)
+        else:
+            place = np.flatnonzero((scores <= threshold[:, None]).numpy())
+            query = place // n_rows
+        return torch.from_numpy(query), torch.from_numpy(place - query * n_rows)
+
+    def add(self, query, scores, rows):
+        """Keep some scores: tensors of shape (n_found,), by query."""
+        self.waiting.append((query, scores, rows))
+        self.n_waiting += len(query)
+        if self.n_waiting >= self.n_kept * len(self.limit):
+            self.merge()
+
+    def merge(self):
+        """Return all that is kept, after what waits was added to it.
+
+        Returns
+        -------
+        scores : torch.Tensor of shape (n_queries, at least n_kept)
+            In no particular order; infinity where there are no more.
+        rows : torch.Tensor of the same shape, dtype=int64
+        """
+        if not self.waiting:
+            return self.scores, self.rows
+        query, *found = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
+        if len(self.waiting) > 1:
+            order = torch.from_numpy(np.argsort(query.numpy(), kind="stable"))
+            query, found = query[order], [x[order] for x in found]
+        self.waiting, self.n_waiting = [], 0
+        lines = in_lines(query, len(self.limit), (found[0], self.infinity), (found[1], 0))
+        self.scores = torch.cat([self.scores, lines[0]], dim=1)
+        self.rows = torch.cat([self.rows, lines[1]], dim=1)
         n_missing = self.n_kept - self.scores.shape[1]
         if n_missing > 0:
-            self.scores = torch.nn.functional.pad(self.scores, (0, n_missing), value=math.inf)
+            self.scores = torch.nn.functional.pad(self.scores, (0, n_missing), value=self.infinity)
             self.rows = torch.nn.functional.pad(self.rows, (0, n_missing))
         elif self.scores.shape[1] > 2 * self.n_kept:
             self.scores, kept = self.scores.topk(self.n_kept, largest=False, sorted=False)
             self.rows = self.rows.gather(1, kept)
         self.limit = kth_smallest(self.scores, self.n_kept)
+        return self.scores, self.rows
 
 
 def kth_smallest(values, k):
@@ -121,9 +173,11 @@ def in_lines(line, n_lines, *parts):
 def in_groups(group, query, scores, minima, threshold):
     """Return the places of scores up to a threshold, and their queries, from groups with some.
 
+    With NumPy, which takes and finds single numbers faster than torch.
+
     Parameters
     ----------
-    group, query : torch.Tensor of shape (n_found,), dtype=int64
+    group, query : ndarray of shape (n_found,), dtype=int64
         Places in the flattened minima, ascending, and their queries.
     scores, minima : torch.Tensor
         As of :func:`group_minima`.
@@ -131,8 +185,6 @@ def in_groups(group, query, scores, minima, threshold):
     """
     n_rows, n_groups = scores.shape[1], minima.shape[1]
     depth = -(-n_rows // n_groups)
-    # With NumPy, which takes and finds single numbers faster than torch.
-    group, query = group.numpy(), query.numpy()
     place = (group + query * (n_rows - n_groups))[:, None] + np.arange(depth) * n_groups
     if depth * n_groups > n_rows:
         # The last member of some groups is missing, and the first stands for it.
@@ -142,7 +194,7 @@ def in_groups(group, query, scores, minima, threshold):
     if depth * n_groups > n_rows:
         is_small[is_missing, -1] = False
     found = np.flatnonzero(is_small)
-    return torch.from_numpy(place.reshape(-1)[found]), torch.from_numpy(query[found // depth])
+    return place.reshape(-1)[found], query[found // depth]
 
 
 def group_minima(scores, n_groups):

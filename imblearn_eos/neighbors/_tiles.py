@@ -26,8 +26,7 @@ class Tiles(Engine):
     def candidates(self, block, queries, n_kept, allowed):
         """Find rows of least estimate, as :meth:`Engine.candidates`."""
         queries = queries.to(self.coarse.dtype)
-        best = self.search_tiles(queries, n_kept, allowed)
-        return in_full(best.rows, best.scores, best.limit, queries)
+        return in_full(self.search_tiles(queries, n_kept, allowed), queries)
 
     def search_tiles(self, queries, n_kept, allowed):
         """Return the smallest scores of queries in the coarse dtype: SmallestScores."""
