@@ -9,6 +9,7 @@ import torch
 
 from imblearn_eos.neighbors import (
     _base,
+    _bfloat16,
     _boxes,
     _choose,
     _direct,
@@ -126,12 +127,14 @@ def chain_of(name):
         from imblearn_eos.neighbors import _triton
 
         return (type("AnyFused", (_triton.Fused,), ALWAYS), _topk.TopkTiles)
+    if name == "bfloat16":
+        return (type("Rough", (_bfloat16.Bfloat16,), ALWAYS), _tiles.Tiles)
     pytest.importorskip("numba", reason="needs numba, the extra 'fast'")
-    from imblearn_eos.neighbors import _bfloat16, _compiled, _compiled_boxes, _few
+    from imblearn_eos.neighbors import _compiled, _compiled_bfloat16, _compiled_boxes, _few
 
     boxes = _compiled_boxes.CompiledBoxes
     small = type("SmallCompiledBoxes", (boxes,), {"cell_rows": 8, **ALWAYS})
-    rough = type("Rough", (_bfloat16.Bfloat16,), ALWAYS)
+    rough = type("Rough", (_compiled_bfloat16.CompiledBfloat16,), ALWAYS)
     # Samples of few rows are often unlike the others.
     few = {"max_kept_unsorted": 0, "min_kept_sampled": 4, "n_kept_in_sample": 2}
     sorting = type("Sorting", (_compiled.CompiledTiles,), few)
@@ -140,7 +143,7 @@ def chain_of(name):
         "compiled tiles": (_compiled.CompiledTiles,),
         "compiled tiles, sorting": (sorting,),
         "few rows": (_few.FewRows,),
-        "bfloat16": (rough, _compiled.CompiledTiles),
+        "compiled bfloat16": (rough, _compiled.CompiledTiles),
     }[name]
 
 
@@ -188,6 +191,7 @@ ENGINES = [
     "compiled tiles, sorting",
     "few rows",
     "bfloat16",
+    "compiled bfloat16",
     # Engines for CUDA, which run there if there is a device.
     *(pytest.param(name, marks=[] if HAS_CUDA else pytest.mark.slow) for name in CUDA_ENGINES),
 ]

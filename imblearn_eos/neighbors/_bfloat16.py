@@ -20,19 +20,18 @@ in any order. So a query is in doubt if the largest estimate kept is negative.
 """
 
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 
-from imblearn_eos.neighbors import _heap_kernels, _kernels
-from imblearn_eos.neighbors._base import Block, Candidates, finite_or_nan
+from imblearn_eos.neighbors._base import Block, Candidates, Engine, finite_or_nan
 from imblearn_eos.neighbors._certificate import Bound, tolerance, vanished
-from imblearn_eos.neighbors._compiled import CompiledEngine, CompiledTiles, in_order
-from imblearn_eos.neighbors._selection import group_minima
+from imblearn_eos.neighbors._selection import SmallestScores
+from imblearn_eos.neighbors._tiles import Tiles
 
 UNIT_ROUNDOFF = torch.finfo(torch.bfloat16).eps / 2
 INFINITY_BITS = 0x7F80
-# Rows of a group, whose least estimate is looked at first.
-GROUP_ROWS = 64
 # The trial counts candidates of a few queries among so many rows.
 N_SAMPLE = 64
 MAX_CANDIDATES = 128
@@ -44,13 +43,28 @@ def bytes_kept(n_rows, n_features):
     return 2 * n_rows * (n_features + 4)
 
 
-class Bfloat16(CompiledEngine):
+class SmallestBits(SmallestScores):
+    """The smallest scores offered so far, as the integers that have the bits of bfloat16."""
+
+    infinity = INFINITY_BITS
+
+    @staticmethod
+    def below(limit):
+        """Return the next smaller number."""
+        return limit - (limit > torch.iinfo(torch.int16).min).short()
+
+
+class Bfloat16(Engine):
     """Multiply a block of queries with tiles of rows in bfloat16.
 
     Parameters
     ----------
     coarse : CoarseRows
     """
+
+    selection: type = SmallestBits
+    # What the search for candidates runs in.
+    context: Callable = nullcontext
 
     def __init__(self, coarse):
         super().__init__(coarse)
@@ -73,8 +87,8 @@ class Bfloat16(CompiledEngine):
         queries = rows[:: -(-len(rows) // N_SAMPLE)]
         n_kept = min(MAX_CANDIDATES, len(rows))
         block = Block(torch.arange(len(queries)))
-        kept = CompiledTiles(self.coarse).keep(block, queries.double(), n_kept, None)
-        squared = in_order(kept, n_kept).estimates.clamp_(min=0)
+        found = Tiles(self.coarse).candidates(block, queries.double(), n_kept, None)
+        squared = found.estimates.clamp(min=0).sort(dim=1).values[:, :n_kept]
         nearest = squared[:, min(N_NEAREST, n_kept) - 1]
         # Half as much again, because estimates of rows beyond may be too small.
         reach = nearest + self.error(queries) * 1.5
@@ -108,28 +122,22 @@ class Bfloat16(CompiledEngine):
         ones = torch.ones(len(queries), 2, dtype=torch.bfloat16)
         norms = _two_parts(queries.square().sum(1))
         factors = torch.cat([-2 * queries.bfloat16(), ones, norms], dim=1)
-        bits = torch.full((len(queries), n_kept), INFINITY_BITS, dtype=torch.int16)
-        rows = torch.zeros(len(queries), n_kept, dtype=torch.int64)
+        best = self.selection(len(queries), n_kept, torch.empty(0, dtype=torch.int16))
         tile_rows = self.coarse.tile_rows
         buffer = torch.empty(len(queries) * tile_rows, dtype=torch.bfloat16)
-        with _kernels.torch_threads():
-            for start in range(0, len(self.rows), tile_rows):
-                tile = self.rows[start : start + tile_rows]
+        tiles = (x.split(tile_rows) for x in (self.rows, torch.arange(len(self.rows))))
+        with self.context():
+            for rows, numbers in zip(*tiles, strict=True):
                 if allowed is not None:
-                    tile = tile.clone()
-                    tile[~allowed[start : start + len(tile)], -4] = math.inf
-                scores = buffer[: len(queries) * len(tile)].view(len(queries), len(tile))
-                scores = torch.mm(factors, tile.T, out=scores).view(torch.int16)
-                _heap_kernels.keep_in_heaps(
-                    scores.numpy(),
-                    group_minima(scores, -(-len(tile) // GROUP_ROWS)).numpy(),
-                    torch.arange(start, start + len(tile)).numpy(),
-                    bits.numpy(),
-                    rows.numpy(),
-                )
+                    rows = rows.clone()
+                    rows[~allowed[numbers], -4] = math.inf
+                scores = buffer[: len(queries) * len(rows)].view(len(queries), len(rows))
+                torch.mm(factors, rows.T, out=scores)
+                best.offer(scores.view(torch.int16), numbers)
+        bits, kept = best.merge()
         estimates = bits.view(torch.bfloat16).double().clamp_(min=0)
-        limit = estimates[:, 0].masked_fill(bits[:, 0] < 0, math.nan)
-        return Candidates(rows, estimates, finite_or_nan(limit))
+        limit = best.limit.view(torch.bfloat16).double().masked_fill_(best.limit < 0, math.nan)
+        return Candidates(kept, estimates, finite_or_nan(limit))
 
 
 def _lengths(rows):

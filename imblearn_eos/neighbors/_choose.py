@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from imblearn_eos._device import has_bfloat16
-from imblearn_eos.neighbors import _kd_tree
+from imblearn_eos.neighbors import _bfloat16, _kd_tree
 from imblearn_eos.neighbors._base import SELECTION, CoarseRows, bytes_kept
 from imblearn_eos.neighbors._boxes import Boxes
 from imblearn_eos.neighbors._direct import CHUNK_QUERIES, Direct, DoubleDirect
@@ -133,18 +133,14 @@ def _choose_on_cuda(size, n_bytes):
 def _choose_products(size, n_bytes, is_compiled):
     """Return chains of engines for the CPU and any number of features."""
     if is_compiled:
-        from imblearn_eos.neighbors import _bfloat16, _compiled, _compiled_boxes
+        from imblearn_eos.neighbors import _compiled, _compiled_bfloat16, _compiled_boxes
 
         # To select many rows takes longer than to rule out the others saves.
         if size.n_wanted > MAX_WANTED_COMPILED:
             return [(_compiled.CompiledTiles,)]
         chains, min_queries = [(_compiled.CompiledTiles,)], MIN_BOX_QUERIES
-        n_bytes += _bfloat16.bytes_kept(size.n_rows, size.n_features)
-        is_large = size.n_rows * size.n_features >= MIN_NUMBERS_BFLOAT16
-        is_few = size.n_wanted <= MAX_WANTED_BFLOAT16
-        is_room = n_bytes < size.n_bytes / 2
-        if is_large and is_few and is_room and has_bfloat16(size.device.type):
-            chains.insert(0, (_bfloat16.Bfloat16, _compiled.CompiledTiles))
+        if _bfloat16_may_pay(size, n_bytes):
+            chains.insert(0, (_compiled_bfloat16.CompiledBfloat16, _compiled.CompiledTiles))
             min_queries = MIN_BOX_QUERIES_BESIDE_BFLOAT16
         if size.n_queries >= min_queries:
             chains.insert(0, (_compiled_boxes.CompiledBoxes,))
@@ -157,8 +153,20 @@ def _choose_products(size, n_bytes, is_compiled):
     # For fewer queries, the trial would take longer than their search.
     is_worth_trial = size.n_queries >= size.n_rows / ROWS_PER_TRIED
     if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS and is_worth_trial:
-        return [(Boxes,), (Tiles,)]
+        chains = [(Boxes,), (Tiles,)]
+        if _bfloat16_may_pay(size, n_bytes):
+            chains.insert(1, (_bfloat16.Bfloat16, Tiles))
+        return chains
     return [(Tiles,)]
+
+
+def _bfloat16_may_pay(size, n_bytes):
+    """Return whether products in bfloat16 may pay beside coarse rows of so many bytes."""
+    n_bytes += _bfloat16.bytes_kept(size.n_rows, size.n_features)
+    is_large = size.n_rows * size.n_features >= MIN_NUMBERS_BFLOAT16
+    is_few = size.n_wanted <= MAX_WANTED_BFLOAT16
+    is_room = n_bytes < size.n_bytes / 2
+    return is_large and is_few and is_room and has_bfloat16(size.device.type)
 
 
 def _choose_direct(size):
