@@ -1,5 +1,7 @@
 """Rows to measure on: real embeddings, and synthetic ones."""
 
+from pathlib import Path
+
 import numpy as np
 
 
@@ -18,9 +20,12 @@ def clustered(n_rows, n_features, seed=0, n_clusters=50):
 
 
 def embeddings(path, seed=0):
-    """Load the embeddings ``Z`` or ``Z_train`` in an .npz file, in random order."""
-    with np.load(path, allow_pickle=False) as arrays:
-        rows = arrays["Z" if "Z" in arrays.files else "Z_train"].astype(np.float32)
+    """Load ``Z`` or ``Z_train`` of an .npz file, or of all in a folder, in random order."""
+    path, parts = Path(path), []
+    for file in sorted(path.glob("*.npz")) if path.is_dir() else [path]:
+        with np.load(file, allow_pickle=False) as arrays:
+            parts.append(arrays["Z" if "Z" in arrays.files else "Z_train"].astype(np.float32))
+    rows = np.concatenate(parts)
     return rows[np.random.RandomState(seed).permutation(len(rows))]
 
 

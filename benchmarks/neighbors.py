@@ -258,7 +258,7 @@ def plot(records, of, path):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    text = ".npz files of real embeddings, as Z or Z_train, with different numbers of features"
+    text = ".npz files, or folders of them, of embeddings Z or Z_train, each of another width"
     parser.add_argument("--data", nargs="+", default=[], help=text)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 50_000])
     parser.add_argument("--features", type=int, nargs="*", default=[16, 64])

@@ -162,10 +162,15 @@ import resource, sys
 import numpy as np, torch
 from imblearn_eos import TorchNearestNeighbors
 torch.set_num_threads(1)
-kind, n_rows, n_features, k, n_queries, memory = sys.argv[1], *map(int, sys.argv[2:])
+kind, n_rows, n_features, k, n_queries, memory = sys.argv[1], *map(int, sys.argv[2:7])
+if sys.argv[7:] == ["without numba"]:
+    sys.modules["numba"] = None
 # Made in place: a larger array in between would hide what the search takes.
 X = np.random.default_rng(0).random((n_rows, n_features), dtype="float32")
-X *= {"random": 1, "equal": 0, "grid": 3}[kind]
+X *= {"random": 1, "equal": 0, "grid": 3, "flat": 1}[kind]
+if kind == "flat":
+    for part in np.array_split(X, 100):
+        part[:, 8:] = part[:, :8] @ np.ones((8, n_features - 8), dtype="float32")
 if kind == "grid":
     np.round(X, out=X)
 warm = TorchNearestNeighbors(2).fit(X[:500]).kneighbors(X[:100])
@@ -189,6 +194,10 @@ assert peak() - before < memory + output + 8, (peak() - before, memory, output)
         ("random", 20_000, 512, 5, 50, 90),
         ("equal", 8000, 16, 6, 8000, 64),
         ("grid", 8000, 3, 6, 8000, 32),
+        # Boxes, with and without what sketches rule out.
+        ("flat", 30_000, 64, 11, 10_000, 64, "without numba"),
+        ("equal", 12_000, 64, 6, 12_000, 64, "without numba"),
+        ("equal", 12_000, 64, 200, 2000, 64, "without numba"),
     ],
     ids=str,
 )
@@ -202,6 +211,19 @@ def test_queries_far_from_all_rows(n_rows, distance, engine):
     # Beyond what float32 can square, and beyond what it can hold.
     random_state = np.random.RandomState(0)
     X, queries = random_state.randn(n_rows, 3), random_state.randn(40, 3) * distance
+    result = TorchNearestNeighbors(5).fit(X).kneighbors(queries)
+    expected = oracle.neighbors(queries, X, 5)
+    assert_array_equal(result[1], expected[1])
+    assert_allclose(result[0], expected[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("huge", [1e30, -1e60, 1e60, 1e149])
+def test_one_huge_number_of_one_query_changes_no_other(huge, engine):
+    random_state = np.random.RandomState(0)
+    X, queries = random_state.randn(400, 20), random_state.randn(60, 20)
+    # Its products with all rows overflow to the same side.
+    X[:, 3] = np.abs(X[:, 3]) + 1
+    queries[7, 3] = huge
     result = TorchNearestNeighbors(5).fit(X).kneighbors(queries)
     expected = oracle.neighbors(queries, X, 5)
     assert_array_equal(result[1], expected[1])

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from imblearn_eos.neighbors import _base, _boxes, _cells, _direct, _exact, _order
+from imblearn_eos.neighbors import (
+    _base,
+    _bfloat16,
+    _boxes,
+    _cells,
+    _direct,
+    _exact,
+    _order,
+    _selection,
+)
 from imblearn_eos.neighbors._selection import SmallestScores
 
 
@@ -75,11 +84,38 @@ def test_boxes_find_the_nearest_rows_with_and_without_sketches(
     engine = type("Small", (_boxes.Boxes,), options)(coarse)
     block = next(engine.blocks(rows, torch.arange(700), 5))
     queries = engine.centred(rows, block.numbers)
+    were_sharp, offer_near = [], engine._offer_near
+    engine._offer_near = lambda *given: were_sharp.append(offer_near(*given)) or were_sharp[-1]
     found = engine.candidates(block, queries, 5, torch.from_numpy(is_allowed))
+    assert were_sharp
+    assert all(were_sharp) == bool(near_share)
     among = coarse.centred(rows[torch.from_numpy(np.flatnonzero(is_allowed))])
     expected = torch.cdist(queries, among).square().sort(dim=1).values[:, :5]
     assert_allclose(found.estimates.sort(dim=1).values[:, :5], expected, rtol=1e-4, atol=1e-5)
     assert_allclose(found.limit, expected[:, -1], rtol=1e-4, atol=1e-5)
+    estimates, order = found.estimates.sort(dim=1)
+    kept = found.rows.gather(1, order[:, :5])
+    assert is_allowed[kept].all()
+    measured = queries[:, None] - coarse.centred(rows[kept.flatten()]).view(len(kept), 5, 12)
+    assert_allclose(estimates[:, :5], measured.square().sum(2), rtol=1e-4, atol=1e-5)
+
+
+def test_a_query_that_overflows_leaves_others_of_its_block_their_cells():
+    random_state = np.random.RandomState(0)
+    X, queries = random_state.randn(400, 20), random_state.randn(60, 20)
+    # The products of one query with all rows overflow to the same side.
+    X[:, 3] = np.abs(X[:, 3]) + 1
+    queries[7, 3] = 1e60
+    rows, some = (_exact.Rows(torch.from_numpy(x), torch.device("cpu")) for x in (X, queries))
+    coarse = _base.CoarseRows(rows, torch.float32, 2**28)
+    engine = type("Small", (_boxes.Boxes,), {"cell_rows": 8, "first_rows": 64})(coarse)
+    (block,) = engine.blocks(some, torch.arange(60), 3)
+    centred = engine.centred(some, block.numbers)
+    limit = engine.candidates(block, centred, 3, None).limit
+    is_huge = block.numbers == 7
+    assert limit[is_huge].isnan().all()
+    third = torch.cdist(centred, coarse.centred(rows[:])).square().sort(dim=1).values[:, 2]
+    assert_allclose(limit[~is_huge], third[~is_huge], rtol=1e-4)
 
 
 @settings(max_examples=60, deadline=None)
@@ -99,6 +135,42 @@ def test_the_score_of_two_sketches_is_at_most_that_of_the_rows(n_directions, spr
     assert (sketches @ sketches.T >= rows @ rows.T - error).all()
 
 
+def test_one_query_with_all_the_small_scores_takes_no_long_lines_for_others(monkeypatch):
+    longest, in_lines = [], _selection.in_lines
+
+    def note(line, n_lines, *parts):
+        longest.append(int(line.bincount().max()))
+        return in_lines(line, n_lines, *parts)
+
+    monkeypatch.setattr(_selection, "in_lines", note)
+    scores = torch.ones(200, 10_000)
+    scores[0] = torch.arange(10_000, 0, -1)
+    best = SmallestScores(200, 5, scores)
+    for tile, rows in zip(scores.split(50, 1), torch.arange(10_000).split(50), strict=True):
+        best.offer(tile.contiguous(), rows)
+    assert_array_equal(best.merge()[0][0].sort().values[:5], [1, 2, 3, 4, 5])
+    assert max(longest) <= 5 * _selection.MOST_WAITING + 50
+
+
+@pytest.mark.parametrize("n_tile", [2000, 300])
+def test_scores_in_bfloat16_are_kept_by_their_bits(n_tile):
+    random_state = np.random.RandomState(0)
+    # Many are equal, negative, infinite or no number.
+    bits = random_state.randint(-(2**15), 2**15, (6, 2000), dtype=np.int16)
+    bits[3:] = np.abs(bits[3:] // 64)
+    bits[0, :50] = -(2**15)
+    scores = torch.from_numpy(bits)
+    best = _bfloat16.SmallestBits(6, 20, scores)
+    for tile, rows in zip(scores.split(n_tile, 1), torch.arange(2000).split(n_tile), strict=True):
+        best.offer(tile.contiguous(), rows)
+    kept, kept_rows = best.merge()
+    expected = np.sort(bits, axis=1)[:, :20]
+    assert_array_equal(kept.sort(dim=1).values[:, :20], expected)
+    assert_array_equal(best.limit, expected[:, -1])
+    is_real = kept < _bfloat16.INFINITY_BITS
+    assert_array_equal(scores.gather(1, kept_rows)[is_real], kept[is_real])
+
+
 def test_where_many_bounds_are_small_none_are_read():
     scores = torch.arange(4000, dtype=torch.float32).view(2, 2000)
     best = SmallestScores(2, 3, scores)
@@ -107,7 +179,11 @@ def test_where_many_bounds_are_small_none_are_read():
     query, column = best.find(few, 4)
     assert_array_equal(query, [0, 0, 1, 1])
     assert_array_equal(column, [0, 1, 0, 1])
-    assert best.find(few - 1e6, 3) is None
+    assert best.find(few, 3) is None
+    # Eight in each of two groups.
+    in_groups = torch.where(torch.arange(2000) % 250 == 0, scores - 1e6, torch.inf)
+    assert len(best.find(in_groups, 16)[0]) == 16
+    assert best.find(in_groups, 15) is None
 
 
 @pytest.mark.parametrize("kind", ["clusters", "copies", "far", "few"])
@@ -407,12 +483,17 @@ def test_parts_of_products_are_summed_before_they_are_added(n_queries, n_rows, n
     assert (scores - exact).abs().max() <= 2 * -(-192 // n_terms)
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("clusters", True), ("noise", False)])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("clusters", True), ("few directions", True), ("noise", False)]
+)
 def test_boxes_are_used_where_they_rule_rows_out(kind, expected):
     random_state = np.random.RandomState(0)
     X = random_state.standard_normal((16384, 40))
     if kind == "clusters":
         X += 30 * random_state.standard_normal((40, 40))[random_state.randint(40, size=16384)]
+    if kind == "few directions":
+        # Every cell is near every block, but few rows are near a query.
+        X = X / 50 + random_state.standard_normal((16384, 10)) @ random_state.rand(10, 40)
     rows = _exact.Rows(torch.from_numpy(X), torch.device("cpu"))
     assert _boxes.Boxes(_base.CoarseRows(rows, torch.float32, 2**28)).pays(20) == expected
 

@@ -20,8 +20,6 @@ in any order. So a query is in doubt if the largest estimate kept is negative.
 """
 
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
 
 import torch
 
@@ -63,8 +61,8 @@ class Bfloat16(Engine):
     """
 
     selection: type = SmallestBits
-    # What the search for candidates runs in.
-    context: Callable = nullcontext
+    # Candidates for the nearest N_NEAREST rows, up to which these products pay.
+    most_candidates = 2 * N_NEAREST
 
     def __init__(self, coarse):
         super().__init__(coarse)
@@ -96,7 +94,7 @@ class Bfloat16(Engine):
 
     def pays(self, n_wanted):
         """Return whether estimates tell near rows from others."""
-        is_sharp = self.candidates_per_neighbor * N_NEAREST < MAX_CANDIDATES / 2
+        is_sharp = self.candidates_per_neighbor * N_NEAREST < self.most_candidates
         return is_sharp and len(self.rows) >= MAX_CANDIDATES
 
     def n_candidates(self, n_wanted):
@@ -126,14 +124,13 @@ class Bfloat16(Engine):
         tile_rows = self.coarse.tile_rows
         buffer = torch.empty(len(queries) * tile_rows, dtype=torch.bfloat16)
         tiles = (x.split(tile_rows) for x in (self.rows, torch.arange(len(self.rows))))
-        with self.context():
-            for rows, numbers in zip(*tiles, strict=True):
-                if allowed is not None:
-                    rows = rows.clone()
-                    rows[~allowed[numbers], -4] = math.inf
-                scores = buffer[: len(queries) * len(rows)].view(len(queries), len(rows))
-                torch.mm(factors, rows.T, out=scores)
-                best.offer(scores.view(torch.int16), numbers)
+        for rows, numbers in zip(*tiles, strict=True):
+            if allowed is not None:
+                rows = rows.clone()
+                rows[~allowed[numbers], -4] = math.inf
+            scores = buffer[: len(queries) * len(rows)].view(len(queries), len(rows))
+            torch.mm(factors, rows.T, out=scores)
+            best.offer(scores.view(torch.int16), numbers)
         bits, kept = best.merge()
         estimates = bits.view(torch.bfloat16).double().clamp_(min=0)
         limit = best.limit.view(torch.bfloat16).double().masked_fill_(best.limit < 0, math.nan)

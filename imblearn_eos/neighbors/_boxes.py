@@ -11,6 +11,8 @@ from imblearn_eos.neighbors._tiles import Tiles
 
 # A block that needs all features for more than this share of the cells reads all rows, in order.
 DENSE_SHARE = 0.6
+# Tiles of rows for which sketches may leave too much before a block does without them.
+SKETCH_TRIALS = 2
 # A block has so many times the queries of other engines, because it rules cells out only once.
 SHAPES = 2
 
@@ -49,14 +51,13 @@ class Boxes(Tiles):
         self.sketched = SketchedRows(coarse, self.box_queries, self.n_directions)
         self.cells = self.sketched.cells.merged(self.cell_rows)
         super().__init__(coarse, self.sketched.kept)
-        self.sketches = self.sketched.sketches[self.source.order]
 
     def pays(self, n_wanted):
-        """Return whether rows are ruled out, for one block in 16 of half of the rows."""
+        """Return whether rows are ruled out, for one block in 32 of half of the rows."""
         rows = self.coarse.rows
         blocks = list(self.blocks(rows, self.sketched.numbers, n_wanted))
         is_sparse = []
-        for block in blocks[len(blocks) // 2 :: -16]:
+        for block in blocks[len(blocks) // 2 :: -32]:
             queries = self.coarse.centred(rows[block.numbers]).to(self.coarse.dtype)
             best = self.selection(len(queries), n_wanted, queries)
             is_sparse.append(self._search_cells(best, block, queries, None))
@@ -90,29 +91,38 @@ class Boxes(Tiles):
 
     def _search_cells(self, best, block, queries, allowed):
         """Search cell after cell, the nearest first; return False if too many are needed."""
-        cells = self.cells
+        cells, tile_rows = self.cells, self.coarse.tile_rows
+        buffer = queries.new_empty(len(queries) * max(tile_rows, cells.max_rows))
         norms = squared_lengths(queries).to(queries.dtype)
         low, high = block.low.amin(0)[None], block.high.amax(0)[None]
         around = squared_gaps(low, high, cells.low, cells.high)[0]
         order = around.argsort()
         n_first = max(1, self.first_rows // cells.max_rows)
-        first, order = cells.places(order[:n_first]), order[n_first:]
-        n_columns = max(self.coarse.tile_rows, self.first_rows) + self.cell_rows
-        buffer = queries.new_empty(len(queries) * n_columns)
-        self._offer_all(best, queries, first, allowed, buffer)
-        reach = (best.limit + norms)[block.members].amax(1)
-        order = order[around[order] < reach.max()]
-        gaps = squared_gaps(block.low, block.high, cells.low[order], cells.high[order])
-        order = order[(gaps < reach[:, None]).any(0)]
-        is_dense = len(order) > DENSE_SHARE * len(cells)
-        is_sharp = True
-        for places in cells.places(order).split(self.coarse.tile_rows):
-            if is_sharp:
-                is_sharp = self._offer_near(best, queries, block.sketches, places, allowed, buffer)
-            if not is_sharp:
-                if is_dense:
-                    return False
-                self._offer_all(best, queries, places, allowed, buffer)
+        for places in cells.places(order[:n_first]).split(tile_rows):
+            self._offer_all(best, queries, places, allowed, buffer)
+            best.merge()
+
+        def within_reach(order):
+            # Queries whose estimates overflow are in doubt in any case.
+            reach = (best.limit + norms).masked_fill_(norms.isinf(), -math.inf)
+            reach = reach[block.members].amax(1)
+            order = order[around[order] < reach.max()]
+            gaps = squared_gaps(block.low, block.high, cells.low[order], cells.high[order])
+            return order[(gaps < reach[:, None]).any(0)]
+
+        order, n_trials = within_reach(order[n_first:]), SKETCH_TRIALS
+        n_cells = max(1, tile_rows // cells.max_rows)
+        while len(order):
+            places, order = cells.places(order[:n_cells]), order[n_cells:]
+            if n_trials:
+                if self._offer_near(best, queries, block.sketches, places, allowed, buffer):
+                    continue
+                n_trials -= 1
+            if len(order) > DENSE_SHARE * len(cells):
+                return False
+            self._offer_all(best, queries, places, allowed, buffer)
+            best.merge()
+            order = within_reach(order)
         return True
 
     def _offer_all(self, best, queries, places, allowed, buffer):
@@ -131,7 +141,8 @@ class Boxes(Tiles):
         if allowed is not None:
             norms = norms.masked_fill(~allowed[numbers], math.inf)
         bounds = buffer[: len(queries) * len(norms)].view(len(queries), len(norms))
-        multiply(norms, sketches, self.sketches.index_select(0, places), self.n_terms, bounds)
+        row_sketches = self.sketched.sketches.index_select(0, numbers)
+        multiply(norms, sketches, row_sketches, self.n_terms, bounds)
         found = best.find(bounds, self.near_share * bounds.numel())
         if found is None:
             return False
@@ -141,6 +152,6 @@ class Boxes(Tiles):
         for some, place, part in zip(*parts, strict=True):
             products = queries.index_select(0, some).mul_(kept.values.index_select(0, place))
             part.sub_(products.sum(1, dtype=torch.float64), alpha=2)
-        is_small = scores <= best.limit[query]
+        is_small = scores < best.limit[query]
         best.add(query[is_small], scores[is_small], numbers[column[is_small]])
         return True

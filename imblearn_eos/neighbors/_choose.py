@@ -151,7 +151,7 @@ def _choose_products(size, n_bytes, is_compiled):
     if n_pairs < MAX_PAIRS_DIRECT and _is_small(size):
         return [_choose_direct(size)]
     # For fewer queries, the trial would take longer than their search.
-    is_worth_trial = size.n_queries >= size.n_rows / ROWS_PER_TRIED
+    is_worth_trial = size.n_queries >= max(MIN_BOX_QUERIES, size.n_rows / ROWS_PER_TRIED)
     if n_pairs >= MIN_PAIRS and size.n_rows >= MIN_ROWS and is_worth_trial:
         chains = [(Boxes,), (Tiles,)]
         if _bfloat16_may_pay(size, n_bytes):

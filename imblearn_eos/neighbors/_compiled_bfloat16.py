@@ -3,7 +3,7 @@
 import torch
 
 from imblearn_eos.neighbors import _heap_kernels, _kernels
-from imblearn_eos.neighbors._bfloat16 import INFINITY_BITS, Bfloat16
+from imblearn_eos.neighbors._bfloat16 import INFINITY_BITS, MAX_CANDIDATES, Bfloat16
 from imblearn_eos.neighbors._compiled import CompiledEngine
 from imblearn_eos.neighbors._selection import group_minima
 
@@ -43,4 +43,9 @@ class CompiledBfloat16(CompiledEngine, Bfloat16):
     """
 
     selection = Heaps
-    context = staticmethod(_kernels.torch_threads)
+    most_candidates = MAX_CANDIDATES // 2
+
+    def candidates(self, block, queries, n_kept, allowed):
+        """Find rows of least estimate, as :meth:`Engine.candidates`."""
+        with _kernels.torch_threads():
+            return super().candidates(block, queries, n_kept, allowed)

@@ -14,7 +14,7 @@ from imblearn_eos.neighbors._compiled import CompiledEngine
 BLOCK_QUERIES = 4096
 # Groups of queries look at all boxes, so there are no more of these.
 MAX_CELLS = 2**15
-# To measure rows one by one gains from more directions than products do.
+# Of a sketch, which has one number more: a multiple of what compiled loops read at once.
 N_DIRECTIONS = 11
 # What a compiled loop does with one coordinate takes as long as so many in a product.
 COST = 10

@@ -7,6 +7,10 @@ import torch
 
 # With fewer groups for each score that is kept, all scores are read.
 GROUPS_PER_KEPT = 8
+# Where an offer has more small scores for each that is kept, most of them are equal.
+MOST_FOUND = 4
+# Scores that wait for one query are merged from so many for each that is kept.
+MOST_WAITING = 16
 
 
 class SmallestScores:
@@ -40,7 +44,7 @@ class SmallestScores:
         self.limit = like.new_full((n_queries,), self.infinity)
         # Queries, scores and rows.
         self.waiting = []
-        self.n_waiting = 0
+        self.n_waiting = self.most_waiting = 0
 
     @staticmethod
     def below(limit):
@@ -66,12 +70,12 @@ class SmallestScores:
         ----------
         scores : torch.Tensor of shape (n_queries, n_rows)
         most : float, default=None
-            For lower bounds of scores: how many groups are read at most.
+            For lower bounds of scores: how many are small enough at most.
 
         Returns
         -------
         query, column : torch.Tensor of shape (n_found,), dtype=int64
-            Ascending. None instead where more groups would be read.
+            By query. None instead where there are more than ``most``.
         """
         n_queries, n_rows = scores.shape
         # What only equals the limit is not needed.
@@ -86,6 +90,9 @@ class SmallestScores:
         if most is None and is_many and n_rows > self.n_kept:
             threshold = torch.minimum(threshold, kth_smallest(few, self.n_kept))
             place = np.flatnonzero((few <= threshold[:, None]).numpy())
+        most_found = math.inf if most is not None else MOST_FOUND * self.n_kept * n_queries
+        if len(place) > most_found:
+            return self._find_some(scores, threshold)
         if few is scores:
             query = place // n_rows
         # Where most of the scores would be read, they are read in order.
@@ -94,13 +101,26 @@ class SmallestScores:
         else:
             place = np.flatnonzero((scores <= threshold[:, None]).numpy())
             query = place // n_rows
+        if most is not None and len(place) > most:
+            return None
+        if len(place) > most_found:
+            return self._find_some(scores, threshold)
         return torch.from_numpy(query), torch.from_numpy(place - query * n_rows)
+
+    def _find_some(self, scores, threshold):
+        """Return as many as are kept of the scores of each query, where very many are equal."""
+        least, column = scores.topk(self.n_kept, largest=False, sorted=False)
+        query, place = (least <= threshold[:, None]).nonzero(as_tuple=True)
+        return query, column[query, place]
 
     def add(self, query, scores, rows):
         """Keep some scores: tensors of shape (n_found,), by query."""
         self.waiting.append((query, scores, rows))
         self.n_waiting += len(query)
-        if self.n_waiting >= self.n_kept * len(self.limit):
+        # All lines are as long as the longest.
+        self.most_waiting += int(query.bincount(minlength=1).max())
+        n_kept, n_queries = self.n_kept, len(self.limit)
+        if self.n_waiting >= n_kept * n_queries or self.most_waiting >= MOST_WAITING * n_kept:
             self.merge()
 
     def merge(self):
@@ -118,7 +138,7 @@ class SmallestScores:
         if len(self.waiting) > 1:
             order = torch.from_numpy(np.argsort(query.numpy(), kind="stable"))
             query, found = query[order], [x[order] for x in found]
-        self.waiting, self.n_waiting = [], 0
+        self.waiting, self.n_waiting, self.most_waiting = [], 0, 0
         lines = in_lines(query, len(self.limit), (found[0], self.infinity), (found[1], 0))
         self.scores = torch.cat([self.scores, lines[0]], dim=1)
         self.rows = torch.cat([self.rows, lines[1]], dim=1)
