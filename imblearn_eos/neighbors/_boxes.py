@@ -45,12 +45,15 @@ class Boxes(Tiles):
     # Principal directions of a sketch. These carry nearly all variance of trained embeddings.
     n_directions = 12
     # Where sketches leave more than this share of the pairs, products of all features are faster.
-    near_share = 1 / 32
+    near_share = 1 / 64
 
     def __init__(self, coarse):
         self.sketched = SketchedRows(coarse, self.box_queries, self.n_directions)
         self.cells = self.sketched.cells.merged(self.cell_rows)
         super().__init__(coarse, self.sketched.kept)
+        # The product of sketches must take much less time than that of rows.
+        is_short = 2 * self.sketched.sketches.shape[1] <= coarse.rows.shape[1]
+        self.n_trials = SKETCH_TRIALS if is_short else 0
 
     def pays(self, n_wanted):
         """Return whether rows are ruled out, for one block in 32 of half of the rows."""
@@ -110,7 +113,7 @@ class Boxes(Tiles):
             gaps = squared_gaps(block.low, block.high, cells.low[order], cells.high[order])
             return order[(gaps < reach[:, None]).any(0)]
 
-        order, n_trials = within_reach(order[n_first:]), SKETCH_TRIALS
+        order, n_trials = within_reach(order[n_first:]), self.n_trials
         n_cells = max(1, tile_rows // cells.max_rows)
         while len(order):
             places, order = cells.places(order[:n_cells]), order[n_cells:]

@@ -44,6 +44,7 @@ class CompiledBfloat16(CompiledEngine, Bfloat16):
 
     selection = Heaps
     most_candidates = MAX_CANDIDATES // 2
+    tiles_at_once = 1
 
     def candidates(self, block, queries, n_kept, allowed):
         """Find rows of least estimate, as :meth:`Engine.candidates`."""
