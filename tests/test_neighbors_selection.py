@@ -100,15 +100,19 @@ def test_boxes_find_the_nearest_rows_with_and_without_sketches(
     assert_allclose(estimates[:, :5], measured.square().sum(2), rtol=1e-4, atol=1e-5)
 
 
-def test_a_query_that_overflows_leaves_others_of_its_block_their_cells():
+@pytest.mark.parametrize("n_directions", [3, 12])
+@pytest.mark.parametrize("huge", [1e60, 1e30, 5e19])
+def test_a_query_that_overflows_leaves_others_of_its_block_their_cells(huge, n_directions):
     random_state = np.random.RandomState(0)
     X, queries = random_state.randn(400, 20), random_state.randn(60, 20)
     # The products of one query with all rows overflow to the same side.
     X[:, 3] = np.abs(X[:, 3]) + 1
-    queries[7, 3] = 1e60
+    # Or only the sum of their squares does.
+    queries[7, 3:] = huge
     rows, some = (_exact.Rows(torch.from_numpy(x), torch.device("cpu")) for x in (X, queries))
     coarse = _base.CoarseRows(rows, torch.float32, 2**28)
-    engine = type("Small", (_boxes.Boxes,), {"cell_rows": 8, "first_rows": 64})(coarse)
+    options = {"cell_rows": 8, "first_rows": 64, "n_directions": n_directions}
+    engine = type("Small", (_boxes.Boxes,), options)(coarse)
     (block,) = engine.blocks(some, torch.arange(60), 3)
     centred = engine.centred(some, block.numbers)
     limit = engine.candidates(block, centred, 3, None).limit

@@ -396,8 +396,9 @@ def in_full(best, queries):
     """
     lengths = squared_lengths(queries)
     scores, rows = best.merge()
-    limit = finite_or_nan(best.limit.double() + lengths)
-    return Candidates(rows, scores.double().add_(lengths[:, None]), limit)
+    # Engines may look at no more rows for queries whose squared length overflows.
+    limit = lengths.masked_fill(lengths > torch.finfo(queries.dtype).max, math.nan) + best.limit
+    return Candidates(rows, scores.double().add_(lengths[:, None]), finite_or_nan(limit))
 
 
 def finite_or_nan(limit):

@@ -113,7 +113,7 @@ class Boxes(Tiles):
             gaps = squared_gaps(block.low, block.high, cells.low[order], cells.high[order])
             return order[(gaps < reach[:, None]).any(0)]
 
-        order, n_trials = within_reach(order[n_first:]), self.n_trials
+        order, n_trials, n_full = within_reach(order[n_first:]), self.n_trials, 0
         n_cells = max(1, tile_rows // cells.max_rows)
         while len(order):
             places, order = cells.places(order[:n_cells]), order[n_cells:]
@@ -124,8 +124,11 @@ class Boxes(Tiles):
             if len(order) > DENSE_SHARE * len(cells):
                 return False
             self._offer_all(best, queries, places, allowed, buffer)
-            best.merge()
-            order = within_reach(order)
+            n_full += 1
+            # After 1, 2, 4, ... tiles, because it takes as long for many cells as a tile.
+            if n_full & (n_full - 1) == 0:
+                best.merge()
+                order = within_reach(order)
         return True
 
     def _offer_all(self, best, queries, places, allowed, buffer):
