@@ -132,6 +132,14 @@ def test_rows_are_read_three_times(client, tmp_path):
     assert (tmp_path / "reads").stat().st_size == 3
 
 
+def test_labels_in_memory_are_split_as_rows_are():
+    X, y = data()
+    _, y_resampled = EOS().fit_resample(da.from_array(X, chunks=(CHUNKS, 2)), y)
+    graph = dict(y_resampled.__dask_graph__())
+    sizes = [len(value) for value in graph.values() if isinstance(value, np.ndarray)]
+    assert sizes == list(CHUNKS)
+
+
 def draw_block(n_rows, n_features, block_info=None):
     random_state = np.random.default_rng(block_info[None]["chunk-location"][0])
     return random_state.random((n_rows, n_features), dtype=np.float32)

@@ -136,7 +136,7 @@ def as_labels(y, X, *, estimator, names=("X", "y")):
         When y is not 1-d, or has not the rows of X.
     """
     if not (isinstance(y, da.Array) or is_frame(y)):
-        y = da.from_array(np.asarray(y), chunks=-1)
+        y = np.asarray(y)
     if y.ndim != 1:
         raise ValueError(
             f"{names[1]} has {y.ndim} dimensions, but {name_of(estimator)} on Dask needs one "
@@ -145,10 +145,17 @@ def as_labels(y, X, *, estimator, names=("X", "y")):
     if is_frame(y) and X.sizes is None:
         _compare("partitions", names, len(X.blocks), y.npartitions)
         return y, y.to_delayed(optimize_graph=False)
-    labels = y.to_dask_array(lengths=True) if is_frame(y) else with_sizes(y)
+    if is_frame(y):
+        labels = y.to_dask_array(lengths=True)
+    else:
+        labels = with_sizes(y) if isinstance(y, da.Array) else y
     _compare("rows", names, int(X.sizes.sum()), labels.shape[0])
-    if labels.chunks[0] != tuple(X.sizes):
-        labels = labels.rechunk((tuple(map(int, X.sizes)),))
+    chunks = (tuple(map(int, X.sizes)),)
+    if isinstance(y, np.ndarray):
+        # No worker gets more of them than it needs.
+        labels = da.from_array(y, chunks=chunks)
+    elif labels.chunks != chunks:
+        labels = labels.rechunk(chunks)
     return y if is_frame(y) else labels, list(labels.to_delayed(optimize_graph=False))
 
 
