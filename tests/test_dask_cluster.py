@@ -132,6 +132,32 @@ def test_rows_are_read_three_times(client, tmp_path):
     assert (tmp_path / "reads").stat().st_size == 3
 
 
+def read_and_count(X, folder, block_info=None):
+    """Read a block of X; when the first is read again, wait, and count reads of others."""
+    start, stop = block_info[None]["array-location"][0]
+    with open(folder / "reads", "ab") as file:
+        file.write(b".")
+        file.flush()
+        n_read = file.tell()
+    if start == 0 and n_read > len(CHUNKS):
+        time.sleep(1)
+        n_meanwhile = (folder / "reads").stat().st_size - len(CHUNKS) - 1
+        (folder / "others").write_text(str(n_meanwhile))
+    return X[start:stop]
+
+
+def test_no_block_is_read_before_its_round_of_the_search(client, tmp_path):
+    X, y = data()
+    lazy = da.map_blocks(
+        partial(read_and_count, X, tmp_path),
+        chunks=(CHUNKS, (X.shape[1],)),
+        dtype=X.dtype,
+        meta=np.empty((0, 0), X.dtype),
+    )
+    EOS().fit_resample(lazy, y)
+    assert int((tmp_path / "others").read_text()) <= 1, "each worker has one block of a round"
+
+
 def test_labels_in_memory_are_split_as_rows_are():
     X, y = data()
     _, y_resampled = EOS().fit_resample(da.from_array(X, chunks=(CHUNKS, 2)), y)
@@ -145,15 +171,16 @@ def draw_block(n_rows, n_features, block_info=None):
     return random_state.random((n_rows, n_features), dtype=np.float32)
 
 
-def peak_memory():
+def memory():
+    """Return the memory of this process in bytes, and its peak."""
     status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    return [int(status.split(name)[1].split()[0]) * 1024 for name in ("VmRSS:", "VmHWM:")]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
 def test_workers_need_no_more_memory_than_the_guide_says(client):
-    n_blocks, b, d, K = 24, 50_000, 128, 10
+    n_blocks, b, d, K = 40, 50_000, 128, 10
     X = da.map_blocks(
         partial(draw_block, b, d),
         chunks=((b,) * n_blocks, (d,)),
@@ -163,9 +190,11 @@ def test_workers_need_no_more_memory_than_the_guide_says(client):
     y = (np.arange(n_blocks * b) % 2000 == 0).astype(int)
     X_resampled, _ = EOS(n_neighbors=K, random_state=0).fit_resample(X, y)
     da.reduction(X_resampled, np.sum, np.sum, dtype=float).compute()
-    limit = 700 * 2**20 + 4 * b * d * 4 + y.sum() * (8 * d + 216 * (K + 1))
-    assert limit < 600 * 2**20 + n_blocks * b * d * 4 / 2, "half of X for each worker exceeds it"
-    assert max(client.run(peak_memory).values()) < limit
+    limit = 140 * 2**20 + 4 * b * d * 4 + y.sum() * (8 * d + 216 * (K + 1))
+    assert limit < n_blocks * b * d * 4 / 3, "a third of X on each worker exceeds it"
+    for loaded, peak in client.run(memory).values():
+        assert loaded < 660 * 2**20
+        assert peak - loaded < limit
 
 
 def test_errors_of_workers_name_the_first_bad_row(client):

@@ -110,7 +110,7 @@ class BlockEnemySearch:
             queries = stage.add(
                 "eos-queries", partial(join_queries, spans=spans), [taken[i].key for i in parts]
             )
-            merged = add_search(stage, self.rows, self.labels, queries, search)
+            merged = add_search(stage, self.rows, self.labels, queries, search, lazy=False)
             pick = partial(pick_enemies, has_own=not of_others, dtype=dtype)
             found += stage.compute([stage.add("eos-enemies", pick, merged, queries)])
         codes, rows, counts, enemies = map(np.concatenate, zip(*found, strict=True))

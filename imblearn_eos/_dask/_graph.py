@@ -32,6 +32,7 @@ class Stage:
     def __init__(self, *dependencies):
         self.dependencies = dependencies
         self.tasks = {}
+        self.settled = []
 
     def add(self, name, function, *inputs):
         """Add a task and return its key, which depends on the function and its inputs only.
@@ -81,7 +82,8 @@ class Stage:
     def delayed(self, keys):
         """Return the results of tasks as Delayed objects."""
         layer = f"stage-{tokenize(sorted(self.tasks))}"
-        graph = HighLevelGraph.from_collections(layer, self.tasks, dependencies=self.dependencies)
+        dependencies = *self.dependencies, *self.settled
+        graph = HighLevelGraph.from_collections(layer, self.tasks, dependencies=dependencies)
         return [Delayed(key, graph, layer=layer) for key in keys]
 
     def compute(self, keys):
@@ -89,6 +91,15 @@ class Stage:
         results = [part.dask[part.key] for part in self.persist(keys)]
         futures = futures_of(results)
         return futures[0].client.gather(results) if futures else results
+
+    def settle(self, keys):
+        """Compute tasks before any others are begun, and forget all but these.
+
+        Tasks wait for one another, but what they read does not: Dask would read and keep the blocks
+        of tasks that cannot begin yet.
+        """
+        self.settled = self.persist(keys)
+        self.tasks = {}
 
     def persist(self, keys):
         """Compute tasks, and leave their results where they are: a list of Delayed objects.

@@ -92,7 +92,7 @@ def for_workers(finder):
     return clone(finder).set_params(device=str(finder.device), working_memory=memory)
 
 
-def add_search(stage, rows, labels, queries, search):
+def add_search(stage, rows, labels, queries, search, *, lazy=True):
     """Add the tasks that search all blocks, in rounds; return the key of the merged neighbors.
 
     Parameters
@@ -105,10 +105,15 @@ def add_search(stage, rows, labels, queries, search):
     queries : key
         A task that returns :class:`Queries`.
     search : Search
+    lazy : bool, default=True
+        Whether to compute nothing here. Otherwise all rounds but the last are computed, and no
+        blocks are read and kept for a round that has not begun.
     """
     starts = starts_of(rows.sizes)
     waiting = [i for i, n_rows in enumerate(rows.sizes) if n_rows]
     n_blocks, merged, reach = _n_workers(), None, None
+    if not lazy:
+        stage.settle([queries])
     while waiting:
         now, waiting = waiting[:n_blocks], waiting[n_blocks:]
         parts = [
@@ -128,6 +133,8 @@ def add_search(stage, rows, labels, queries, search):
         if waiting:
             find = partial(reach_of, n_neighbors=search.n_neighbors)
             reach = stage.add("eos-reach", find, merged, queries)
+            if not lazy:
+                stage.settle([queries, merged, reach])
         n_blocks *= ROUND_GROWTH
     return merged
 
