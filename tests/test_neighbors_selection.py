@@ -180,14 +180,14 @@ def test_where_many_bounds_are_small_none_are_read():
     best = SmallestScores(2, 3, scores)
     best.offer(scores[:, :1000].contiguous() + 0.5, torch.arange(1000))
     few = torch.where(scores % 2000 < 2, scores, torch.inf)
-    query, column = best.find(few, 4)
+    query, column = best.find_by_bounds(few, 4)
     assert_array_equal(query, [0, 0, 1, 1])
     assert_array_equal(column, [0, 1, 0, 1])
-    assert best.find(few, 3) is None
+    assert best.find_by_bounds(few, 3) is None
     # Eight in each of two groups.
     in_groups = torch.where(torch.arange(2000) % 250 == 0, scores - 1e6, torch.inf)
-    assert len(best.find(in_groups, 16)[0]) == 16
-    assert best.find(in_groups, 15) is None
+    assert len(best.find_by_bounds(in_groups, 16)[0]) == 16
+    assert best.find_by_bounds(in_groups, 15) is None
 
 
 @pytest.mark.parametrize("kind", ["clusters", "copies", "far", "few"])

@@ -14,7 +14,7 @@ DENSE_SHARE = 0.6
 # Tiles of rows for which sketches may leave too much before a block does without them.
 SKETCH_TRIALS = 2
 # A block has so many times the queries of other engines, because it rules cells out only once.
-SHAPES = 2
+TIMES_QUERIES = 2
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Boxes(Tiles):
 
     def blocks(self, queries, numbers, n_kept):
         """Split queries into blocks of neighbors, as :meth:`Engine.blocks`."""
-        n_queries = min(SHAPES * self.shape(n_kept)[0], self.n_affordable(n_kept))
+        n_queries = min(TIMES_QUERIES * self.shape(n_kept)[0], self.n_affordable(n_kept))
         for part, sketches, cells in self.sketched.parts(queries, numbers):
             members = cells.padded()
             step = max(1, n_queries // members.shape[1])
@@ -149,7 +149,7 @@ class Boxes(Tiles):
         bounds = buffer[: len(queries) * len(norms)].view(len(queries), len(norms))
         row_sketches = self.sketched.sketches.index_select(0, numbers)
         multiply(norms, sketches, row_sketches, self.n_terms, bounds)
-        found = best.find(bounds, self.near_share * bounds.numel())
+        found = best.find_by_bounds(bounds, self.near_share * bounds.numel())
         if found is None:
             return False
         query, column = found

@@ -63,49 +63,80 @@ class SmallestScores:
         query, column = self.find(scores)
         self.add(query, scores.view(-1)[query * len(rows) + column], rows[column])
 
-    def find(self, scores, most=None):
+    def find(self, scores):
         """Return which scores of more rows are small enough to be kept.
 
         Parameters
         ----------
         scores : torch.Tensor of shape (n_queries, n_rows)
-        most : float, default=None
-            For lower bounds of scores: how many are small enough at most.
+
+        Returns
+        -------
+        query, column : torch.Tensor of shape (n_found,), dtype=int64
+            By query.
+        """
+        n_queries, n_rows = scores.shape
+        # What only equals the limit is not needed.
+        threshold = self.below(self.limit)
+        few = self._minima(scores)
+        place = small_places(few, threshold)
+        if len(place) > self.n_kept * n_queries and n_rows > self.n_kept:
+            threshold = torch.minimum(threshold, kth_smallest(few, self.n_kept))
+            place = small_places(few, threshold)
+        most_found = MOST_FOUND * self.n_kept * n_queries
+        if len(place) <= most_found:
+            place, query = self._read(scores, few, place, threshold)
+            if len(place) <= most_found:
+                return torch.from_numpy(query), torch.from_numpy(place - query * n_rows)
+        return self._find_some(scores, threshold)
+
+    def find_by_bounds(self, bounds, most):
+        """Return which scores may be small enough to be kept, by lower bounds of them.
+
+        Parameters
+        ----------
+        bounds : torch.Tensor of shape (n_queries, n_rows)
+        most : float
+            Of more than these, none are returned.
 
         Returns
         -------
         query, column : torch.Tensor of shape (n_found,), dtype=int64
             By query. None instead where there are more than ``most``.
         """
-        n_queries, n_rows = scores.shape
-        # What only equals the limit is not needed.
         threshold = self.below(self.limit)
+        few = self._minima(bounds)
+        place = small_places(few, threshold)
+        if len(place) <= most:
+            place, query = self._read(bounds, few, place, threshold)
+            if len(place) <= most:
+                return torch.from_numpy(query), torch.from_numpy(place - query * bounds.shape[1])
+        return None
+
+    def _minima(self, scores):
+        """Return the minima of groups of scores; the scores themselves where these are few."""
+        n_rows = scores.shape[1]
         n_groups = max(math.isqrt(n_rows * self.n_kept), n_rows // 8)
-        few = group_minima(scores, n_groups) if n_groups < n_rows // 2 else scores
-        # Faster than torch.
-        place = np.flatnonzero((few <= threshold[:, None]).numpy())
-        if most is not None and len(place) > most:
-            return None
-        is_many = len(place) > self.n_kept * n_queries
-        if most is None and is_many and n_rows > self.n_kept:
-            threshold = torch.minimum(threshold, kth_smallest(few, self.n_kept))
-            place = np.flatnonzero((few <= threshold[:, None]).numpy())
-        most_found = math.inf if most is not None else MOST_FOUND * self.n_kept * n_queries
-        if len(place) > most_found:
-            return self._find_some(scores, threshold)
-        if few is scores:
-            query = place // n_rows
-        # Where most of the scores would be read, they are read in order.
-        elif GROUPS_PER_KEPT * self.n_kept <= n_groups:
-            place, query = in_groups(place, place // n_groups, scores, few, threshold)
-        else:
-            place = np.flatnonzero((scores <= threshold[:, None]).numpy())
-            query = place // n_rows
-        if most is not None and len(place) > most:
-            return None
-        if len(place) > most_found:
-            return self._find_some(scores, threshold)
-        return torch.from_numpy(query), torch.from_numpy(place - query * n_rows)
+        return group_minima(scores, n_groups) if n_groups < n_rows // 2 else scores
+
+    def _read(self, scores, few, place, threshold):
+        """Return the places of scores up to a threshold, and their queries, from those of minima.
+
+        Parameters
+        ----------
+        scores, few : torch.Tensor
+            Scores and their minima, as :meth:`_minima` returns them.
+        place : ndarray of shape (n_found,), dtype=int64
+            Places in the flattened minima, ascending.
+        threshold : torch.Tensor of shape (n_queries,)
+        """
+        n_rows, n_groups = scores.shape[1], few.shape[1]
+        if few is not scores:
+            if GROUPS_PER_KEPT * self.n_kept <= n_groups:
+                return in_groups(place, place // n_groups, scores, few, threshold)
+            # Where most of the scores would be read, they are read in order.
+            place = small_places(scores, threshold)
+        return place, place // n_rows
 
     def _find_some(self, scores, threshold):
         """Return as many as are kept of the scores of each query, where very many are equal."""
@@ -151,6 +182,12 @@ class SmallestScores:
             self.rows = self.rows.gather(1, kept)
         self.limit = kth_smallest(self.scores, self.n_kept)
         return self.scores, self.rows
+
+
+def small_places(values, threshold):
+    """Return the places, in the flattened array, of values up to the threshold of their line."""
+    # Faster than torch.
+    return np.flatnonzero((values <= threshold[:, None]).numpy())
 
 
 def kth_smallest(values, k):
