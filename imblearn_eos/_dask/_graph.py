@@ -79,11 +79,13 @@ class Stage:
             keys = [self.add(name, function, group) for group in groups]
         return keys[0]
 
-    def delayed(self, keys):
-        """Return the results of tasks as Delayed objects."""
+    def delayed(self, keys, *, cull=False):
+        """Return the results of tasks as Delayed objects; culled, with only what these need."""
         layer = f"stage-{tokenize(sorted(self.tasks))}"
         dependencies = *self.dependencies, *self.settled
         graph = HighLevelGraph.from_collections(layer, self.tasks, dependencies=dependencies)
+        if cull:
+            graph, layer = dict(graph.cull(set(keys))), None
         return [Delayed(key, graph, layer=layer) for key in keys]
 
     def compute(self, keys):
@@ -106,7 +108,8 @@ class Stage:
 
         Of several tasks that raise ValueError, the error of the first is raised.
         """
-        parts = self.delayed(keys)
+        # A client would send all labels and rows in memory to the scheduler.
+        parts = self.delayed(keys, cull=True)
         try:
             results = list(dask.persist(*parts, **_scheduler()))
             # Without a cluster there are none.

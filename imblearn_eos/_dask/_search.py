@@ -112,7 +112,8 @@ def add_search(stage, rows, labels, queries, search, *, lazy=True):
     starts = starts_of(rows.sizes)
     waiting = [i for i, n_rows in enumerate(rows.sizes) if n_rows]
     n_blocks, merged, reach = _n_workers(), None, None
-    if not lazy:
+    by_rounds = not lazy and len(waiting) > n_blocks
+    if by_rounds:
         stage.settle([queries])
     while waiting:
         now, waiting = waiting[:n_blocks], waiting[n_blocks:]
@@ -133,7 +134,7 @@ def add_search(stage, rows, labels, queries, search, *, lazy=True):
         if waiting:
             find = partial(reach_of, n_neighbors=search.n_neighbors)
             reach = stage.add("eos-reach", find, merged, queries)
-            if not lazy:
+            if by_rounds:
                 stage.settle([queries, merged, reach])
         n_blocks *= ROUND_GROWTH
     return merged
