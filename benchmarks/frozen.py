@@ -271,7 +271,7 @@ def report(folder):
         for method, scores in values.items():
             row = {"method": method}
             for setting in settings:
-                chosen = [s for n, s in zip(results, scores, strict=True) if n.startswith(setting)]
+                chosen = [s for n, s in zip(results, scores, strict=True) if is_of(n, setting)]
                 row[setting.replace("_", " ")] = f"{np.mean(chosen):.1f}"
             row["mean"] = f"{np.mean(scores):.1f}"
             for other in ("SMOTE", "logit adjustment 1"):
@@ -291,6 +291,11 @@ def report(folder):
             for name in CANDIDATES
         ]
         print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
+
+
+def is_of(name, setting):
+    """Return whether a subset, by its name, is one of a setting, such as exponential_10."""
+    return name.rpartition("_")[0] == setting
 
 
 def _describe(scores, others):

@@ -54,6 +54,21 @@ def run(monkeypatch, images, output, *arguments):
     frozen.main(["--data", "x", "--output", str(output), "--size", str(SIZE), *arguments])
 
 
+def test_means_of_a_setting_are_of_its_subsets_only(capsys):
+    folder = Path(frozen.__file__).parent / "frozen"
+    frozen.report(folder)
+    lines = [line.split("|") for line in capsys.readouterr().out.splitlines()]
+    settings, row = (
+        next(line for line in lines if line[1:2] and line[1].strip() == name)[2:6]
+        for name in ("method", "SMOTE")
+    )
+    scores = frozen.read_scores(folder, "SMOTE")
+    for setting, mean in zip(settings, row, strict=True):
+        name = setting.strip().replace(" ", "_")
+        expected = np.mean([scores[f"{name}_{subset}"] for subset in range(3)])
+        assert float(mean) == pytest.approx(expected, abs=0.051)
+
+
 def test_rows_are_those_of_the_subsets_and_come_once(images):
     _, y, _, y_test = images
     rows = frozen.order_rows(y, len(y_test))
