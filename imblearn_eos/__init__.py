@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from imblearn_eos._gaussian import GaussianOverSampler
     from imblearn_eos.embedding import (
         AveragedHead,
+        CommonScaler,
         Embedder,
         EmbeddingPipeline,
         FeatureExtractor,
@@ -25,6 +26,7 @@ __version__ = version("imblearn-eos")
 __all__ = [
     "EOS",
     "AveragedHead",
+    "CommonScaler",
     "Embedder",
     "EmbeddingPipeline",
     "FeatureExtractor",

@@ -4,7 +4,14 @@ import pytest
 from imblearn.utils import estimator_checks as imblearn_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from imblearn_eos import EOS, AveragedHead, GaussianOverSampler, LinearHead, TorchNearestNeighbors
+from imblearn_eos import (
+    EOS,
+    AveragedHead,
+    CommonScaler,
+    GaussianOverSampler,
+    LinearHead,
+    TorchNearestNeighbors,
+)
 
 SAMPLERS = [
     EOS(random_state=0),
@@ -14,7 +21,7 @@ SAMPLERS = [
 
 
 @parametrize_with_checks(
-    [*SAMPLERS, TorchNearestNeighbors(), LinearHead(), AveragedHead(SAMPLERS[0])]
+    [*SAMPLERS, TorchNearestNeighbors(), CommonScaler(), LinearHead(), AveragedHead(SAMPLERS[0])]
 )
 def test_sklearn_estimator_checks(estimator, check):
     check(estimator)

@@ -14,7 +14,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-from imblearn_eos import LinearHead, cli
+from imblearn_eos import CommonScaler, LinearHead, cli
 from imblearn_eos.compare import (
     compare_embeddings,
     compare_table,
@@ -27,7 +27,7 @@ from imblearn_eos.compare import (
     write_report,
 )
 from imblearn_eos.compare._costs import Costs
-from imblearn_eos.compare._embeddings import TOL, CommonScaler
+from imblearn_eos.compare._embeddings import TOL
 from imblearn_eos.compare._recommend import is_near_chance
 from imblearn_eos.compare._registry import ALPHAS
 from imblearn_eos.compare._statistics import paired_difference

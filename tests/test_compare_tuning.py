@@ -18,7 +18,7 @@ from sklearn.model_selection import (
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from imblearn_eos import EOS, AveragedHead, LinearHead, cli
+from imblearn_eos import EOS, AveragedHead, CommonScaler, LinearHead, cli
 from imblearn_eos.compare import (
     METHODS,
     compare,
@@ -29,7 +29,7 @@ from imblearn_eos.compare import (
     write_report,
 )
 from imblearn_eos.compare._candidates import best_candidate, make_candidates
-from imblearn_eos.compare._embeddings import TOL, CommonScaler
+from imblearn_eos.compare._embeddings import TOL
 from imblearn_eos.compare._neighbors import Found, max_neighbors, share_neighbors
 from imblearn_eos.compare._registry import ALPHAS, TAUS
 from imblearn_eos.datasets import load_digit_images

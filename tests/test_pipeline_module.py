@@ -34,7 +34,14 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
-from imblearn_eos import EOS, Embedder, EmbeddingPipeline, LinearHead, make_embedding_pipeline
+from imblearn_eos import (
+    EOS,
+    CommonScaler,
+    Embedder,
+    EmbeddingPipeline,
+    LinearHead,
+    make_embedding_pipeline,
+)
 from imblearn_eos.embedding._module import ModuleWithHead
 
 X, y = make_data()
@@ -78,13 +85,22 @@ def test_any_number_of_outputs(n_outputs):
     assert module.head.out_features == n_outputs
 
 
-def test_embeddings_are_over_sampled_and_the_head_fitted_as_by_hand():
+@pytest.mark.parametrize(
+    ("is_trained", "given"),
+    [(True, LinearHead(alpha=0.1)), (False, LinearHead(alpha=0.1)), (True, None), (False, None)],
+)
+def test_embeddings_are_over_sampled_and_the_head_fitted_as_by_hand(is_trained, given):
     module = make_module()
-    pipeline = make_pipeline(module, sampler=EOS(n_neighbors=20), head=LinearHead(alpha=0.1))
+    pipeline = make_pipeline(
+        module, trained_on_rows=is_trained, sampler=EOS(n_neighbors=20), head=given
+    )
     pipeline.fit(X, y)
-    sampler = clone(pipeline["sampler"])
-    head = LinearHead(alpha=0.1).fit(*sampler.fit_resample(embeddings_of(module), y))
-    assert_allclose(pipeline.predict_proba(X), head.predict_proba(embeddings_of(module)), atol=1e-4)
+    Z, sampler = embeddings_of(module), clone(pipeline["sampler"])
+    head = LinearHead(alpha=0.01 if is_trained else 0.03) if given is None else clone(given)
+    if given is None and not is_trained:
+        Z = CommonScaler().fit_transform(Z)
+    head.fit(*sampler.fit_resample(Z, y))
+    assert_allclose(pipeline.predict_proba(X), head.predict_proba(Z), atol=1e-4)
 
 
 @pytest.mark.parametrize("is_trained", [True, False])

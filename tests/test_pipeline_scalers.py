@@ -13,11 +13,18 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from imblearn_eos import EmbeddingPipeline
+from imblearn_eos import CommonScaler, EmbeddingPipeline
 
 
 @pytest.mark.parametrize(
-    "scaler", [StandardScaler(), StandardScaler(with_mean=False), MaxAbsScaler(), MinMaxScaler()]
+    "scaler",
+    [
+        CommonScaler(),
+        StandardScaler(),
+        StandardScaler(with_mean=False),
+        MaxAbsScaler(),
+        MinMaxScaler(),
+    ],
 )
 def test_scalers_before_the_head_are_folded_into_the_module(scaler):
     X, y = make_data()
@@ -25,7 +32,7 @@ def test_scalers_before_the_head_are_folded_into_the_module(scaler):
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(X.shape[1], 7))
     pipeline = EmbeddingPipeline.from_module(module, trained_on_rows=False, layer="")
-    pipeline.steps.insert(2, ("scaler", scaler))
+    pipeline.set_params(scaler=scaler)
     pipeline.fit(X, y)
     probabilities = pipeline.to_module()(torch.from_numpy(X)).softmax(dim=1).detach()
     assert_allclose(probabilities, pipeline.predict_proba(X), atol=1e-5)
@@ -47,3 +54,19 @@ def test_other_transformers_before_the_head_cannot_be_folded(step):
     pipeline.fit(X, y)
     with pytest.raises(ValueError, match=r"step 'before' \(\w+\) transforms embeddings"):
         pipeline.to_module()
+
+
+def test_the_size_of_frozen_embeddings_does_not_matter():
+    X, y = make_data()
+    probabilities = []
+    for factor in (1, 1 / 64):
+        torch.manual_seed(0)
+        module = torch.nn.Linear(X.shape[1], 7)
+        with torch.no_grad():
+            module.weight *= factor
+            module.bias *= factor
+        pipeline = EmbeddingPipeline.from_module(
+            module, trained_on_rows=False, layer="", random_state=0
+        )
+        probabilities.append(pipeline.fit(X, y).predict_proba(X))
+    assert_allclose(*probabilities, atol=1e-5)

@@ -13,7 +13,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-from imblearn_eos import EOS, AveragedHead, Embedder, LinearHead, cli
+from imblearn_eos import EOS, AveragedHead, CommonScaler, Embedder, LinearHead, cli
 from imblearn_eos.compare import (
     MethodResult,
     compare,
@@ -26,7 +26,7 @@ from imblearn_eos.compare import (
     write_report,
 )
 from imblearn_eos.compare._costs import CostSensitiveClassifier
-from imblearn_eos.compare._embeddings import TOL, CommonScaler
+from imblearn_eos.compare._embeddings import TOL
 from imblearn_eos.compare._fit import AdjustedClassifier
 from imblearn_eos.compare._recommend import best_setting
 from imblearn_eos.compare._registry import ALPHAS, TAUS

@@ -271,7 +271,9 @@ def test_a_frozen_net_is_used_as_it_is():
 def test_a_module_with_weights_serves_as_a_frozen_net():
     module = trained().net_.module_
     net = make_net(module).initialize()
-    pipeline = make_embedding_pipeline(FrozenEstimator(net), random_state=0).fit(X, y)
+    pipeline = make_embedding_pipeline(FrozenEstimator(net), head=LinearHead(), random_state=0).fit(
+        X, y
+    )
     expected = make_embedding_pipeline(
         make_net(), pipeline["sampler"], pipeline["head"], random_state=0
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
 from imblearn_eos._compat import HasMethods, Interval, validate_params
@@ -21,7 +21,7 @@ from imblearn_eos.compare._memorized import find_memorized
 from imblearn_eos.compare._parallel import choose_cores
 from imblearn_eos.compare._rows import MANY_NUMBERS
 from imblearn_eos.compare._run import CONSTRAINTS, Embedded, SeedResult, run
-from imblearn_eos.embedding import LinearHead
+from imblearn_eos.embedding import CommonScaler, LinearHead
 from imblearn_eos.over_sampling import EOS
 
 # Of the default head: coarser than usual, which changes one prediction in thousands.
@@ -206,28 +206,3 @@ def compare_embeddings(
 
 def _scale(seed, Z_train, y_train):
     return Embedded(CommonScaler().fit(Z_train))
-
-
-class CommonScaler(TransformerMixin, BaseEstimator):
-    """Subtract the mean of each feature and divide all features by one common scale.
-
-    To scale every column by itself, as :class:`~sklearn.preprocessing.StandardScaler` does, would
-    blow up the many directions of embeddings in which there is only noise.
-
-    Attributes
-    ----------
-    mean_ : ndarray of shape (n_features,)
-    scale_ : float
-        Root of the mean square of all centered numbers; 1 if they are all 0.
-    """
-
-    def fit(self, X: np.ndarray, y: Any = None) -> CommonScaler:
-        self.mean_ = X.mean(axis=0, dtype=np.float64)
-        self.scale_ = float(np.sqrt(np.square(X - self.mean_).mean())) or 1.0
-        return self
-
-    def transform(self, X: ArrayLike | torch.Tensor) -> np.ndarray:
-        X = np.asarray(to_array(X))
-        Z = X - self.mean_.astype(X.dtype)
-        Z /= self.scale_
-        return Z

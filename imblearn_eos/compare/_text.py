@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
-from imblearn_eos.compare._embeddings import CommonScaler
 from imblearn_eos.compare._measures import (
     ACCURACY,
     COST,
@@ -35,6 +34,7 @@ from imblearn_eos.compare._summary import (
     rare_classes,
     rare_scores,
 )
+from imblearn_eos.embedding import CommonScaler
 
 # More names than this do not fit into a sentence.
 MAX_NAMES, MAX_LETTERS = 3, 40

@@ -146,8 +146,9 @@ class EmbeddingPipeline(PipelineWithGap):
 
         head : object, default=None
             A classifier in the sense of scikit-learn. None means :class:`LinearHead`. If the module
-            was not trained on these samples, its ``alpha`` is 0.03, and without ``sampler`` it is
-            an AveragedHead of that EOS, in the place of both.
+            was not trained on these samples, its ``alpha`` is 0.03, a :class:`CommonScaler` comes
+            before the sampler, and without ``sampler`` the head is an AveragedHead of that EOS, in
+            the place of both.
 
         batch_size : int, default=64
             Samples that the module takes at once.
@@ -161,7 +162,7 @@ class EmbeddingPipeline(PipelineWithGap):
         Returns
         -------
         EmbeddingPipeline
-            Unfitted, with steps "embedder", "sampler" and "head".
+            Unfitted, with steps "embedder", perhaps "scaler", "sampler" and "head".
 
         Raises
         ------
@@ -296,10 +297,11 @@ class EmbeddingPipeline(PipelineWithGap):
         Raises
         ------
         ValueError
-            When a step between network and head transforms embeddings, unless it is a scaler of
-            scikit-learn that shifts and scales each feature; when the probabilities of the last
-            step are not the softmax of linear scores of all classes; or when the
-            network's own probabilities are not the softmax of what its head returns.
+            When a step between network and head transforms embeddings, unless it is a
+            :class:`CommonScaler` or a scaler of scikit-learn that shifts and scales each feature;
+            when the probabilities of the last step are not the softmax of linear scores of all
+            classes; or when the network's own probabilities are not the softmax of what its head
+            returns.
         """
         embedder = self._embedder()
         check_is_fitted(self)
@@ -398,9 +400,10 @@ def make_embedding_pipeline(
 
     head : object, default=None
         A classifier in the sense of scikit-learn. None means :class:`LinearHead`. For a net in a
-        ``FrozenEstimator`` its ``alpha`` is 0.03, and without ``sampler`` it is an AveragedHead of
-        that EOS, in the place of both. These defaults are for a net that was not trained on these
-        samples; for one that was, pass ``EOS(n_neighbors=1000)`` and ``LinearHead()``.
+        ``FrozenEstimator`` its ``alpha`` is 0.03, a :class:`CommonScaler` comes before the sampler,
+        and without ``sampler`` the head is an AveragedHead of that EOS, in the place of both. These
+        defaults are for a net that was not trained on these samples; for one that was, pass
+        ``EOS(n_neighbors=1000)`` and ``LinearHead()``.
 
     layer : str, default=None
         Dotted name of the network's head, as in :class:`Embedder`.
@@ -418,8 +421,8 @@ def make_embedding_pipeline(
     Returns
     -------
     EmbeddingPipeline
-        Unfitted, with steps "embedder", "sampler" and "head". Sampler and head are clones of
-        the given ones; ``net`` itself is cloned in each fit.
+        Unfitted, with steps "embedder", perhaps "scaler", "sampler" and "head". Sampler and head
+        are clones of the given ones; ``net`` itself is cloned in each fit.
 
     Raises
     ------

@@ -11,6 +11,7 @@ from imblearn_eos._compat import check_parameters
 from imblearn_eos._defaults import alpha_for_embeddings, eos_for_embeddings
 from imblearn_eos._device import resolve_device
 from imblearn_eos.embedding._averaged_head import AveragedHead
+from imblearn_eos.embedding._common_scaler import CommonScaler
 from imblearn_eos.embedding._head import LinearHead
 from imblearn_eos.embedding._head_base import BaseLinearHead
 from imblearn_eos.embedding._head_classes import check_class_parameters
@@ -73,7 +74,8 @@ def make_steps(embedder, sampler, head, *, trained_on_rows, random_state, verbos
         The first step.
     sampler, head : object or None
         The others. None means the default, by whether the network is trained on the rows. An
-        AveragedHead has its own sampler.
+        AveragedHead has its own sampler. The default head of a network that was not trained on
+        the rows, whose embeddings may have any size, comes with a scaler.
     trained_on_rows : bool
     random_state : int, RandomState instance or None
         Seeds every step whose ``random_state`` is None. None leaves them as they are.
@@ -82,6 +84,7 @@ def make_steps(embedder, sampler, head, *, trained_on_rows, random_state, verbos
     """
     eos = eos_for_embeddings(trained_on_rows=trained_on_rows)
     alpha = alpha_for_embeddings(trained_on_rows=trained_on_rows)
+    scales = head is None and not trained_on_rows
     if sampler is head is None and not trained_on_rows:
         # The best untuned rule for the features of a frozen network: see benchmarks/frozen.py.
         head = AveragedHead(eos, alpha=alpha, verbose=verbose)
@@ -89,6 +92,8 @@ def make_steps(embedder, sampler, head, *, trained_on_rows, random_state, verbos
         sampler = "passthrough" if isinstance(head, AveragedHead) else eos
     head = LinearHead(alpha=alpha, verbose=verbose) if head is None else head
     steps = [("embedder", embedder), ("sampler", cloned(sampler)), ("head", cloned(head))]
+    if scales:
+        steps.insert(1, ("scaler", CommonScaler()))
     if random_state is not None:
         random_state = check_random_state(random_state)
         embedder.random_state = draw_seed(random_state)

@@ -9,8 +9,10 @@ from scipy.special import softmax
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 from torch import nn
 
+from imblearn_eos.embedding._common_scaler import CommonScaler
+
 # Steps before a head that are a factor times each feature plus a constant.
-SCALERS = (StandardScaler, MaxAbsScaler, MinMaxScaler)
+SCALERS = (CommonScaler, StandardScaler, MaxAbsScaler, MinMaxScaler)
 
 
 def replace_layer(module, layer, replacement):
@@ -81,7 +83,9 @@ def fold_scaler(name, scaler, coef, intercept):
     ValueError
         When the step is not a scaler whose result is a factor times each feature plus a constant.
     """
-    if isinstance(scaler, StandardScaler):
+    if isinstance(scaler, CommonScaler):
+        factor, offset = 1 / scaler.scale_, -scaler.mean_ / scaler.scale_
+    elif isinstance(scaler, StandardScaler):
         factor = 1 if scaler.scale_ is None else 1 / scaler.scale_
         # The mean is known even where it is not subtracted.
         offset = -scaler.mean_ * factor if scaler.with_mean else 0
@@ -93,8 +97,8 @@ def fold_scaler(name, scaler, coef, intercept):
     if type(scaler) not in SCALERS or getattr(scaler, "clip", False):
         raise ValueError(
             f"The step {name!r} ({type(scaler).__name__}) transforms embeddings in a way that the "
-            "layer of to_module cannot. Remove it; samplers, StandardScaler, MaxAbsScaler and "
-            "MinMaxScaler (without clip) may stay."
+            "layer of to_module cannot. Remove it; samplers, CommonScaler, StandardScaler, "
+            "MaxAbsScaler and MinMaxScaler (without clip) may stay."
         )
     return coef * factor, intercept + coef @ np.broadcast_to(offset, coef.shape[1])
 
