@@ -1,4 +1,4 @@
-# Needs python3.11 (or PYTHON=...) and make. Everything is installed into .venv.
+# Needs python3.11 (or another by PYTHON=...) and make. Everything is installed into .venv.
 PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
