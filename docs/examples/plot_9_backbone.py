@@ -29,7 +29,7 @@ from sklearn.datasets import load_sample_images
 from sklearn.metrics import recall_score
 from torch import nn
 
-from imblearn_eos import EOS, FeatureExtractor, LinearHead
+from imblearn_eos import EOS, CommonScaler, FeatureExtractor, LinearHead
 from imblearn_eos.datasets import long_tail_counts
 
 SIZE, N_TRAIN, N_TEST = 40, 80, 50
@@ -109,8 +109,8 @@ print(Z_train.shape, Z_test.shape)
 # Embeddings are centered and divided by one common scale. To standardize every column would blow up
 # directions in which there is only noise.
 
-mean, scale = Z_train.mean(axis=0), Z_train.std()
-Z_train, Z_test = (Z_train - mean) / scale, (Z_test - mean) / scale
+scaler = CommonScaler().fit(Z_train)
+Z_train, Z_test = scaler.transform(Z_train), scaler.transform(Z_test)
 
 # %%
 # Five times, draw a long-tailed training part, and fit one head to each balanced version of it.
