@@ -131,7 +131,7 @@ folder.cleanup()
 
 # %%
 # Each way to balance raises the balanced accuracy by 0.05 to 0.06, lowers the accuracy by 0.01 to
-# 0.03, and makes more false alarms. Their balanced accuracies differ by less than 0.02 here, and by
+# 0.02, and makes more false alarms. Their balanced accuracies differ by less than 0.02 here, and by
 # at most 0.02 in separate runs with three other divisions into folds, so none is clearly the best.
 # The settings are the defaults for frozen networks and were not tuned: :doc:`compare the methods on
 # your texts </guide/compare>`.
