@@ -66,6 +66,23 @@ def test_what_cannot_work_is_found_before_training(steps, labels, message):
         pipeline.fit(samples, labels)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sampler": EOS(sampling_strategy={7: 300}), "head": LinearHead()},
+        {"head__sampler__sampling_strategy": {7: 300}},
+    ],
+)
+def test_what_cannot_work_is_found_before_a_frozen_network_embeds(changes):
+    class Unused(torch.nn.Module):
+        def forward(self, x):
+            raise AssertionError("the network ran")
+
+    pipeline = EmbeddingPipeline.from_module(Unused(), trained_on_rows=False, layer="")
+    with pytest.raises(ValueError, match="not present in the data"):
+        pipeline.set_params(**changes).fit(X, y)
+
+
 def test_no_samples_are_found_before_training():
     with pytest.raises(ValueError, match="at least 2 classes, but y has no rows"):
         make_pipeline(make_net(callbacks=[Trained()])).fit(X[:0], y[:0])

@@ -156,6 +156,6 @@ plt.show()
 # Without over-sampling, the head misses many crops of the rarest class. EOS and logit adjustment
 # find nearly all of them, SMOTE fewer. EOS scored no better than logit adjustment, which adds no
 # rows and has nothing to choose. The penalty ``alpha=0.1`` is the same for all and was not tuned;
-# with the default of 0.01, in a separate run of ten draws, logit adjustment scored 0.987 and EOS
-# 0.974. These are crops of two photos, so the scores say little about other data: :doc:`compare the
+# with the default of 0.01, in a separate run of ten draws, logit adjustment scored 0.988 and EOS
+# 0.972. These are crops of two photos, so the scores say little about other data: :doc:`compare the
 # methods on yours </guide/compare>`.

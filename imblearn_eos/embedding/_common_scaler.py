@@ -32,9 +32,9 @@ class CommonScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     The mean square of embeddings depends on the backbone: it is near 1 for many networks, and one
     thousandth for models of text whose embeddings have a length of 1. The penalty ``alpha`` of a
-    linear head means the same for all of them after this step. To scale every column by itself, as
-    :class:`~sklearn.preprocessing.StandardScaler` does, would blow up the many directions of
-    embeddings in which there is only noise.
+    linear head means about the same for all of them after this step. To scale every column by
+    itself, as :class:`~sklearn.preprocessing.StandardScaler` does, would blow up the many
+    directions of embeddings in which there is only noise.
 
     Attributes
     ----------
@@ -95,7 +95,10 @@ class CommonScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         mean = sum(block.sum(0, dtype=torch.float64) for block in blocks) / len(X)
         square = sum((block.double() - mean).square().sum() for block in blocks) / X.numel()
         self.mean_ = mean.cpu().numpy()
-        self.scale_ = math.sqrt(square) or 1.0
+        self.scale_ = math.sqrt(square)
+        # Rows that are all equal differ from their mean by rounding errors.
+        if self.scale_ <= 10 * np.finfo(float).eps * np.abs(self.mean_).max():
+            self.scale_ = 1.0
         return self
 
     @one_thread_after_fork()
@@ -110,19 +113,20 @@ class CommonScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         {ndarray, torch.Tensor, Dask array} of shape (n_samples, n_features)
-            Floats of up to 32 bits become float32, and anything else float64. A tensor stays one,
-            on its device.
+            Floats of up to 32 bits become float32, and anything else float64, also columns of
+            pandas' nullable types and of polars. A tensor stays one, on its device.
         """
         if is_dask(X):
             return by_blocks(self.transform, X, lambda: self._no_rows(X))
         check_is_fitted(self)
         Z = self._check_X(X, reset=False)
-        Z = Z - torch.from_numpy(self.mean_).to(Z)
+        Z = Z.to(torch.float32 if Z.dtype in SHORT else torch.float64, copy=True)
+        Z -= tensor_from_array(self.mean_).to(Z)
         Z /= self.scale_
         return Z if isinstance(X, torch.Tensor) else Z.numpy()
 
     def _check_X(self, X, *, reset):
-        """Return a tensor of float32 or float64, on the device of X if that is one."""
+        """Return a tensor of numbers, on the device of X if that is one."""
         given = X
         if not isinstance(X, torch.Tensor):
             X = check_array(
@@ -136,10 +140,12 @@ class CommonScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             X = tensor_from_array(X)
         X = check_tensor(X, estimator=self, largest=LARGEST)
         check_features(self, given, X, reset=reset)
-        return X.float() if X.dtype in SHORT else X.double()
+        return X
 
     def _no_rows(self, X):
         """Return what :meth:`transform` returns for no rows of a Dask collection."""
-        dtype = np.result_type(*(X.dtypes if hasattr(X, "dtypes") else [X.dtype]))
-        is_short = dtype in (np.float16, np.float32)
+        dtypes = list(X.dtypes) if hasattr(X, "dtypes") else [X.dtype]
+        is_short = all(isinstance(dtype, np.dtype) for dtype in dtypes) and (
+            np.result_type(*dtypes) in (np.float16, np.float32)
+        )
         return np.empty((0, len(self.mean_)), np.float32 if is_short else np.float64)

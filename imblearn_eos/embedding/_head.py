@@ -146,7 +146,8 @@ class LinearHead(BaseLinearHead):
     this process, to choose directions to fit along. Predictions for Dask collections are lazy.
 
     Embeddings need no :class:`~sklearn.preprocessing.StandardScaler`, which would enlarge the
-    directions in which they hardly vary. Center them and divide all by one common scale, if at all.
+    directions in which they hardly vary. :class:`CommonScaler` centers them and divides all by one
+    scale. Embeddings of length 1 need it: their mean square is far below 1.
 
     References
     ----------
@@ -313,7 +314,7 @@ class LinearHead(BaseLinearHead):
             warnings.warn(
                 f"LinearHead stopped after max_iter={self.max_iter} iterations with a gradient of "
                 f"{np.abs(result.jac).max():.1e}, above tol={self.tol:.1e}. Increase alpha or "
-                "max_iter, or divide all features by one common scale.",
+                "max_iter, or put a CommonScaler before it.",
                 ConvergenceWarning,
                 # The line that calls fit, which has two wrappers.
                 stacklevel=6,

@@ -39,8 +39,8 @@ class EmbeddingPipeline(PipelineWithGap):
     Parameters
     ----------
     steps : list of (str, estimator) tuples
-        An Embedder, any samplers, and a classifier, in this order. The steps after the Embedder
-        are cloned in each fit, and :attr:`named_steps` has the fitted clones.
+        An Embedder, any samplers and transformers, and a classifier, in this order. The steps after
+        the Embedder are cloned in each fit, and :attr:`named_steps` has the fitted clones.
 
     transform_input : list of str, default=None
         As in :class:`imblearn.pipeline.Pipeline`.
@@ -162,7 +162,8 @@ class EmbeddingPipeline(PipelineWithGap):
         Returns
         -------
         EmbeddingPipeline
-            Unfitted, with steps "embedder", perhaps "scaler", "sampler" and "head".
+            Unfitted, with steps "embedder", "sampler" and "head", and if the module was not trained
+            on these samples "scaler" before the sampler, which is "passthrough" if you give a head.
 
         Raises
         ------
@@ -421,8 +422,9 @@ def make_embedding_pipeline(
     Returns
     -------
     EmbeddingPipeline
-        Unfitted, with steps "embedder", perhaps "scaler", "sampler" and "head". Sampler and head
-        are clones of the given ones; ``net`` itself is cloned in each fit.
+        Unfitted, with steps "embedder", "sampler" and "head", and for a net in a
+        ``FrozenEstimator`` "scaler" before the sampler, which is "passthrough" if you give a head.
+        Sampler and head are clones of the given ones; ``net`` itself is cloned in each fit.
 
     Raises
     ------

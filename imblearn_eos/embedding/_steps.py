@@ -58,7 +58,9 @@ def check_later_steps(steps, y):
     # Samplers that are known make no new labels.
     if steps and isinstance(steps[-1], LinearHead) and all(map(_is_known, steps)):
         check_class_parameters(steps[-1], y)
-    first = steps[0] if steps else None
+    # Nor do transformers.
+    samplers = [step for step in steps if hasattr(step, "fit_resample") or not _is_known(step)]
+    first = samplers[0] if samplers else None
     # A function as strategy might draw random numbers.
     if isinstance(first, BaseOverSampler) and _is_known(first):
         strategy = first.sampling_strategy
@@ -75,7 +77,7 @@ def make_steps(embedder, sampler, head, *, trained_on_rows, random_state, verbos
     sampler, head : object or None
         The others. None means the default, by whether the network is trained on the rows. An
         AveragedHead has its own sampler. The default head of a network that was not trained on
-        the rows, whose embeddings may have any size, comes with a scaler.
+        the rows, whose embeddings may have any size, comes with a scaler, a step of its own.
     trained_on_rows : bool
     random_state : int, RandomState instance or None
         Seeds every step whose ``random_state`` is None. None leaves them as they are.
@@ -84,7 +86,7 @@ def make_steps(embedder, sampler, head, *, trained_on_rows, random_state, verbos
     """
     eos = eos_for_embeddings(trained_on_rows=trained_on_rows)
     alpha = alpha_for_embeddings(trained_on_rows=trained_on_rows)
-    scales = head is None and not trained_on_rows
+    scaler = CommonScaler() if head is None else "passthrough"
     if sampler is head is None and not trained_on_rows:
         # The best untuned rule for the features of a frozen network: see benchmarks/frozen.py.
         head = AveragedHead(eos, alpha=alpha, verbose=verbose)
@@ -92,8 +94,8 @@ def make_steps(embedder, sampler, head, *, trained_on_rows, random_state, verbos
         sampler = "passthrough" if isinstance(head, AveragedHead) else eos
     head = LinearHead(alpha=alpha, verbose=verbose) if head is None else head
     steps = [("embedder", embedder), ("sampler", cloned(sampler)), ("head", cloned(head))]
-    if scales:
-        steps.insert(1, ("scaler", CommonScaler()))
+    if not trained_on_rows:
+        steps.insert(1, ("scaler", scaler))
     if random_state is not None:
         random_state = check_random_state(random_state)
         embedder.random_state = draw_seed(random_state)
