@@ -172,11 +172,16 @@ def test_labels_in_memory_are_split_as_rows_are():
 def test_a_stage_sends_only_what_its_tasks_need(monkeypatch):
     sent = []
     monkeypatch.setattr(dask, "persist", lambda *parts, **params: sent.extend(parts) or parts)
-    block = da.from_array(data()[0], chunks=(CHUNKS, 2)).to_delayed().ravel()[0]
-    stage = Stage(block)
-    key = stage.add("rows", len, block.key)
-    stage.persist([key])
-    assert set(sent[0].dask) == {key, block.key}
+    with dask.annotate(retries=3):
+        blocks = da.from_array(data()[0], chunks=(CHUNKS, 2)).to_delayed().ravel()[:2]
+    stage = Stage(*blocks[:1])
+    keys = [stage.add("rows", len, block.key) for block in blocks]
+    stage.persist(keys)
+    graph = sent[0].dask
+    assert set(graph) == {*keys, *(block.key for block in blocks)}
+    # A graph of its own for each part would be sent as often as there are parts.
+    assert all(part.dask is graph for part in sent)
+    assert {"retries": 3} in [layer.annotations for layer in graph.layers.values()]
 
 
 def draw_block(n_rows, n_features, block_info=None):

@@ -84,9 +84,12 @@ class Stage:
         layer = f"stage-{tokenize(sorted(self.tasks))}"
         dependencies = *self.dependencies, *self.settled
         graph = HighLevelGraph.from_collections(layer, self.tasks, dependencies=dependencies)
-        if cull:
-            graph, layer = dict(graph.cull(set(keys))), None
-        return [Delayed(key, graph, layer=layer) for key in keys]
+        if not cull:
+            return [Delayed(key, graph, layer=layer) for key in keys]
+        # Layers stay layers, which Dask sends once, with their annotations; they are renamed.
+        graph = graph.cull(set(keys))
+        layers = {key: name for name, layer in graph.layers.items() for key in layer}
+        return [Delayed(key, graph, layer=layers[key]) for key in keys]
 
     def compute(self, keys):
         """Return the results of tasks."""
