@@ -22,7 +22,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score
 from skorch import NeuralNetClassifier
 
-from imblearn_eos import EOS, make_embedding_pipeline
+from imblearn_eos import EOS, LinearHead, make_embedding_pipeline
 from imblearn_eos.datasets import load_digits_long_tailed
 from imblearn_eos.models import SmallCNN
 from imblearn_eos.plotting import EmbeddingDisplay, RecallDisplay
@@ -74,7 +74,8 @@ predictions = {"network": pipeline["embedder"].predict(X_test)}
 for name, sampler in samplers.items():
     with warnings.catch_warnings():  # with K = 10, some digits have no enemies
         warnings.simplefilter("ignore", UserWarning)
-        again = make_embedding_pipeline(network, sampler, random_state=0).fit(X_train, y_train)
+        again = make_embedding_pipeline(network, sampler, LinearHead(), random_state=0)
+        again.fit(X_train, y_train)
     predictions[name] = again.predict(X_test)
 for name, y_pred in predictions.items():
     print(f"{name:13}", f"balanced accuracy {balanced_accuracy_score(y_test, y_pred):.3f}")

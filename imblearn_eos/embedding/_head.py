@@ -314,7 +314,7 @@ class LinearHead(BaseLinearHead):
             warnings.warn(
                 f"LinearHead stopped after max_iter={self.max_iter} iterations with a gradient of "
                 f"{np.abs(result.jac).max():.1e}, above tol={self.tol:.1e}. Increase alpha or "
-                "max_iter, or put a CommonScaler before it.",
+                "max_iter, or divide all features by one common scale, as CommonScaler does.",
                 ConvergenceWarning,
                 # The line that calls fit, which has two wrappers.
                 stacklevel=6,
