@@ -88,6 +88,16 @@ def pressed_when(path):
     thread.join()
 
 
+def rows_by(read, X, folder):
+    """Return X as a Dask array whose blocks are read by a function."""
+    return da.map_blocks(
+        partial(read, X, folder),
+        chunks=(CHUNKS, (X.shape[1],)),
+        dtype=X.dtype,
+        meta=np.empty((0, 0), X.dtype),
+    )
+
+
 def read_slowly(X, folder, block_info=None):
     """Read a block of X, but not before a file is there."""
     (folder / "started").touch()
@@ -108,12 +118,7 @@ def read_slowly(X, folder, block_info=None):
 )
 def test_ctrl_c_leaves_the_cluster_usable(client, tmp_path, call):
     X, y = data()
-    slow = da.map_blocks(
-        partial(read_slowly, X, tmp_path),
-        chunks=(CHUNKS, (X.shape[1],)),
-        dtype=X.dtype,
-        meta=np.empty((0, 0), X.dtype),
-    )
+    slow = rows_by(read_slowly, X, tmp_path)
     with pressed_when(tmp_path / "started"), pytest.raises(KeyboardInterrupt):
         call(slow, y)
     (tmp_path / "go on").touch()
@@ -151,12 +156,7 @@ def read_and_count(X, folder, block_info=None):
 
 def test_no_block_is_read_before_its_round_of_the_search(client, tmp_path):
     X, y = data()
-    lazy = da.map_blocks(
-        partial(read_and_count, X, tmp_path),
-        chunks=(CHUNKS, (X.shape[1],)),
-        dtype=X.dtype,
-        meta=np.empty((0, 0), X.dtype),
-    )
+    lazy = rows_by(read_and_count, X, tmp_path)
     EOS().fit_resample(lazy, y)
     assert int((tmp_path / "others").read_text()) <= 1, "each worker has one block of a round"
 

@@ -30,11 +30,11 @@ SHORT = (torch.float32, torch.float16, torch.bfloat16)
 class CommonScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Subtract the mean of each feature and divide all features by one common scale.
 
-    The mean square of embeddings depends on the backbone: it is near 1 for many networks, and one
-    thousandth for models of text whose embeddings have a length of 1. The penalty ``alpha`` of a
-    linear head means about the same for all of them after this step. To scale every column by
-    itself, as :class:`~sklearn.preprocessing.StandardScaler` does, would blow up the many
-    directions of embeddings in which there is only noise.
+    The mean square of embeddings depends on the backbone. Where embeddings have a length of 1, as
+    those of many models of text, it is at most one over their number of features. The penalty
+    ``alpha`` of a linear head means about the same for all backbones after this step. To scale
+    every column by itself, as :class:`~sklearn.preprocessing.StandardScaler` does, would blow up
+    the many directions of embeddings in which there is only noise.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class CommonScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         The mean of each feature.
 
     scale_ : float
-        Root of the mean square of all centered numbers; 1 if they are all 0.
+        Root of the mean square of all centered numbers; 1 if they are all 0 but for rounding.
 
     n_features_in_ : int
         Number of features seen during :meth:`fit`.
